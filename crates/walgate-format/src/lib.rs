@@ -1,0 +1,1 @@
+//! Changes to bytes: the native JSON event, and a form for people.

@@ -1,0 +1,1 @@
+//! The append-only log of frames between the source and its sinks.

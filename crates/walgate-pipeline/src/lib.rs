@@ -1,0 +1,1 @@
+//! One source into many sinks: chains, retry, dead letters, the confirmed position, the checkpoint.

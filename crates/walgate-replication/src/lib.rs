@@ -1,0 +1,1 @@
+//! The session with PostgreSQL: connection, authentication, start, frames in batches, feedback, reconnect.

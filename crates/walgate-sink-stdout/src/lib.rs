@@ -1,0 +1,1 @@
+//! Changes to standard output or a file.

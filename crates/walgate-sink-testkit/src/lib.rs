@@ -1,0 +1,1 @@
+//! What every sink must pass, and a sink that fails by script.

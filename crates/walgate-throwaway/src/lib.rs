@@ -1,0 +1,1 @@
+//! Throw-away PostgreSQL and Kafka servers for the demo and the tests.

@@ -1,0 +1,1 @@
+//! Scenario, fault and end-to-end tests against real servers.
