@@ -1,0 +1,28 @@
+//! The contract of a source.
+
+use std::future::Future;
+
+use crate::{Failure, Frames, Gap};
+
+/// What a source hands over next.
+#[derive(Debug, Clone)]
+pub enum Feed {
+    /// Frames, in the order of the log. After a reconnect they start again at the begin of the
+    /// transaction that was cut, with the same positions.
+    Frames(Frames),
+    /// Changes are lost, and the policy says to go on.
+    Gap(Gap),
+    /// The source has ended, for example because it was asked to stop at a position.
+    End,
+}
+
+/// Hands over the log. It reconnects by itself; an error of it needs a human.
+pub trait Source: Send {
+    /// Waits for the next run of frames. Cancel-safe. While nobody calls it, nothing is read, and
+    /// the server is still answered.
+    fn next(&mut self) -> impl Future<Output = Result<Feed, Failure>> + Send;
+
+    /// Ends the replication cleanly: what was confirmed has reached the server when it returns,
+    /// if the server could be reached.
+    fn close(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
