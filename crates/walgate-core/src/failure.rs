@@ -11,6 +11,8 @@ pub enum ErrorClass {
     Definite,
     /// Nothing helps but a change of the configuration: stop, with the remedy.
     Fatal,
+    /// Whoever read the output has gone (a closed pipe): end, without an alarm.
+    Closed,
 }
 
 /// Why the program stops; each has an exit code of its own.
@@ -26,6 +28,8 @@ pub enum StopReason {
     SlotBusy,
     /// A sink can't go on.
     Sink,
+    /// Whoever read the output has gone ([`ErrorClass::Closed`]).
+    OutputClosed,
     /// Data or protocol: a record that can never be taken, bytes that make no sense.
     Data,
     /// The state directory can't be used.
@@ -40,7 +44,7 @@ impl StopReason {
             Self::Permission => 3,
             Self::Gap => 4,
             Self::SlotBusy => 5,
-            Self::Sink => 6,
+            Self::Sink | Self::OutputClosed => 6,
             Self::Data => 7,
             Self::State => 8,
         }
