@@ -48,6 +48,9 @@ pub struct Column {
     pub name: String,
     /// The type's OID.
     pub type_oid: Oid,
+    /// The type's name (`pg_type.typname`), as the stream's Type message or the catalog gives it;
+    /// empty for a built-in type, whose OID says it, and where nobody could tell.
+    pub type_name: String,
     /// The type modifier, -1 where there is none.
     pub typmod: i32,
     /// Whether the stream flags the column as part of the replica identity (with FULL: all).
