@@ -71,7 +71,9 @@ impl Batch {
     /// The bytes of a span of this batch; empty if it is not of this batch.
     #[inline]
     pub fn slice(&self, span: Span) -> &[u8] {
-        self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.bytes
+            .get(span.start as usize..span.end as usize)
+            .unwrap_or_default()
     }
 
     /// The table of a record of this batch.
@@ -81,7 +83,13 @@ impl Batch {
 
     /// Appends an event that an encoder has just written behind [`bytes`](Self::bytes).
     #[inline]
-    pub fn push(&mut self, position: Position, op: Op, table: Option<&Arc<Table>>, encoded: Encoded) {
+    pub fn push(
+        &mut self,
+        position: Position,
+        op: Op,
+        table: Option<&Arc<Table>>,
+        encoded: Encoded,
+    ) {
         let table = table.map(|table| self.place_of(table));
         self.records.push(Record {
             position,

@@ -65,7 +65,11 @@ pub struct Failure {
 impl Failure {
     /// A failure without a hint.
     pub fn new(reason: StopReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), hint: None }
+        Self {
+            reason,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// Adds what to do about it.

@@ -105,7 +105,9 @@ impl Frames {
     #[inline]
     pub fn message(&self, frame: &Frame) -> &[u8] {
         let start = frame.start as usize;
-        self.bytes.get(start..start + frame.len as usize).unwrap_or_default()
+        self.bytes
+            .get(start..start + frame.len as usize)
+            .unwrap_or_default()
     }
 
     /// The definition of a row's relation.

@@ -40,7 +40,5 @@ pub use shape::{Scalar, Shape};
 pub use sink::{Sink, SinkError};
 pub use source::{Feed, Source};
 pub use table::{ColumnUse, Table};
-pub use walgate_pgoutput::{
-    Lsn, OldTuple, Oid, PgMicros, ReplicaIdentity, Tuple, Value, Xid,
-};
+pub use walgate_pgoutput::{Lsn, Oid, OldTuple, PgMicros, ReplicaIdentity, Tuple, Value, Xid};
 pub use watermark::Watermark;

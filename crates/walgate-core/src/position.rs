@@ -39,7 +39,10 @@ impl Position {
     /// LSNs from 2^56 on, which no server reaches, lose their upper bits.
     #[inline]
     pub const fn new(epoch: u8, lsn: Lsn, index: u32) -> Self {
-        Self { log: ((epoch as u64) << LSN_BITS) | (lsn.0 & LSN_MASK), index }
+        Self {
+            log: ((epoch as u64) << LSN_BITS) | (lsn.0 & LSN_MASK),
+            index,
+        }
     }
 
     /// Everything committed up to and including `lsn`.
@@ -92,7 +95,9 @@ impl fmt::Debug for Position {
 
 /// A text that is neither an event id nor an LSN.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a position: expected an event id like 00000000014a2f60-00000003 or an LSN like 0/14A2F60")]
+#[error(
+    "{text:?} is not a position: expected an event id like 00000000014a2f60-00000003 or an LSN like 0/14A2F60"
+)]
 pub struct ParsePositionError {
     text: String,
 }
@@ -102,7 +107,9 @@ impl FromStr for Position {
 
     /// Reads an event id, or an LSN, which means everything committed up to and including it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || ParsePositionError { text: text.chars().take(64).collect() };
+        let refused = || ParsePositionError {
+            text: text.chars().take(64).collect(),
+        };
         if text.contains('/') {
             let lsn = text.parse::<Lsn>().map_err(|_| refused())?;
             return Ok(Self::committed(0, lsn));
@@ -110,10 +117,14 @@ impl FromStr for Position {
         let (log, index) = text.split_once('-').ok_or_else(refused)?;
         let hex = |part: &str, len: usize| {
             let lower = part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            (part.len() == len && lower).then(|| u64::from_str_radix(part, 16).ok()).flatten()
+            (part.len() == len && lower)
+                .then(|| u64::from_str_radix(part, 16).ok())
+                .flatten()
         };
         let log = hex(log, 16).ok_or_else(refused)?;
-        let index = hex(index, 8).and_then(|i| u32::try_from(i).ok()).ok_or_else(refused)?;
+        let index = hex(index, 8)
+            .and_then(|i| u32::try_from(i).ok())
+            .ok_or_else(refused)?;
         Ok(Self { log, index })
     }
 }
@@ -140,12 +151,23 @@ mod tests {
 
     #[test]
     fn a_bare_lsn_means_everything_up_to_it() {
-        assert_eq!("0/14A2F60".parse(), Ok(Position::committed(0, Lsn(0x14A_2F60))));
+        assert_eq!(
+            "0/14A2F60".parse(),
+            Ok(Position::committed(0, Lsn(0x14A_2F60)))
+        );
     }
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "-", "14a2f60-3", "00000000014A2F60-00000003", "0/", "x/y", "00000000014a2f60-000000003"] {
+        for text in [
+            "",
+            "-",
+            "14a2f60-3",
+            "00000000014A2F60-00000003",
+            "0/",
+            "x/y",
+            "00000000014a2f60-000000003",
+        ] {
             assert!(text.parse::<Position>().is_err(), "{text}");
         }
     }

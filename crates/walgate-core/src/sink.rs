@@ -53,7 +53,12 @@ pub struct SinkError {
 impl SinkError {
     /// Try again later.
     pub fn transient(message: impl Into<String>) -> Self {
-        Self { class: ErrorClass::Transient, message: message.into(), hint: None, position: None }
+        Self {
+            class: ErrorClass::Transient,
+            message: message.into(),
+            hint: None,
+            position: None,
+        }
     }
 
     /// The record at `position` can never be taken.
@@ -68,7 +73,12 @@ impl SinkError {
 
     /// Only a change of the configuration helps.
     pub fn fatal(message: impl Into<String>) -> Self {
-        Self { class: ErrorClass::Fatal, message: message.into(), hint: None, position: None }
+        Self {
+            class: ErrorClass::Fatal,
+            message: message.into(),
+            hint: None,
+            position: None,
+        }
     }
 
     /// Adds what to do about it.

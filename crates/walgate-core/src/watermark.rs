@@ -32,7 +32,10 @@ impl<T: Copy + Ord + Default> Default for Watermark<T> {
 impl<T: Copy + Ord> Watermark<T> {
     /// A watermark at `value`.
     pub fn new(value: T) -> Self {
-        Self(Arc::new(Mutex::new(State { value, waiting: Vec::new() })))
+        Self(Arc::new(Mutex::new(State {
+            value,
+            waiting: Vec::new(),
+        })))
     }
 
     /// The value now.
@@ -63,7 +66,11 @@ impl<T: Copy + Ord> Watermark<T> {
             if state.value > seen {
                 return Poll::Ready(state.value);
             }
-            if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            if !state
+                .waiting
+                .iter()
+                .any(|waker| waker.will_wake(cx.waker()))
+            {
                 state.waiting.push(cx.waker().clone());
             }
             Poll::Pending
@@ -80,8 +87,8 @@ impl<T: Copy + Ord> Watermark<T> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::{Context, Wake};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake};
 
     use super::*;
 
