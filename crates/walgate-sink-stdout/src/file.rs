@@ -1,6 +1,6 @@
 //! A file of JSON lines.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub type FileSink = WriterSink<FileOutput>;
 ///
 /// What it holds is told by its last whole line with an id. After an error, what was written since
 /// the last successful sync is cut off and written again; a failed fsync says nothing about what is
-/// on the disk.
+/// on the disk. While it is open it is locked, so that two processes never write to one file.
 #[derive(Debug)]
 pub struct FileOutput {
     path: PathBuf,
@@ -29,13 +29,22 @@ pub struct FileOutput {
 impl FileOutput {
     /// A file at `path`; it is created when it is not there.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), file: None, durable: None, written: 0 }
+        Self {
+            path: path.into(),
+            file: None,
+            durable: None,
+            written: 0,
+        }
     }
 
     fn open_at(path: &Path) -> io::Result<(File, bool)> {
         let created = !path.exists();
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
@@ -45,7 +54,16 @@ impl FileOutput {
 
 impl Output for FileOutput {
     fn open(&mut self) -> io::Result<Option<Position>> {
+        // The lock goes with the descriptor; a former one of ours must not stand in the way.
+        self.file = None;
         let (mut file, created) = Self::open_at(&self.path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process writes to it; stop it, or name another file",
+            ),
+            TryLockError::Error(error) => error,
+        })?;
         let Tail { len, last } = last_line::find(&mut file)?;
         // Not behind what was synced: lines behind it are unknown after a failed fsync.
         let (len, last) = match self.durable {
@@ -66,7 +84,10 @@ impl Output for FileOutput {
         file.seek(SeekFrom::Start(len))?;
         file.sync_all()?;
         if created {
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = self
+                .path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
             File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
         }
         self.file = Some(file);
@@ -118,7 +139,10 @@ mod tests {
             assert_eq!(output.open().unwrap(), Some(position(3)), "cut at {cut}");
             output.write(line(4).as_bytes()).unwrap();
             output.sync().unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{whole}{}", line(4)));
+            assert_eq!(
+                std::fs::read_to_string(&path).unwrap(),
+                format!("{whole}{}", line(4))
+            );
         }
     }
 
@@ -126,7 +150,11 @@ mod tests {
     fn cuts_a_schema_line_that_lost_its_row() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.ndjson");
-        std::fs::write(&path, format!("{}{{\"op\":\"schema\",\"table\":\"t\"}}\n", line(2))).unwrap();
+        std::fs::write(
+            &path,
+            format!("{}{{\"op\":\"schema\",\"table\":\"t\"}}\n", line(2)),
+        )
+        .unwrap();
         assert_eq!(FileOutput::new(&path).open().unwrap(), Some(position(2)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), line(2));
     }
@@ -142,6 +170,19 @@ mod tests {
         output.write(line(3).as_bytes()).unwrap();
         assert_eq!(output.open().unwrap(), Some(position(2)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), line(2));
+    }
+
+    #[test]
+    fn two_never_write_to_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.ndjson");
+        let mut first = FileOutput::new(&path);
+        first.open().unwrap();
+        first.open().unwrap();
+        let error = FileOutput::new(&path).open().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        drop(first);
+        FileOutput::new(&path).open().unwrap();
     }
 
     #[test]

@@ -40,7 +40,10 @@ pub(crate) fn find(file: &mut File) -> io::Result<Tail> {
         if let Some(id) = head.strip_prefix(PREFIX) {
             let last = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
             let last = last.ok_or_else(|| not_an_event(start))?;
-            return Ok(Tail { len: end, last: Some(last) });
+            return Ok(Tail {
+                len: end,
+                last: Some(last),
+            });
         }
         if !head.starts_with(NO_ID) {
             return Err(not_an_event(start));

@@ -15,5 +15,5 @@ mod stdout;
 mod writer;
 
 pub use file::{FileOutput, FileSink};
-pub use stdout::{StdoutSink, Stdout};
+pub use stdout::{Stdout, StdoutSink};
 pub use writer::{Output, WriterSink};

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +30,18 @@ impl Stdout {
     ///
     /// When standard output is closed.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { file: File::from(io::stdout().as_fd().try_clone_to_owned()?) })
+        Ok(Self {
+            file: File::from(io::stdout().as_fd().try_clone_to_owned()?),
+        })
+    }
+}
+
+impl From<OwnedFd> for Stdout {
+    /// Any descriptor that is written to as standard output is.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self {
+            file: File::from(descriptor),
+        }
     }
 }
 

@@ -61,7 +61,10 @@ struct Shared {
 
 impl Shared {
     fn failed(&self) -> Option<SinkError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn fail(&self, error: SinkError) {
@@ -93,10 +96,22 @@ impl<O: Output> WriterSink<O> {
         let (jobs, queue) = mpsc::channel(WAITING_BATCHES);
         let shared = Arc::new(Shared::default());
         let name = output.name();
-        let worker = Worker { output, shared: Arc::clone(&shared), unsynced: None };
-        thread::Builder::new().name("walgate-writer".into()).spawn(move || worker.run(queue))?;
+        let worker = Worker {
+            output,
+            shared: Arc::clone(&shared),
+            unsynced: None,
+        };
+        thread::Builder::new()
+            .name("walgate-writer".into())
+            .spawn(move || worker.run(queue))?;
         let output = std::marker::PhantomData;
-        Ok(Self { jobs, shared, accepted: Position::ZERO, name, output })
+        Ok(Self {
+            jobs,
+            shared,
+            accepted: Position::ZERO,
+            name,
+            output,
+        })
     }
 
     fn gone(&self) -> SinkError {
@@ -111,7 +126,10 @@ impl<O: Output> Sink for WriterSink<O> {
 
     async fn open(&mut self) -> Result<Option<Position>, SinkError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Open(reply)).await.map_err(|_| self.gone())?;
+        self.jobs
+            .send(Job::Open(reply))
+            .await
+            .map_err(|_| self.gone())?;
         let held = answer.await.map_err(|_| self.gone())?;
         let held = held.map_err(|error| classify(&self.name, "open", &error))?;
         self.accepted = self.shared.delivered.get();
@@ -122,11 +140,20 @@ impl<O: Output> Sink for WriterSink<O> {
         if let Some(error) = self.shared.failed() {
             return Err(error);
         }
-        let Some(last) = batch.last() else { return Ok(()) };
-        let permit = self.jobs.reserve().await.map_err(|_| {
-            SinkError::fatal(format!("the writer of {} has ended", self.name))
-        })?;
-        let spare = self.shared.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(last) = batch.last() else {
+            return Ok(());
+        };
+        let permit = self
+            .jobs
+            .reserve()
+            .await
+            .map_err(|_| SinkError::fatal(format!("the writer of {} has ended", self.name)))?;
+        let spare = self
+            .shared
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let bytes = std::mem::replace(&mut batch.bytes, spare.unwrap_or_default());
         permit.send(Job::Write { bytes, last });
         self.accepted = last;
@@ -224,14 +251,20 @@ impl<O: Output> Worker<O> {
             }
         }
         bytes.clear();
-        let mut spare = self.shared.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = self
+            .shared
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if spare.len() <= WAITING_BATCHES {
             spare.push(bytes);
         }
     }
 
     fn sync(&mut self) {
-        let Some((_, last)) = self.unsynced.take() else { return };
+        let Some((_, last)) = self.unsynced.take() else {
+            return;
+        };
         match self.output.sync() {
             Ok(()) => {
                 self.shared.delivered.advance(last);
@@ -242,7 +275,8 @@ impl<O: Output> Worker<O> {
 
     fn fail(&mut self, doing: &str, error: &io::Error) {
         self.unsynced = None;
-        self.shared.fail(classify(&self.output.name(), doing, error));
+        self.shared
+            .fail(classify(&self.output.name(), doing, error));
     }
 }
 
@@ -252,17 +286,28 @@ fn classify(name: &str, doing: &str, error: &io::Error) -> SinkError {
     let message = format!("could not {doing} {name}: {error}");
     let (class, hint) = match error.kind() {
         K::BrokenPipe => (ErrorClass::Closed, None),
-        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
-            (ErrorClass::Transient, Some("free space on its file system; delivery goes on by itself"))
-        }
-        K::PermissionDenied | K::ReadOnlyFilesystem => {
-            (ErrorClass::Fatal, Some("give walgate's user the right to write there"))
-        }
-        K::NotFound | K::NotADirectory | K::IsADirectory | K::InvalidFilename => {
-            (ErrorClass::Fatal, Some("check the path in the configuration"))
-        }
-        K::InvalidData => (ErrorClass::Fatal, Some("move the file away, or name another one")),
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => (
+            ErrorClass::Transient,
+            Some("free space on its file system; delivery goes on by itself"),
+        ),
+        K::PermissionDenied | K::ReadOnlyFilesystem => (
+            ErrorClass::Fatal,
+            Some("give walgate's user the right to write there"),
+        ),
+        K::NotFound | K::NotADirectory | K::IsADirectory | K::InvalidFilename => (
+            ErrorClass::Fatal,
+            Some("check the path in the configuration"),
+        ),
+        K::InvalidData => (
+            ErrorClass::Fatal,
+            Some("move the file away, or name another one"),
+        ),
         _ => (ErrorClass::Transient, None),
     };
-    SinkError { class, message, hint: hint.map(str::to_owned), position: None }
+    SinkError {
+        class,
+        message,
+        hint: hint.map(str::to_owned),
+        position: None,
+    }
 }
