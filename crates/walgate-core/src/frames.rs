@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use walgate_pgoutput::{Lsn, PgMicros, Xid};
+use walgate_pgoutput::{Dialect, Lsn, Message, PgMicros, Xid, decode};
 
 use crate::{Position, Relation};
 
@@ -114,6 +114,53 @@ impl Frames {
     #[inline]
     pub fn relation(&self, frame: &Frame) -> Option<&Arc<Relation>> {
         self.relations.get(usize::from(frame.relation))
+    }
+
+    /// The transaction that a [`FrameKind::Begin`] begins; none for any other frame.
+    pub fn begun(&self, frame: &Frame) -> Option<Transaction> {
+        match decode(self.message(frame), Dialect::default(), false) {
+            Ok(Message::Begin {
+                final_lsn,
+                commit_time,
+                xid,
+            }) => Some(Transaction {
+                xid,
+                commit_lsn: final_lsn,
+                commit_time,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Position of the last frame; none when there are no frames.
+    pub fn last(&self) -> Option<Position> {
+        let last = self.frames.last()?;
+        if last.kind == FrameKind::Standalone {
+            return match decode(self.message(last), Dialect::default(), false) {
+                Ok(Message::Message { lsn, .. }) => Some(Position::new(self.epoch, lsn, 0)),
+                _ => None,
+            };
+        }
+        let begin = |frame: &&Frame| frame.kind == FrameKind::Begin;
+        let transaction = match self.frames.iter().rev().find(begin) {
+            Some(begin) => self.begun(begin)?,
+            None => self.open?,
+        };
+        let tables = match last.kind {
+            FrameKind::Truncate => self.tables_of(last).saturating_sub(1),
+            _ => 0,
+        };
+        Some(self.position(&transaction, last.index.saturating_add(tables)))
+    }
+
+    /// How many tables a truncate names.
+    pub fn tables_of(&self, frame: &Frame) -> u32 {
+        match decode(self.message(frame), Dialect::default(), false) {
+            Ok(Message::Truncate { relations, .. }) => {
+                u32::try_from(relations.len()).unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        }
     }
 
     /// Position of a frame inside `transaction`, at `offset` tables behind its first (truncate).
