@@ -1,1 +1,12 @@
-//! Scenario, fault and end-to-end tests against real servers.
+//! What the scenario, fault and end-to-end tests share: servers, the program as a process, and
+//! the reading of its events.
+
+mod event;
+mod program;
+mod scenario;
+mod session;
+
+pub use event::{compact, fold};
+pub use program::{Ended, Program, alarms, program};
+pub use scenario::Scenario;
+pub use session::{database, run_script, session, statements, versions};

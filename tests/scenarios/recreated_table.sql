@@ -1,0 +1,11 @@
+-- DROP and CREATE make another table that the publication does not have.
+--! setup
+create table t (id int primary key);
+create publication walgate for table t;
+--! run
+insert into t values (1);
+drop table t;
+create table t (id int primary key, other text);
+insert into t values (2, 'not published');
+alter publication walgate add table t;
+insert into t values (3, 'published');

@@ -1,0 +1,17 @@
+-- `--table` takes patterns; ids are those of the whole transaction.
+--! args --table public.a* --table other.*
+--! setup
+create schema other;
+create table aa (id int primary key);
+create table ab (id int primary key);
+create table b (id int primary key);
+create table other.c (id int primary key);
+create publication walgate for table aa, ab, b, other.c;
+--! run
+begin;
+insert into b values (1);
+insert into aa values (1);
+insert into ab values (1);
+insert into b values (2);
+insert into other.c values (1);
+commit;

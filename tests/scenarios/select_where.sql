@@ -1,0 +1,11 @@
+-- `--where` compares the text of a column of the new or the old row.
+--! args --where experiment_id=20
+--! setup
+create table t (id int primary key, experiment_id int);
+alter table t replica identity full;
+create publication walgate for table t;
+--! run
+insert into t values (1, 20), (2, 21), (3, 20);
+update t set experiment_id = 22 where id = 1;
+delete from t where id = 2;
+delete from t where id = 3;

@@ -1,0 +1,202 @@
+//! The program as a process.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Only bounds a test that hangs; nothing is right because it was waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The built program, beside the test binary.
+///
+/// # Panics
+///
+/// When it was not built.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap_or_default();
+    let built = test.parent().and_then(|deps| deps.parent()).map(|dir| dir.join("walgate"));
+    let built = built.filter(|path| path.exists());
+    built.unwrap_or_else(|| panic!("walgate is not built: cargo build -p walgate"))
+}
+
+/// A running program.
+pub struct Program {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// How a program has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its status.
+    pub status: ExitStatus,
+    /// The lines of its standard output.
+    pub lines: Vec<String>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Program {
+    /// Starts it with `args`; nothing of the test's environment for PostgreSQL or Kafka goes along.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub fn start<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Self> {
+        Self::start_with(args, &[])
+    }
+
+    /// Starts it with `args` and an environment of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub fn start_with<S: AsRef<std::ffi::OsStr>>(
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut command = Command::new(program());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG")) {
+            command.env_remove(name);
+        }
+        command.args(args).envs(environment.iter().copied()).env("RUST_BACKTRACE", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("start walgate")?;
+        let stdout = child.stdout.take().map(BufReader::new);
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let reader = child.stderr.take().map(|pipe| {
+            let kept = Arc::clone(&stderr);
+            thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.push_str(&line);
+                    kept.push('\n');
+                }
+            })
+        });
+        Ok(Self { child, stdout, stderr, reader })
+    }
+
+    /// What it has said on standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of its standard output.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().context("standard output was taken")?;
+        if stdout.read_line(&mut line)? == 0 {
+            bail!("walgate has ended: {}", self.stderr());
+        }
+        Ok(line.trim_end_matches('\n').to_owned())
+    }
+
+    /// Takes standard output over.
+    pub fn take_stdout(&mut self) -> Option<BufReader<ChildStdout>> {
+        self.stdout.take()
+    }
+
+    /// Waits until standard error holds `text`.
+    ///
+    /// # Errors
+    ///
+    /// When it ends, or the patience of the tests does, before it does.
+    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+        self.wait_until(&format!("{text:?} in the log"), |stderr| stderr.contains(text))
+    }
+
+    /// Waits until `condition` holds of standard error.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for_log`](Self::wait_for_log).
+    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&str) -> bool) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if condition(&self.stderr()) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("walgate ended with {status} before {what}: {}", self.stderr());
+            }
+            if Instant::now() > deadline {
+                bail!("no {what}: {}", self.stderr());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal (`TERM`, `KILL`, `HUP`, `STOP`, `CONT`).
+    ///
+    /// # Errors
+    ///
+    /// When it has gone already.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status()?;
+        status.success().then_some(()).with_context(|| format!("kill -{name}"))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// When the patience of the tests ends first.
+    pub fn wait(mut self) -> Result<Ended> {
+        let stdout = self.stdout.take();
+        let lines = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.map(|mut stdout| stdout.read_to_string(&mut text)).transpose().map(|_| text)
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                bail!("walgate does not end: {}", self.stderr());
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        let text = lines.join().map_err(|_| anyhow::anyhow!("the reader of stdout panicked"))??;
+        if let Some(reader) = self.reader.take() {
+            reader.join().map_err(|_| anyhow::anyhow!("the reader of stderr panicked"))?;
+        }
+        let lines = text.lines().map(str::to_owned).collect();
+        Ok(Ended { status, lines, stderr: self.stderr() })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended; there is nothing to be done about a failure here.
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Lines of a log that nobody expected: WARN and ERROR, but for those that contain one of `known`.
+pub fn alarms<'a>(log: &'a str, known: &[&str]) -> Vec<&'a str> {
+    log.lines()
+        .filter(|line| {
+            ["WARN", "ERROR", "error:", "panicked"].iter().any(|level| line.contains(level))
+        })
+        .filter(|line| !known.iter().any(|text| line.contains(text)))
+        .collect()
+}
