@@ -1,0 +1,160 @@
+#!/bin/sh
+# Checks for what building, testing and the demo need, and installs what is missing where the
+# system's package manager can do that without asking. Quick when everything is there.
+#
+#   deploy/setup.sh [build] [postgres] [kafka] [client]      without a name: build postgres kafka
+#
+#   build     Rust, a C++ compiler, cmake and perl: librdkafka and OpenSSL are built from source
+#   postgres  npm, which has prebuilt PostgreSQL servers, unless one is installed
+#   kafka     Java 17 or newer and Maven, for a throw-away Apache Kafka
+#   client    PostgreSQL's own clients, which the benchmark compares with
+set -eu
+
+say() { printf '%s\n' "setup: $*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# rustup and Homebrew put programs where a fresh shell may not look yet, and macOS has a placeholder
+# called java that would be found first. As in the Makefile.
+PATH="/opt/homebrew/opt/openjdk/bin:/usr/local/opt/openjdk/bin:$PATH"
+PATH="$PATH:$HOME/.cargo/bin:/opt/homebrew/bin"
+export PATH
+
+# --- what is there ----------------------------------------------------------------------------
+
+has_rust() { have cargo && have rustc; }
+has_compiler() { have c++ && have cc && have make; }
+has_cmake() { have cmake; }
+# The modules that building OpenSSL loads; Fedora packages perl without them.
+has_perl() { perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1; }
+has_npm() { have npm && have tar; }
+has_postgres() {
+    for initdb in /usr/lib/postgresql/1[4-8]/bin/initdb /usr/pgsql-1[4-8]/bin/initdb; do
+        [ ! -x "$initdb" ] || return 0
+    done
+    have initdb && have postgres
+}
+has_client() {
+    for program in /usr/lib/postgresql/*/bin/pg_recvlogical; do
+        [ ! -x "$program" ] || return 0
+    done
+    have pg_recvlogical
+}
+has_java() {
+    have java || return 1
+    java_major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+    [ "${java_major:-0}" -ge 17 ]
+}
+has_maven() { have mvn; }
+
+# --- how it is installed ------------------------------------------------------------------------
+
+manager=none
+for candidate in apt-get dnf brew; do
+    if have "$candidate"; then manager=$candidate; break; fi
+done
+
+as_root=
+if [ "$manager" != brew ] && [ "$(id -u)" != 0 ]; then as_root="sudo"; fi
+
+may_install() {
+    case $manager in
+        none) return 1 ;;
+        brew) return 0 ;;
+        *) [ -z "$as_root" ] || sudo -n true 2>/dev/null ;;
+    esac
+}
+
+# The packages of one thing, in the words of the package manager.
+packages_of() {
+    case $manager:$1 in
+        apt-get:rust) echo rustup ;;
+        apt-get:compiler) echo g++ make ;;
+        apt-get:java) newest_apt openjdk-21-jre-headless openjdk-17-jre-headless default-jre-headless ;;
+        apt-get:npm) echo nodejs npm tar ;;
+        apt-get:client) echo postgresql-client ;;
+        dnf:rust) echo rustup ;;
+        dnf:compiler) echo gcc gcc-c++ make ;;
+        dnf:perl) echo perl-core ;;
+        dnf:java) echo java-21-openjdk-headless ;;
+        dnf:npm) echo nodejs npm tar ;;
+        dnf:client) echo postgresql ;;
+        brew:rust) echo rustup ;;
+        brew:compiler) echo ;;
+        brew:java) echo openjdk ;;
+        brew:npm) echo node ;;
+        brew:client) echo postgresql@17 ;;
+        *) echo "$1" ;;
+    esac
+}
+
+# The first of these packages that apt knows.
+newest_apt() {
+    for package in "$@"; do
+        if apt-cache show "$package" >/dev/null 2>&1; then echo "$package"; return; fi
+    done
+    echo "$1"
+}
+
+install() {
+    case $manager in
+        apt-get) $as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -q --no-install-recommends "$@" ;;
+        dnf) $as_root dnf install -y -q "$@" ;;
+        brew) brew install --quiet "$@" ;;
+    esac >&2
+}
+
+# What a person runs when we can't.
+command_for() {
+    case $manager:$1 in
+        none:rust) echo "install Rust as https://rustup.rs says" ;;
+        none:*) echo "install $1 with your system's package manager" ;;
+        brew:compiler) echo "xcode-select --install" ;;
+        brew:*) echo "brew install $(packages_of "$1")" ;;
+        *) echo "${as_root:+sudo }$manager install $(packages_of "$1")" ;;
+    esac
+}
+
+# --- what is wanted -----------------------------------------------------------------------------
+
+[ $# -gt 0 ] || set -- build postgres kafka
+missing=
+need() { "has_$1" || missing="$missing $1"; }
+look() {
+    missing=
+    for group in "$@"; do
+        case $group in
+            build) need rust; need compiler; need cmake; need perl ;;
+            postgres) has_postgres || need npm ;;
+            npm) need npm ;;
+            kafka) need java; need maven ;;
+            client) need client ;;
+            *) say "unknown group $group"; exit 2 ;;
+        esac
+    done
+}
+
+look "$@"
+[ -n "$missing" ] || exit 0
+
+say "missing:$missing"
+if may_install; then
+    if [ "$manager" = apt-get ]; then
+        $as_root apt-get update -q >&2 || say "apt-get update failed; going on with what it knows"
+    fi
+    for thing in $missing; do
+        wanted=$(packages_of "$thing")
+        [ -n "$wanted" ] || continue
+        say "installing $wanted"
+        # shellcheck disable=SC2086  # several packages
+        install $wanted || say "could not install $wanted"
+    done
+    # rustup installs itself first and the toolchain when it is told to.
+    if ! has_rust && have rustup; then rustup default stable >&2 || say "rustup failed"; fi
+    if ! has_rust && have rustup-init; then rustup-init -y --no-modify-path >&2 || say "rustup failed"; fi
+    look "$@"
+fi
+
+[ -n "$missing" ] || exit 0
+for thing in $missing; do say "missing $thing: run \`$(command_for "$thing")\`"; done
+exit 1
