@@ -1,0 +1,75 @@
+//! Drains one backlog with several programs, in turn, and compares them.
+//!
+//! Everything that counts is a ratio within one run: each round drains the same log once with each
+//! contender, one after the other, and the ratios are those of a round. CPU-seconds are of the
+//! whole process, as the kernel counts them; those of the walsender are read while it runs.
+
+mod contender;
+mod dataset;
+mod measure;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use walgate_throwaway::{Kafka, KafkaOptions, PgVersion, Postgres, PostgresOptions};
+
+use contender::Contender;
+
+/// Compare the drain of a backlog: pg_recvlogical, walgate tail, walgate run into Kafka.
+#[derive(Parser)]
+struct Args {
+    /// Rows that are inserted; a fifth as many are updated, a tenth as many deleted.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u32,
+    /// Rounds; each drains the backlog once with each contender.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Leave Kafka out.
+    #[arg(long)]
+    without_kafka: bool,
+    /// Where the figures go as JSON.
+    #[arg(long, default_value = "target/bench/drain.json")]
+    out: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let settings = PostgresOptions::version(PgVersion::Any)
+        .setting("max_replication_slots", "100")
+        .setting("max_wal_size", "20GB")
+        .setting("wal_sender_timeout", "0");
+    say("starting PostgreSQL");
+    let server = Postgres::start(&settings)?;
+    let kafka = if args.without_kafka {
+        None
+    } else {
+        say("starting Kafka");
+        Some(Kafka::start(&KafkaOptions::default())?)
+    };
+    let mut contenders = vec![Contender::RecvLogical, Contender::Tail];
+    contenders.extend(kafka.as_ref().map(|_| Contender::Kafka));
+    say(&format!("writing {} rows", args.rows));
+    let backlog = dataset::write(&server.url(), args.rows, args.rounds * contenders.len())?;
+    let mut rounds = Vec::new();
+    for round in 0..args.rounds {
+        let mut figures = Vec::new();
+        for (place, contender) in contenders.iter().enumerate() {
+            let slot = dataset::slot_name(round * contenders.len() + place);
+            let bootstrap = kafka.as_ref().map(Kafka::bootstrap).unwrap_or_default();
+            let run = contender::Run { server: &server, slot, backlog: &backlog, bootstrap, round };
+            let figure = contender.drain(&run).with_context(|| contender.name().to_owned())?;
+            say(&format!("round {}: {}", round + 1, report::line(*contender, &figure, &backlog)));
+            figures.push((contender.name().to_owned(), figure));
+        }
+        rounds.push(figures);
+    }
+    report::finish(&rounds, &backlog, &args.out)
+}
+
+/// Progress, for whoever waits.
+#[expect(clippy::print_stderr, reason = "a program for the terminal")]
+fn say(text: &str) {
+    eprintln!("bench: {text}");
+}
