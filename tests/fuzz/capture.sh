@@ -72,3 +72,6 @@ sql -c "SELECT pg_create_logical_replication_slot('two', 'pgoutput', false, true
 sql -f "$here/capture/two_phase.sql" >/dev/null
 peek two-phase two 1 off
 peek two-phase two 3 on
+
+# The seeds are made of all captures that are committed, whichever server they came from.
+perl "$here/capture/seeds.pl" "$here/corpus" "$out"/*.bin

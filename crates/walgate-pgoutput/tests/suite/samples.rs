@@ -11,135 +11,124 @@ pub(crate) struct Sample {
     pub(crate) bytes: Vec<u8>,
 }
 
-const LSN: &str = "000000000158ef78";
-const END: &str = "000000000158efb0";
-const TIME: &str = "0002e7f3a1b2c3d4";
+/// `LSN`, `END` and `TIME` in the samples below stand for these.
+const PLACEHOLDERS: [(&str, &str); 3] = [
+    ("LSN", "000000000158ef78"),
+    ("END", "000000000158efb0"),
+    ("TIME", "0002e7f3a1b2c3d4"),
+];
+
+/// Outside of stream blocks, without streaming.
+const PLAIN: [(&str, &str); 17] = [
+    ("begin", "'B' LSN TIME 00000303"),
+    ("commit", "'C' 00 LSN END TIME"),
+    ("origin", "'O' LSN 'elsewhere' 00"),
+    (
+        "relation",
+        "'R' 00004005 'public' 00 'orders' 00 'd' 0002 \
+         01 'id' 00 00000017 ffffffff 00 'amount' 00 000006a4 000a0006",
+    ),
+    ("type", "'Y' 00004010 'public' 00 'mood' 00"),
+    (
+        "insert",
+        "'I' 00004005 'N' 0004 'n' 'u' 't' 00000002 '42' 'b' 00000001 00",
+    ),
+    ("update", "'U' 00004005 'N' 0001 't' 00000001 '1'"),
+    (
+        "update with key",
+        "'U' 00004005 'K' 0001 't' 00000001 '1' 'N' 0001 'n'",
+    ),
+    (
+        "update with old row",
+        "'U' 00004005 'O' 0001 't' 00000000 'N' 0001 'u'",
+    ),
+    (
+        "delete by key",
+        "'D' 00004005 'K' 0002 't' 00000001 '1' 'n'",
+    ),
+    (
+        "delete of old row",
+        "'D' 00004005 'O' 0001 't' 00000001 '1'",
+    ),
+    ("truncate", "'T' 00000002 03 00004005 ffffffff"),
+    ("message", "'M' 01 LSN 'prefix' 00 00000003 00ff80"),
+    ("begin prepare", "'b' LSN END TIME 00000303 'gid' 00"),
+    ("prepare", "'P' 00 LSN END TIME 00000303 'gid' 00"),
+    ("commit prepared", "'K' 00 LSN END TIME 00000303 'gid' 00"),
+    (
+        "rollback prepared",
+        "'r' 00 LSN END TIME TIME 00000303 'gid' 00",
+    ),
+];
+
+/// The messages that streaming brings.
+const STREAM: [(&str, Dialect, &str); 6] = [
+    ("stream start", V2_ON, "'S' 00000303 01"),
+    ("stream stop", V2_ON, "'E'"),
+    ("stream commit", V2_ON, "'c' 00000303 00 LSN END TIME"),
+    ("short stream abort", V4_ON, "'A' 00000303 00000304"),
+    (
+        "long stream abort",
+        V4_PARALLEL,
+        "'A' 00000303 00000304 LSN TIME",
+    ),
+    (
+        "stream prepare",
+        V2_ON,
+        "'p' 00 LSN END TIME 00000303 'gid' 00",
+    ),
+];
+
+/// Inside a stream block, with the transaction that they belong to.
+const PREFIXED: [(&str, &str); 7] = [
+    (
+        "relation in a stream",
+        "'R' 00000303 00004005 00 'orders' 00 'f' 0000",
+    ),
+    (
+        "type in a stream",
+        "'Y' 00000303 00004010 'public' 00 'mood' 00",
+    ),
+    (
+        "insert in a stream",
+        "'I' 00000303 00004005 'N' 0001 't' 00000001 '1'",
+    ),
+    (
+        "update in a stream",
+        "'U' 00000303 00004005 'K' 0001 'n' 'N' 0001 'n'",
+    ),
+    (
+        "delete in a stream",
+        "'D' 00000303 00004005 'O' 0001 't' 00000001 '1'",
+    ),
+    ("truncate in a stream", "'T' 00000303 00000001 00 00004005"),
+    ("message in a stream", "'M' 00000303 01 LSN 00 00000000"),
+];
 
 pub(crate) fn samples() -> Vec<Sample> {
-    let plain = [
-        ("begin", format!("'B' {LSN} {TIME} 00000303")),
-        ("commit", format!("'C' 00 {LSN} {END} {TIME}")),
-        ("origin", format!("'O' {LSN} 'elsewhere' 00")),
-        (
-            "relation",
-            "'R' 00004005 'public' 00 'orders' 00 'd' 0002 \
-             01 'id' 00 00000017 ffffffff 00 'amount' 00 000006a4 000a0006"
-                .into(),
-        ),
-        ("type", "'Y' 00004010 'public' 00 'mood' 00".into()),
-        (
-            "insert",
-            "'I' 00004005 'N' 0004 'n' 'u' 't' 00000002 '42' 'b' 00000001 00".into(),
-        ),
-        ("update", "'U' 00004005 'N' 0001 't' 00000001 '1'".into()),
-        (
-            "update with key",
-            "'U' 00004005 'K' 0001 't' 00000001 '1' 'N' 0001 'n'".into(),
-        ),
-        (
-            "update with old row",
-            "'U' 00004005 'O' 0001 't' 00000000 'N' 0001 'u'".into(),
-        ),
-        (
-            "delete by key",
-            "'D' 00004005 'K' 0002 't' 00000001 '1' 'n'".into(),
-        ),
-        (
-            "delete of old row",
-            "'D' 00004005 'O' 0001 't' 00000001 '1'".into(),
-        ),
-        ("truncate", "'T' 00000002 03 00004005 ffffffff".into()),
-        (
-            "message",
-            format!("'M' 01 {LSN} 'prefix' 00 00000003 00ff80"),
-        ),
-        (
-            "begin prepare",
-            format!("'b' {LSN} {END} {TIME} 00000303 'gid' 00"),
-        ),
-        (
-            "prepare",
-            format!("'P' 00 {LSN} {END} {TIME} 00000303 'gid' 00"),
-        ),
-        (
-            "commit prepared",
-            format!("'K' 00 {LSN} {END} {TIME} 00000303 'gid' 00"),
-        ),
-        (
-            "rollback prepared",
-            format!("'r' 00 {LSN} {END} {TIME} {TIME} 00000303 'gid' 00"),
-        ),
-    ];
-    let stream = [
-        ("stream start", V2_ON, "'S' 00000303 01".into()),
-        ("stream stop", V2_ON, "'E'".into()),
-        (
-            "stream commit",
-            V2_ON,
-            format!("'c' 00000303 00 {LSN} {END} {TIME}"),
-        ),
-        ("short stream abort", V4_ON, "'A' 00000303 00000304".into()),
-        (
-            "long stream abort",
-            V4_PARALLEL,
-            format!("'A' 00000303 00000304 {LSN} {TIME}"),
-        ),
-        (
-            "stream prepare",
-            V2_ON,
-            format!("'p' 00 {LSN} {END} {TIME} 00000303 'gid' 00"),
-        ),
-    ];
-    let prefixed = [
-        (
-            "relation in a stream",
-            "'R' 00000303 00004005 00 'orders' 00 'f' 0000".into(),
-        ),
-        (
-            "type in a stream",
-            "'Y' 00000303 00004010 'public' 00 'mood' 00".into(),
-        ),
-        (
-            "insert in a stream",
-            "'I' 00000303 00004005 'N' 0001 't' 00000001 '1'".into(),
-        ),
-        (
-            "update in a stream",
-            "'U' 00000303 00004005 'K' 0001 'n' 'N' 0001 'n'".into(),
-        ),
-        (
-            "delete in a stream",
-            "'D' 00000303 00004005 'O' 0001 't' 00000001 '1'".into(),
-        ),
-        (
-            "truncate in a stream",
-            "'T' 00000303 00000001 00 00004005".into(),
-        ),
-        (
-            "message in a stream",
-            format!("'M' 00000303 01 {LSN} 00 00000000"),
-        ),
-    ];
-    let sample = |name, dialect, in_stream, text: String| Sample {
-        name,
-        dialect,
-        in_stream,
-        bytes: hex(&text),
+    let sample = |name, dialect, in_stream, text: &str| {
+        let text = PLACEHOLDERS
+            .iter()
+            .fold(text.to_owned(), |text, (name, digits)| {
+                text.replace(name, digits)
+            });
+        Sample {
+            name,
+            dialect,
+            in_stream,
+            bytes: hex(&text),
+        }
     };
-    plain
-        .into_iter()
-        .map(|(name, text)| sample(name, V1, false, text))
-        .chain(
-            stream
-                .into_iter()
-                .map(|(name, dialect, text)| sample(name, dialect, false, text)),
-        )
-        .chain(
-            prefixed
-                .into_iter()
-                .map(|(name, text)| sample(name, V2_ON, true, text)),
-        )
-        .collect()
+    let plain = PLAIN
+        .iter()
+        .map(|(name, text)| sample(name, V1, false, text));
+    let stream = STREAM
+        .iter()
+        .map(|(name, dialect, text)| sample(name, *dialect, false, text));
+    let prefixed = PREFIXED
+        .iter()
+        .map(|(name, text)| sample(name, V2_ON, true, text));
+    plain.chain(stream).chain(prefixed).collect()
 }
 
 #[test]
