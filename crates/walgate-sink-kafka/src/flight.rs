@@ -1,0 +1,387 @@
+//! What one producer has in flight, seen from its callbacks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::{ClientContext, Message, Statistics};
+use tokio::sync::Notify;
+use tracing::{debug, info, warn};
+use walgate_core::{ErrorClass, Position, Watermark};
+
+use crate::ledger::{Ledger, Sequence};
+use crate::outage::{Outage, Say, Signs};
+use crate::refusal;
+use crate::statistics::{KafkaStatistics, StatisticsHandle};
+
+/// Reports after which the delivered position is published and a waiting sink woken, though more
+/// are coming: often enough to keep a full buffer flowing, seldom enough to cost nothing.
+const SIGNAL_REPORTS: usize = 512;
+
+/// What outlives a producer.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) delivered: Watermark<Position>,
+    pub(crate) statistics: StatisticsHandle,
+    outage: Mutex<Outage>,
+    /// Partitions of the topics, as librdkafka's metadata has them.
+    partitions: Mutex<HashMap<String, i32>>,
+    /// Grows when `partitions` has changed.
+    partitions_version: AtomicU64,
+    /// Bytes of delivered records after which a waiting sink is woken.
+    signal_bytes: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(buffer_bytes: usize) -> Self {
+        Self {
+            delivered: Watermark::default(),
+            statistics: StatisticsHandle::default(),
+            outage: Mutex::new(Outage::new(Instant::now())),
+            partitions: Mutex::default(),
+            partitions_version: AtomicU64::new(0),
+            signal_bytes: (buffer_bytes / 8).min(1 << 20),
+        }
+    }
+
+    /// Partitions of the topics when they have changed since `version`, which is then raised.
+    pub(crate) fn partitions_since(&self, version: &mut u64) -> Option<HashMap<String, i32>> {
+        let now = self.partitions_version.load(Ordering::Acquire);
+        (now > std::mem::replace(version, now)).then(|| lock(&self.partitions).clone())
+    }
+
+    fn learn_partitions(&self, statistics: &Statistics) {
+        let mut partitions = lock(&self.partitions);
+        let mut changed = false;
+        for (name, topic) in &statistics.topics {
+            let count = topic.partitions.keys().filter(|id| **id >= 0).count() as i32;
+            if count > 0 && partitions.get(name) != Some(&count) {
+                partitions.insert(name.clone(), count);
+                changed = true;
+            }
+        }
+        if changed {
+            self.partitions_version.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// Why a producer can't go on.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// What librdkafka says about it; empty for a message's own refusal.
+    pub(crate) reason: String,
+    /// The message's record, where it was a message.
+    pub(crate) message: Option<RefusedMessage>,
+    /// When the first refusal came.
+    pub(crate) at: Instant,
+}
+
+/// The message that was refused.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedMessage {
+    pub(crate) sequence: Sequence,
+    pub(crate) position: Option<Position>,
+    pub(crate) topic: String,
+}
+
+/// The context of one producer: its callbacks run on the thread that polls it.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+    refusal: Mutex<Option<Refusal>>,
+    failed: AtomicBool,
+    /// Wakes the sink, which is the only one that waits.
+    progress: Notify,
+    delivered_any: AtomicBool,
+    all_down: AtomicBool,
+    any_up: AtomicBool,
+    /// The last trouble with a connection.
+    trouble: Mutex<Option<(Code, String)>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ledger: Ledger,
+    /// Reports since the last signal.
+    unsignalled: usize,
+    /// Bytes that reports have freed since the last signal.
+    freed: usize,
+}
+
+impl Flight {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            state: Mutex::default(),
+            refusal: Mutex::default(),
+            failed: AtomicBool::new(false),
+            progress: Notify::new(),
+            delivered_any: AtomicBool::new(false),
+            all_down: AtomicBool::new(false),
+            any_up: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Does something with the ledger.
+    pub(crate) fn ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
+        act(&mut lock(&self.state).ledger)
+    }
+
+    /// Takes a record that has no message.
+    pub(crate) fn accept_silent(&self, position: Position) {
+        let delivered = self.ledger(|ledger| {
+            ledger.accept_silent(position);
+            ledger.delivered()
+        });
+        self.publish(delivered);
+    }
+
+    /// Whether the producer has failed; [`refusal`](Self::refusal) says how.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Why it has failed: of several refusals the one that tells the cause.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        lock(&self.refusal).clone()
+    }
+
+    /// The last trouble with a connection.
+    pub(crate) fn trouble(&self) -> Option<(Code, String)> {
+        lock(&self.trouble).clone()
+    }
+
+    /// Waits until reports have come, or an error. It may return early. Cancel-safe.
+    pub(crate) async fn progress(&self) {
+        self.progress.notified().await;
+    }
+
+    /// What the polling thread does after each poll: publishes what the reports have left
+    /// unpublished, and says what is to be said about an outage.
+    pub(crate) fn tick(&self, now: Instant) {
+        let (delivered, waiting) = {
+            let mut state = lock(&self.state);
+            let unsignalled = std::mem::take(&mut state.unsignalled) > 0;
+            (
+                unsignalled.then(|| state.ledger.delivered()),
+                state.ledger.messages() > 0,
+            )
+        };
+        if let Some(delivered) = delivered {
+            self.publish(delivered);
+        }
+        let signs = Signs {
+            waiting,
+            delivered: self.delivered_any.swap(false, Ordering::Relaxed),
+            all_down: self.all_down.swap(false, Ordering::Relaxed),
+            any_up: self.any_up.swap(false, Ordering::Relaxed),
+        };
+        match lock(&self.shared.outage).look(now, signs) {
+            None => {}
+            Some(Say::Unreachable(outage)) => {
+                let reason = self.trouble().map(|(_, reason)| reason).unwrap_or_default();
+                warn!(
+                    seconds = outage.as_secs(),
+                    reason, "kafka is unreachable, changes wait"
+                );
+            }
+            Some(Say::Reachable(outage)) => {
+                info!(after_seconds = outage.as_secs(), "kafka is reachable again");
+            }
+        }
+    }
+
+    fn publish(&self, delivered: Option<Position>) {
+        if let Some(delivered) = delivered {
+            self.shared.delivered.advance(delivered);
+        }
+        self.progress.notify_one();
+    }
+
+    /// Takes a refusal; the one that tells most, and of equals the earliest record's, is kept.
+    pub(crate) fn refuse(&self, code: Code, reason: &str, message: Option<RefusedMessage>) {
+        {
+            let mut kept = lock(&self.refusal);
+            let at = kept.as_ref().map_or_else(Instant::now, |kept| kept.at);
+            let tells = |code: Code, message: &Option<RefusedMessage>| {
+                let earliest = message
+                    .as_ref()
+                    .map(|message| std::cmp::Reverse(message.sequence));
+                (refusal::rank(code), earliest)
+            };
+            let better = kept
+                .as_ref()
+                .is_none_or(|kept| tells(code, &message) > tells(kept.code, &kept.message));
+            if better {
+                *kept = Some(Refusal {
+                    code,
+                    reason: reason.to_owned(),
+                    message,
+                    at,
+                });
+            }
+        }
+        self.failed.store(true, Ordering::Release);
+        self.progress.notify_one();
+    }
+}
+
+impl ProducerContext for Flight {
+    type DeliveryOpaque = Sequence;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sequence: Sequence) {
+        let (signal, position) = {
+            let mut state = lock(&self.state);
+            let before = state.ledger.bytes();
+            state.ledger.report(sequence, result.is_ok());
+            state.freed += before - state.ledger.bytes();
+            state.unsignalled += 1;
+            let due = state.unsignalled >= SIGNAL_REPORTS
+                || state.freed >= self.shared.signal_bytes
+                || state.ledger.messages() == 0;
+            if due {
+                state.unsignalled = 0;
+                state.freed = 0;
+            }
+            (
+                due.then(|| state.ledger.delivered()),
+                state.ledger.position(sequence),
+            )
+        };
+        match result {
+            Ok(_) => self.delivered_any.store(true, Ordering::Relaxed),
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                let topic = message.topic().to_owned();
+                self.refuse(
+                    code,
+                    "",
+                    Some(RefusedMessage {
+                        sequence,
+                        position,
+                        topic,
+                    }),
+                );
+            }
+        }
+        if let Some(delivered) = signal {
+            self.publish(delivered);
+        }
+    }
+}
+
+impl ClientContext for Flight {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn stats(&self, all: Statistics) {
+        let kept = KafkaStatistics::of(&all);
+        if kept.any_up() {
+            self.any_up.store(true, Ordering::Relaxed);
+        }
+        self.shared.learn_partitions(&all);
+        self.shared.statistics.store(kept);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        match code {
+            Code::AllBrokersDown => self.all_down.store(true, Ordering::Relaxed),
+            Code::Fatal => self.refuse(code, reason, None),
+            _ if refusal::meaning(code).0 == ErrorClass::Fatal => self.refuse(code, reason, None),
+            _ => *lock(&self.trouble) = Some((code, reason.to_owned())),
+        }
+    }
+}
+
+/// Passes librdkafka's log on. It speaks of each connection that fails, each time, at the level of
+/// an error: what a person must know of that is said by the sink, so it goes to debug.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
+            info!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning
+        | RDKafkaLogLevel::Notice
+        | RDKafkaLogLevel::Info => debug!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+/// Nothing panics while these locks are held; a poisoned value is still a value.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long a failed producer's requests are waited for before a new one repeats them: what is
+/// still in flight then could land behind a repeat. Brokers answer within `request.timeout.ms`,
+/// 30 s.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use walgate_core::Lsn;
+
+    use super::*;
+
+    fn flight() -> Flight {
+        Flight::new(Arc::new(Shared::new(1 << 20)))
+    }
+
+    fn message(sequence: Sequence) -> Option<RefusedMessage> {
+        Some(RefusedMessage {
+            sequence,
+            position: None,
+            topic: "t".to_owned(),
+        })
+    }
+
+    #[test]
+    fn of_several_refusals_the_cause_is_kept() {
+        let flight = flight();
+        assert!(!flight.failed());
+        flight.error(KafkaError::Global(Code::Fatal), "gap");
+        flight.refuse(Code::OutOfOrderSequenceNumber, "", message(4));
+        flight.refuse(Code::TopicAuthorizationFailed, "", message(3));
+        flight.refuse(Code::TopicAuthorizationFailed, "", message(2));
+        flight.refuse(Code::PurgeQueue, "", message(1));
+        let kept = flight.refusal().expect("refusal");
+        assert!(flight.failed());
+        assert_eq!(kept.code, Code::TopicAuthorizationFailed);
+        assert_eq!(kept.message.map(|message| message.sequence), Some(2));
+    }
+
+    #[test]
+    fn trouble_with_a_connection_is_not_a_failure() {
+        let flight = flight();
+        flight.error(KafkaError::Global(Code::BrokerTransportFailure), "refused");
+        flight.error(
+            KafkaError::Global(Code::AllBrokersDown),
+            "1/1 brokers are down",
+        );
+        assert!(!flight.failed());
+        flight.error(KafkaError::Global(Code::SaslAuthenticationFailed), "no");
+        assert!(flight.failed());
+    }
+
+    #[test]
+    fn what_has_no_message_is_delivered_at_once() {
+        let flight = flight();
+        let position = Position::new(0, Lsn(7), 1);
+        flight.accept_silent(position);
+        assert_eq!(flight.shared.delivered.get(), position);
+    }
+}

@@ -1,0 +1,545 @@
+//! The sink: from batches to a producer, and from errors to a new one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::Producer;
+use walgate_core::{Batch, ErrorClass, Position, Record, Sink, SinkError, Watermark};
+
+use crate::flight::{Flight, Refusal, Shared};
+use crate::ledger::Sequence;
+use crate::live::Live;
+use crate::routes::{Route, Routes, Topic};
+use crate::send::{self, Outgoing};
+use crate::statistics::StatisticsHandle;
+use crate::topics::{self, CheckError};
+use crate::{KafkaConfig, properties, refusal};
+
+/// How long a topic may be missing once the sink has worked: metadata needs time to spread, and
+/// somebody may be about to create it.
+const MISSING: Duration = Duration::from_secs(60);
+
+/// How long to wait before a record is offered again to a queue that librdkafka calls full: its
+/// bound was set below the sink's own.
+const FULL: Duration = Duration::from_millis(5);
+
+/// Records after which the runtime gets its thread back: about a millisecond's work.
+const YIELD_RECORDS: usize = 512;
+
+/// Most bytes of a key that an error shows.
+const SHOWN_KEY_BYTES: usize = 200;
+
+/// Delivers to Apache Kafka.
+pub struct KafkaSink {
+    config: Arc<KafkaConfig>,
+    database: String,
+    shared: Arc<Shared>,
+    routes: Routes,
+    /// Routes by the id of the table's definition.
+    lanes: HashMap<u32, Arc<Route>>,
+    live: Option<Live>,
+    /// The record that is being handed over, for when the future of a write is dropped.
+    handing: Option<Handing>,
+    /// The record that was sent by itself.
+    alone: Option<Alone>,
+    /// Whether an attempt has ever succeeded.
+    opened: bool,
+    missing_since: Option<Instant>,
+    partitions_version: u64,
+    /// Reused.
+    messages: Vec<Outgoing>,
+}
+
+/// A record whose messages are being handed over.
+#[derive(Debug, Clone, Copy)]
+struct Handing {
+    /// Messages that librdkafka has.
+    sent: u32,
+}
+
+/// A record that may be too large, in flight by itself.
+#[derive(Debug)]
+struct Alone {
+    sequence: Sequence,
+    position: Position,
+    /// Table, key and bytes, for the error.
+    what: String,
+}
+
+impl KafkaSink {
+    /// A sink for the tables of `database` that are known now, as (schema, table). Tables that come
+    /// later are checked when they come.
+    ///
+    /// # Errors
+    ///
+    /// Fatal, with a hint: a property that is unknown, reserved or out of range, a name that no
+    /// topic can have, two tables that would share a topic by accident.
+    pub fn new(
+        config: KafkaConfig,
+        database: impl Into<String>,
+        tables: &[(String, String)],
+    ) -> Result<Self, SinkError> {
+        properties::check(&config)?;
+        let database = database.into();
+        let routes = Routes::new(&config, &database, tables)?;
+        Ok(Self {
+            shared: Arc::new(Shared::new(config.buffer_bytes)),
+            config: Arc::new(config),
+            database,
+            routes,
+            lanes: HashMap::new(),
+            live: None,
+            handing: None,
+            alone: None,
+            opened: false,
+            missing_since: None,
+            partitions_version: 0,
+            messages: Vec::new(),
+        })
+    }
+
+    /// Where the producer's statistics are found, every 5 s anew.
+    pub fn statistics(&self) -> StatisticsHandle {
+        self.shared.statistics.clone()
+    }
+
+    /// Waits out or ends what the last attempt has left.
+    async fn settle(&mut self) {
+        let Some(live) = &self.live else { return };
+        if let Some(handing) = self.handing.take() {
+            live.flight()
+                .ledger(|ledger| ledger.abandon_last(handing.sent));
+        }
+        live.settled().await;
+        if live.flight().failed() {
+            live.drained().await;
+            self.end().await;
+        } else {
+            live.flight().ledger(|ledger| ledger.restart());
+        }
+    }
+
+    async fn end(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.end().await;
+        }
+        self.alone = None;
+        self.handing = None;
+    }
+
+    fn start(&mut self) -> Result<(), SinkError> {
+        self.live = Some(Live::start(
+            &self.config,
+            self.routes.batch_bytes(),
+            &self.shared,
+        )?);
+        Ok(())
+    }
+
+    /// Checks these topics with the producer that lives.
+    async fn check(&mut self, topics: Vec<Topic>) -> Result<(), CheckError> {
+        let Some(live) = &self.live else {
+            return Ok(());
+        };
+        let config = Arc::clone(&self.config);
+        let producer = Arc::clone(live.producer());
+        let checked =
+            tokio::task::spawn_blocking(move || topics::check(&config, &producer, &topics)).await;
+        let checked = checked.unwrap_or_else(|error| {
+            Err(CheckError::Other(SinkError::transient(format!(
+                "the check of the topics broke off: {error}"
+            ))))
+        });
+        for (name, facts) in checked? {
+            self.routes.learn(&name, facts);
+        }
+        Ok(())
+    }
+
+    /// Makes a smaller `batch.size` effective, once nothing is in flight.
+    async fn fit_batches(&mut self) -> Result<(), SinkError> {
+        let wanted = self.routes.batch_bytes();
+        let Some(live) = &self.live else {
+            return Ok(());
+        };
+        if live.batch_bytes() <= wanted {
+            return Ok(());
+        }
+        live.settled().await;
+        if live.flight().failed() {
+            return Err(self.failure().await);
+        }
+        self.end().await;
+        self.start()
+    }
+
+    /// What a failed check of topics means now.
+    fn judge(&mut self, error: CheckError) -> SinkError {
+        match error {
+            CheckError::Missing(mut error) => {
+                let since = *self.missing_since.get_or_insert_with(Instant::now);
+                if !self.opened || since.elapsed() >= MISSING {
+                    error.class = ErrorClass::Fatal;
+                }
+                error
+            }
+            CheckError::Unreachable(mut error) => {
+                let trouble = self.live.as_ref().and_then(|live| live.flight().trouble());
+                // Certificates that never worked won't by waiting.
+                if !self.opened && trouble.is_some_and(|(code, _)| code == Code::SSL) {
+                    error.class = ErrorClass::Fatal;
+                }
+                error
+            }
+            CheckError::Other(error) => error,
+        }
+    }
+
+    /// Finds the routes of a batch's tables; checks the topics of new ones.
+    async fn find_lanes(&mut self, batch: &Batch) -> Result<Vec<Arc<Route>>, SinkError> {
+        if let Some(counts) = self.shared.partitions_since(&mut self.partitions_version) {
+            self.routes.learn_partitions(&counts);
+        }
+        let mut lanes = Vec::with_capacity(batch.tables.len());
+        for table in &batch.tables {
+            if let Some(lane) = self.lanes.get(&table.id) {
+                lanes.push(Arc::clone(lane));
+                continue;
+            }
+            let (schema, name) = (&table.relation.schema, &table.relation.name);
+            self.routes
+                .add(&self.config, &self.database, schema, name)?;
+            let Some(route) = self.routes.route(schema, name).map(Arc::clone) else {
+                continue;
+            };
+            self.check_arrived(&route).await?;
+            self.lanes.insert(table.id, Arc::clone(&route));
+            lanes.push(route);
+        }
+        Ok(lanes)
+    }
+
+    async fn check_arrived(&mut self, route: &Route) -> Result<(), SinkError> {
+        loop {
+            let unchecked = self
+                .routes
+                .topic(route.topic)
+                .filter(|topic| topic.facts.is_none());
+            let Some(topic) = unchecked.cloned() else {
+                return Ok(());
+            };
+            match self.check(vec![topic]).await {
+                Ok(()) => {
+                    self.missing_since = None;
+                    self.fit_batches().await?;
+                }
+                // An outage is waited out, not an error; each look takes its time by itself.
+                Err(CheckError::Unreachable(error)) => {
+                    tracing::debug!(%error, "the topic of a new table can't be checked yet");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => return Err(self.judge(error)),
+            }
+        }
+    }
+
+    /// Takes one record: accepts it once there is room, and hands its messages over.
+    async fn take(
+        &mut self,
+        batch: &Batch,
+        record: &Record,
+        route: Option<&Arc<Route>>,
+    ) -> Result<(), SinkError> {
+        let route = route.map(Arc::as_ref);
+        send::plan(&mut self.messages, &self.routes, route, batch, record)?;
+        let Some(live) = &self.live else {
+            return Err(not_open());
+        };
+        let flight = Arc::clone(live.flight());
+        if self.messages.is_empty() {
+            flight.accept_silent(record.position);
+            return Ok(());
+        }
+        let label = route.map_or("", |route| &route.label);
+        let tight = send::too_large_for(&self.routes, &self.messages, record, label);
+        let alone = tight.map(|topic| describe_large(batch, record, label, topic));
+        if alone.is_some() {
+            self.drain().await?;
+        }
+        let bytes = send::bytes(&self.messages, record);
+        let sequence = self.accept(&flight, record.position, bytes).await?;
+        let is_alone = alone.is_some();
+        self.alone = alone.map(|what| Alone {
+            sequence,
+            position: record.position,
+            what,
+        });
+        self.hand_over(batch, record, route, sequence).await?;
+        if is_alone {
+            self.drain().await?;
+            self.alone = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is in flight.
+    async fn drain(&mut self) -> Result<(), SinkError> {
+        let Some(live) = &self.live else {
+            return Err(not_open());
+        };
+        live.settled().await;
+        if live.flight().failed() {
+            return Err(self.failure().await);
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room for a record, and enters it.
+    async fn accept(
+        &mut self,
+        flight: &Flight,
+        position: Position,
+        bytes: usize,
+    ) -> Result<Sequence, SinkError> {
+        let count = self.messages.len() as u32;
+        let most = self.config.buffer_bytes;
+        loop {
+            if flight.failed() {
+                return Err(self.failure().await);
+            }
+            let accepted = flight.ledger(|ledger| {
+                let fits = ledger.bytes() == 0 || ledger.bytes() + bytes <= most;
+                fits.then(|| ledger.accept(position, count, bytes))
+            });
+            if let Some(sequence) = accepted {
+                self.handing = Some(Handing { sent: 0 });
+                return Ok(sequence);
+            }
+            flight.progress().await;
+        }
+    }
+
+    /// Hands the planned messages over, in order; the same one again while the queue is full.
+    async fn hand_over(
+        &mut self,
+        batch: &Batch,
+        record: &Record,
+        route: Option<&Route>,
+        sequence: Sequence,
+    ) -> Result<(), SinkError> {
+        let label = route.map(|route| route.label.as_str());
+        let mut next = 0;
+        while let Some(message) = self.messages.get(next).copied() {
+            let Some(live) = &self.live else {
+                return Err(not_open());
+            };
+            let producer = live.producer();
+            match send::send(
+                producer,
+                &self.routes,
+                message,
+                (batch, record),
+                label,
+                sequence,
+            ) {
+                Ok(()) => {
+                    next += 1;
+                    self.handing = Some(Handing { sent: next as u32 });
+                }
+                Err(Code::QueueFull) => {
+                    if live.flight().failed() {
+                        return Err(self.failure().await);
+                    }
+                    let wait = tokio::time::timeout(FULL, live.flight().progress());
+                    // Early or late: the record is offered again either way.
+                    drop(wait.await);
+                }
+                Err(Code::Fatal) => {
+                    live.flight().refuse(Code::Fatal, "", None);
+                    return Err(self.failure().await);
+                }
+                Err(code) => return Err(self.refused_at_once(code, message)),
+            }
+        }
+        self.handing = None;
+        Ok(())
+    }
+
+    /// librdkafka didn't take a message.
+    fn refused_at_once(&self, code: Code, message: Outgoing) -> SinkError {
+        let topic = self
+            .routes
+            .topic(message.topic)
+            .map_or("", |topic| &topic.name);
+        match &self.alone {
+            Some(alone) if refusal::meaning(code).0 == ErrorClass::Definite => {
+                too_large(&self.config, alone, topic, self.routes.topic_named(topic))
+            }
+            _ => refusal::sink_error(&self.config, code, &format!("topic {topic:?}"), Some(topic)),
+        }
+    }
+
+    /// The error of a producer that has failed, once its last reports are in.
+    async fn failure(&mut self) -> SinkError {
+        let Some(live) = &self.live else {
+            return not_open();
+        };
+        live.drained().await;
+        let fatal = live.producer().client().fatal_error();
+        let Some(refused) = live.flight().refusal() else {
+            return SinkError::transient("the kafka producer has failed");
+        };
+        let Refusal {
+            code,
+            reason,
+            message,
+            ..
+        } = refused;
+        let Some(message) = message.filter(|_| code != Code::Fatal) else {
+            let (code, reason) = fatal
+                .filter(|_| code == Code::Fatal)
+                .unwrap_or((code, reason));
+            let what = "the kafka producer can't go on";
+            let mut error = refusal::sink_error(&self.config, code, what, None);
+            if !reason.is_empty() {
+                error.message = format!("{}: {reason}", error.message);
+            }
+            return error;
+        };
+        let topic = message.topic.as_str();
+        if refusal::meaning(code).0 == ErrorClass::Definite {
+            if let Some(alone) = self
+                .alone
+                .as_ref()
+                .filter(|alone| alone.sequence == message.sequence)
+            {
+                return too_large(&self.config, alone, topic, self.routes.topic_named(topic));
+            }
+            self.routes.lower_limit(topic);
+            return SinkError::transient(format!(
+                "topic {topic:?} refused a batch as too large ({code}): smaller ones follow"
+            ));
+        }
+        let at = message
+            .position
+            .map(|position| format!(" the event {position}"))
+            .unwrap_or_default();
+        let what = format!("topic {topic:?} refused{at}");
+        refusal::sink_error(&self.config, code, &what, Some(topic))
+    }
+}
+
+impl Sink for KafkaSink {
+    fn delivered(&self) -> Watermark<Position> {
+        self.shared.delivered.clone()
+    }
+
+    async fn open(&mut self) -> Result<Option<Position>, SinkError> {
+        self.settle().await;
+        self.lanes.clear();
+        if self.live.is_none() {
+            self.start()?;
+        }
+        let topics = self.routes.topics().to_vec();
+        if let Err(error) = self.check(topics).await {
+            let error = self.judge(error);
+            // What it has heard is of this attempt: the next one asks anew.
+            self.end().await;
+            return Err(error);
+        }
+        self.fit_batches().await?;
+        self.missing_since = None;
+        self.opened = true;
+        Ok(None)
+    }
+
+    async fn write(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
+        let batch = &*batch;
+        if self.live.is_none() {
+            return Err(not_open());
+        }
+        let lanes = self.find_lanes(batch).await?;
+        for (count, record) in batch.records.iter().enumerate() {
+            let route = record.table.and_then(|table| lanes.get(usize::from(table)));
+            self.take(batch, record, route).await?;
+            if count % YIELD_RECORDS == YIELD_RECORDS - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<Position, SinkError> {
+        if self.live.is_some() {
+            self.drain().await?;
+        }
+        let accepted = self
+            .live
+            .as_ref()
+            .and_then(|live| live.flight().ledger(|ledger| ledger.accepted()));
+        if let Some(accepted) = accepted {
+            self.shared.delivered.advance(accepted);
+        }
+        Ok(self.shared.delivered.get())
+    }
+
+    async fn close(&mut self, deadline: Instant) -> Result<(), SinkError> {
+        let Some(live) = &self.live else {
+            return Ok(());
+        };
+        if let Some(handing) = self.handing.take() {
+            live.flight()
+                .ledger(|ledger| ledger.abandon_last(handing.sent));
+        }
+        let settled = tokio::time::timeout_at(deadline.into(), live.settled()).await;
+        let left = live.flight().ledger(|ledger| ledger.messages());
+        let failed = live.flight().failed();
+        self.end().await;
+        if failed || settled.is_err() {
+            return Err(SinkError::transient(format!(
+                "kafka has not acknowledged {left} messages: they are repeated after the next start"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn not_open() -> SinkError {
+    SinkError::transient("the kafka sink is not open")
+}
+
+/// Table, key and bytes of a record that may be too large.
+fn describe_large(batch: &Batch, record: &Record, label: &str, topic: &Topic) -> String {
+    let bytes = record.value.len();
+    let of = if label.is_empty() {
+        record.op.name().to_owned()
+    } else {
+        format!("table {label}")
+    };
+    let key = record.key.map_or_else(String::new, |key| {
+        let key = batch.slice(key);
+        let shown = String::from_utf8_lossy(key.get(..SHOWN_KEY_BYTES).unwrap_or(key));
+        format!(" with key {shown}")
+    });
+    format!(
+        "{of}: the event{key} has {bytes} bytes, topic {:?} takes {}",
+        topic.name, topic.limit
+    )
+}
+
+fn too_large(config: &KafkaConfig, alone: &Alone, name: &str, topic: Option<&Topic>) -> SinkError {
+    let known = topic.is_some_and(|topic| {
+        topic
+            .facts
+            .is_some_and(|facts| facts.max_message_bytes.is_some())
+    });
+    let limit = if known {
+        "max.message.bytes"
+    } else {
+        "an assumed max.message.bytes"
+    };
+    SinkError::definite(alone.position, format!("{} ({limit})", alone.what))
+        .hint(refusal::raise_command(config, name))
+}
