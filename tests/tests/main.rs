@@ -1,0 +1,5 @@
+//! One binary for all tests with servers: each server is started at most once for a run.
+
+mod arrows;
+mod kill_matrix;
+mod scenarios;
