@@ -26,6 +26,8 @@ type Relations = BTreeMap<Oid, u16>;
 /// - A key tuple although the relation said FULL, or a whole one although it did not: the replica
 ///   identity of a partitioned table can change without a new Relation for rows that are
 ///   published through it.
+/// - Relation and Type outside a transaction: no server sends them there, and a recording that
+///   starts with the relations it needs does.
 /// - `u` in an insert: an update that a row filter turns into an insert keeps it.
 ///
 /// Memory: a few bytes for each table that was announced, and for each of a streamed transaction.

@@ -190,10 +190,9 @@ fn message<'a>(parts: &'a Parts, lists: &'a Lists) -> Message<'a> {
 /// Begins, ends and everything else that is about a whole transaction.
 fn end_of_transaction(parts: &Parts) -> Message<'_> {
     let (_, xid, subxid) = parts.numbers;
-    let (flags, gid) = (0, &*parts.names.0);
     let (commit_lsn, end_lsn) = (Lsn(parts.lsns.0), Lsn(parts.lsns.1));
-    let (commit_time, rollback_time) = (PgMicros(parts.times.0), PgMicros(parts.times.1));
-    let (prepare_lsn, prepare_time) = (commit_lsn, commit_time);
+    let commit_time = PgMicros(parts.times.0);
+    let flags = 0;
     match parts.tag {
         Tag::Begin => Message::Begin {
             final_lsn: commit_lsn,
@@ -222,6 +221,17 @@ fn end_of_transaction(parts: &Parts) -> Message<'_> {
             let abort = parts.flag.then_some((commit_lsn, commit_time));
             Message::StreamAbort { xid, subxid, abort }
         }
+        _ => two_phase(parts),
+    }
+}
+
+fn two_phase(parts: &Parts) -> Message<'_> {
+    let (_, xid, _) = parts.numbers;
+    let (flags, gid) = (0, &*parts.names.0);
+    let (prepare_lsn, end_lsn) = (Lsn(parts.lsns.0), Lsn(parts.lsns.1));
+    let (prepare_time, rollback_time) = (PgMicros(parts.times.0), PgMicros(parts.times.1));
+    let (commit_lsn, commit_time) = (prepare_lsn, prepare_time);
+    match parts.tag {
         Tag::BeginPrepare => Message::BeginPrepare {
             prepare_lsn,
             end_lsn,
@@ -247,7 +257,7 @@ fn end_of_transaction(parts: &Parts) -> Message<'_> {
         },
         Tag::RollbackPrepared => Message::RollbackPrepared {
             flags,
-            prepare_end_lsn: commit_lsn,
+            prepare_end_lsn: prepare_lsn,
             rollback_end_lsn: end_lsn,
             prepare_time,
             rollback_time,
