@@ -22,7 +22,11 @@ const COLUMNS: [(&str, u32, &str); 9] = [
     ("status", 25, "paid"),
     ("note", 25, "leave it at the door, please"),
     ("amount", 1700, "1234.50"),
-    ("payload", 3802, r#"{"sku": "A-7", "tags": ["new", "blue"], "weight": 1.25}"#),
+    (
+        "payload",
+        3802,
+        r#"{"sku": "A-7", "tags": ["new", "blue"], "weight": 1.25}"#,
+    ),
     ("created_at", 1184, "2026-11-21 09:30:00.123456+00"),
     ("active", 16, "t"),
     ("score", 701, "0.8251"),
@@ -50,7 +54,12 @@ fn table() -> Arc<Table> {
         primary_key: Vec::new(),
     };
     let columns = vec![ColumnUse::Keep; COLUMNS.len()];
-    Arc::new(Table { id: 1, key: relation.key(), relation: Arc::new(relation), columns })
+    Arc::new(Table {
+        id: 1,
+        key: relation.key(),
+        relation: Arc::new(relation),
+        columns,
+    })
 }
 
 fn row() -> TupleBuf {
@@ -73,7 +82,11 @@ fn run(bencher: Bencher<'_, '_>, body: &Body<'_>) {
         out.clear();
         for index in 0..ROWS {
             let position = Position::new(0, transaction.commit_lsn, index + 2);
-            let change = Change { position, transaction: Some(&transaction), body: *body };
+            let change = Change {
+                position,
+                transaction: Some(&transaction),
+                body: *body,
+            };
             encoder.encode(&change, out).expect("it can be encoded");
         }
         out.len()
@@ -88,24 +101,50 @@ fn run(bencher: Bencher<'_, '_>, body: &Body<'_>) {
 #[divan::bench]
 fn insert(bencher: Bencher<'_, '_>) {
     let (table, new) = (table(), row());
-    run(bencher, &Body::Insert { table: &table, new: new.as_tuple() });
+    run(
+        bencher,
+        &Body::Insert {
+            table: &table,
+            new: new.as_tuple(),
+        },
+    );
 }
 
 #[divan::bench]
 fn update(bencher: Bencher<'_, '_>) {
     let (table, new) = (table(), row());
-    run(bencher, &Body::Update { table: &table, old: None, new: new.as_tuple() });
+    run(
+        bencher,
+        &Body::Update {
+            table: &table,
+            old: None,
+            new: new.as_tuple(),
+        },
+    );
 }
 
 #[divan::bench]
 fn update_full(bencher: Bencher<'_, '_>) {
     let (table, new) = (table(), row());
     let old = Some(OldTuple::Full(new.as_tuple()));
-    run(bencher, &Body::Update { table: &table, old, new: new.as_tuple() });
+    run(
+        bencher,
+        &Body::Update {
+            table: &table,
+            old,
+            new: new.as_tuple(),
+        },
+    );
 }
 
 #[divan::bench]
 fn delete(bencher: Bencher<'_, '_>) {
     let (table, old) = (table(), row());
-    run(bencher, &Body::Delete { table: &table, old: OldTuple::Key(old.as_tuple()) });
+    run(
+        bencher,
+        &Body::Delete {
+            table: &table,
+            old: OldTuple::Key(old.as_tuple()),
+        },
+    );
 }

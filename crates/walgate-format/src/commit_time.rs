@@ -31,31 +31,49 @@ impl Moment {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
-        Self { year, month, day, micros_of_day: time.0.rem_euclid(MICROS_PER_DAY) }
+        Self {
+            year,
+            month,
+            day,
+            micros_of_day: time.0.rem_euclid(MICROS_PER_DAY),
+        }
     }
 
     fn clock(self) -> (i64, i64, i64, i64) {
         let seconds = self.micros_of_day / 1_000_000;
-        (seconds / 3600, seconds / 60 % 60, seconds % 60, self.micros_of_day % 1_000_000)
+        (
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+            self.micros_of_day % 1_000_000,
+        )
     }
 
     /// `2026-11-21T09:30:00.123456Z`; outside the years 1 to 9999 PostgreSQL's text.
     fn to_iso(self) -> String {
-        let Self { year, month, day, .. } = self;
+        let Self {
+            year, month, day, ..
+        } = self;
         let (hour, minute, second, micros) = self.clock();
         if (1..=9999).contains(&year) {
             return format!(
                 "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
             );
         }
-        let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+        let (year, era) = if year > 0 {
+            (year, "")
+        } else {
+            (1 - year, " BC")
+        };
         let fraction = format!(".{micros:06}");
         let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
-        format!(
-            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}+00{era}"
-        )
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}+00{era}")
     }
 }
 
@@ -90,7 +108,10 @@ mod tests {
         assert_eq!(text(252_455_616_000_000_000), "10000-01-01 00:00:00+00");
         assert_eq!(text(252_455_616_000_500_000), "10000-01-01 00:00:00.5+00");
         assert_eq!(text(-63_082_281_600_000_000), "0001-01-01T00:00:00.000000Z");
-        assert_eq!(text(-63_082_281_600_000_001), "0001-12-31 23:59:59.999999+00 BC");
+        assert_eq!(
+            text(-63_082_281_600_000_001),
+            "0001-12-31 23:59:59.999999+00 BC"
+        );
         assert_eq!(text(-211_813_488_000_000_000), "4714-11-24 00:00:00+00 BC");
         assert_eq!(text(i64::MAX), "infinity");
         assert_eq!(text(i64::MIN), "-infinity");

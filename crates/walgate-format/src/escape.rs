@@ -44,7 +44,9 @@ fn fold_words(text: &[u8], marks: impl Fn(u64) -> u64) -> bool {
     }
     if !rest.is_empty() {
         // A short text is filled up with spaces, behind a longer one the last word overlaps.
-        let last = text.last_chunk::<8>().map_or_else(|| padded(rest), |last| *last);
+        let last = text
+            .last_chunk::<8>()
+            .map_or_else(|| padded(rest), |last| *last);
         found |= marks(u64::from_le_bytes(last));
     }
     found & TOPS == 0
@@ -97,14 +99,18 @@ fn write_escaped(text: &[u8], out: &mut BytesMut) -> Result<(), ValueError> {
 
 /// Refuses what is not UTF-8.
 pub(crate) fn check_utf8(text: &[u8]) -> Result<&str, ValueError> {
-    str::from_utf8(text).map_err(|error| ValueError::NotUtf8 { at: error.valid_up_to() })
+    str::from_utf8(text).map_err(|error| ValueError::NotUtf8 {
+        at: error.valid_up_to(),
+    })
 }
 
 fn write_inner(mut text: &[u8], out: &mut BytesMut) {
     while let Some(at) = find_escape(text) {
         let (before, rest) = text.split_at(at);
         out.put_slice(before);
-        let Some((byte, rest)) = rest.split_first() else { return };
+        let Some((byte, rest)) = rest.split_first() else {
+            return;
+        };
         write_escape(*byte, out);
         text = rest;
     }
@@ -120,7 +126,9 @@ fn find_escape(text: &[u8]) -> Option<usize> {
             return Some(place * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    let found = rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'))?;
+    let found = rest
+        .iter()
+        .position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'))?;
     Some(words.len() * 8 + found)
 }
 
@@ -157,19 +165,28 @@ mod tests {
     #[test]
     fn escapes_no_more_than_it_must() {
         assert_eq!(string(b"").as_deref(), Ok(r#""""#));
-        assert_eq!(string(b"plain / text <b>").as_deref(), Ok(r#""plain / text <b>""#));
+        assert_eq!(
+            string(b"plain / text <b>").as_deref(),
+            Ok(r#""plain / text <b>""#)
+        );
         assert_eq!(string(b"a\"b\\c").as_deref(), Ok(r#""a\"b\\c""#));
         let controls = b"\x00\x01\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x1f\x20\x7f";
         let escaped = "\"\\u0000\\u0001\\u0007\\b\\t\\n\\u000b\\f\\r\\u000e\\u001f \x7f\"";
         assert_eq!(string(controls).as_deref(), Ok(escaped));
-        assert_eq!(string("Zoë 🦀 \u{2028}".as_bytes()).as_deref(), Ok("\"Zoë 🦀 \u{2028}\""));
+        assert_eq!(
+            string("Zoë 🦀 \u{2028}".as_bytes()).as_deref(),
+            Ok("\"Zoë 🦀 \u{2028}\"")
+        );
     }
 
     #[test]
     fn refuses_what_is_not_utf8_and_says_where() {
         assert_eq!(string(b"abc\xFFdef"), Err(ValueError::NotUtf8 { at: 3 }));
         assert_eq!(string(b"\xC3"), Err(ValueError::NotUtf8 { at: 0 }));
-        assert_eq!(string(b"0123456789\xED\xA0\x80"), Err(ValueError::NotUtf8 { at: 10 }));
+        assert_eq!(
+            string(b"0123456789\xED\xA0\x80"),
+            Err(ValueError::NotUtf8 { at: 10 })
+        );
     }
 
     #[test]

@@ -10,9 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use walgate_core::{
-    Body, Change, EncodeError, Encoded, Encoder, OldTuple, Span, Table, Tuple,
-};
+use walgate_core::{Body, Change, EncodeError, Encoded, Encoder, OldTuple, Op, Span, Table, Tuple};
 
 use crate::MaskKey;
 use plan::Plan;
@@ -64,16 +62,19 @@ pub struct NativeJson {
 impl NativeJson {
     /// An encoder that knows no table yet.
     pub fn new(options: NativeJsonOptions) -> Self {
-        Self { options, plans: HashMap::new(), last: None, stamp: Stamp::default() }
+        Self {
+            options,
+            plans: HashMap::new(),
+            last: None,
+            stamp: Stamp::default(),
+        }
     }
 
     #[inline]
     fn write(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError> {
         match change.body {
             Body::Insert { table, new } => self.write_row(change, table, None, Some(new), out),
-            Body::Update { table, old, new } => {
-                self.write_row(change, table, old, Some(new), out)
-            }
+            Body::Update { table, old, new } => self.write_row(change, table, old, Some(new), out),
             Body::Delete { table, old } => self.write_row(change, table, Some(old), None, out),
             Body::Truncate { .. }
             | Body::Message { .. }
@@ -95,13 +96,20 @@ impl NativeJson {
     ) -> Result<Encoded, EncodeError> {
         let start = out.len();
         self.find_plan(table);
-        let Some((_, plan)) = &self.last else { return Ok(Encoded::default()) };
-        let row = Row { plan, options: &self.options, old, new };
+        let Some((_, plan)) = &self.last else {
+            return Ok(Encoded::default());
+        };
+        let row = Row {
+            plan,
+            options: &self.options,
+            old,
+            new,
+        };
         self.stamp.put_id(change.position, out);
-        out.put_slice(match change.body {
-            Body::Update { .. } => &plan.update,
-            Body::Delete { .. } => &plan.delete,
-            _ => &plan.insert,
+        out.put_slice(match (old, new) {
+            (_, None) => &plan.delete,
+            (None, Some(_)) if change.body.op() == Op::Insert => &plan.insert,
+            (_, Some(_)) => &plan.update,
         });
         let parts = row.write(out)?;
         self.stamp.put_tail(change.transaction, out);
@@ -123,7 +131,11 @@ impl NativeJson {
                 self.stamp.put_transaction(transaction, out);
                 event::put_columns(table, out);
             }
-            Body::Truncate { table, cascade, restart_identity } => {
+            Body::Truncate {
+                table,
+                cascade,
+                restart_identity,
+            } => {
                 let plan = self.plan(table);
                 self.stamp.put_id(change.position, out);
                 out.put_slice(&plan.truncate);
@@ -131,7 +143,12 @@ impl NativeJson {
                 event::put_bool(b",\"cascade\":", cascade, out);
                 event::put_bool(b",\"restart_identity\":", restart_identity, out);
             }
-            Body::Message { lsn, transactional, prefix, content } => {
+            Body::Message {
+                lsn,
+                transactional,
+                prefix,
+                content,
+            } => {
                 self.put_op(change, out);
                 match transaction {
                     None => event::put_message_lsn(lsn, out),
@@ -155,7 +172,11 @@ impl NativeJson {
         }
         out.put_slice(b"}\n");
         let value = span(start, out.len() - 1).ok_or_else(too_large)?;
-        Ok(Encoded { value, key: None, old_key: None })
+        Ok(Encoded {
+            value,
+            key: None,
+            old_key: None,
+        })
     }
 
     fn put_op(&mut self, change: &Change<'_>, out: &mut BytesMut) {
@@ -196,5 +217,8 @@ impl Encoder for NativeJson {
 /// A run of bytes, when the batch has not outgrown 32 bits.
 #[inline]
 pub(crate) fn span(start: usize, end: usize) -> Option<Span> {
-    Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    Some(Span {
+        start: u32::try_from(start).ok()?,
+        end: u32::try_from(end).ok()?,
+    })
 }

@@ -18,12 +18,7 @@ pub(super) fn put_message_lsn(lsn: Lsn, out: &mut BytesMut) {
     put_lsn(b",\"lsn\":\"", lsn, out);
 }
 
-pub(super) fn put_message(
-    prefix: &str,
-    content: &[u8],
-    transactional: bool,
-    out: &mut BytesMut,
-) {
+pub(super) fn put_message(prefix: &str, content: &[u8], transactional: bool, out: &mut BytesMut) {
     out.put_slice(b",\"prefix\":");
     write_str(prefix, out);
     match str::from_utf8(content) {
@@ -57,7 +52,10 @@ pub(super) fn put_columns(table: &Table, out: &mut BytesMut) {
             out.put_slice(b",\"type\":");
             write_str(name, out);
         }
-        let numbers = format!(",\"type_oid\":{},\"typmod\":{}", column.type_oid, column.typmod);
+        let numbers = format!(
+            ",\"type_oid\":{},\"typmod\":{}",
+            column.type_oid, column.typmod
+        );
         out.put_slice(numbers.as_bytes());
         put_bool(b",\"key\":", table.key.contains(&place), out);
         out.put_u8(b'}');

@@ -80,11 +80,16 @@ impl Plan {
             write_str(&relation.name, &mut out);
             Box::from(&*out)
         };
-        let columns: Box<[PlannedColumn]> =
-            (0..relation.columns.len()).filter_map(|place| planned_column(table, place)).collect();
+        let columns: Box<[PlannedColumn]> = (0..relation.columns.len())
+            .filter_map(|place| planned_column(table, place))
+            .collect();
         let is_kept = |place: &usize| columns.get(*place).is_some_and(PlannedColumn::is_kept);
-        let key: Box<[usize]> =
-            table.key.iter().map(|place| usize::from(*place)).filter(is_kept).collect();
+        let key: Box<[usize]> = table
+            .key
+            .iter()
+            .map(|place| usize::from(*place))
+            .filter(is_kept)
+            .collect();
         let identity = (0..columns.len())
             .filter(|place| is_kept(place) && columns.get(*place).is_some_and(|c| c.identity));
         Self {

@@ -33,16 +33,20 @@ impl Refusal {
                 "values are asked for as text; the frames come from a connection with the \
                  option binary",
             ),
-            Self::NoMaskKey => {
-                ("it is masked, but there is no key".to_owned(), "give the sink a mask key")
-            }
+            Self::NoMaskKey => (
+                "it is masked, but there is no key".to_owned(),
+                "give the sink a mask key",
+            ),
             Self::NotLogged => (
                 "it is part of the key, but the log does not hold its value".to_owned(),
                 "take the column out of the configured key, or let the server log it: ALTER \
                  TABLE … REPLICA IDENTITY FULL, or USING INDEX with an index that has it",
             ),
         };
-        EncodeError { message: format!("column {name:?}: {what}"), hint: Some(hint.to_owned()) }
+        EncodeError {
+            message: format!("column {name:?}: {what}"),
+            hint: Some(hint.to_owned()),
+        }
     }
 }
 

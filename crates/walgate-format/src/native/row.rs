@@ -81,7 +81,11 @@ impl<'a> Row<'a> {
     fn check_counts(&self) -> Result<(), EncodeError> {
         let expected = self.plan.columns.len();
         let tuples = [self.new, self.old.map(|old| old.tuple())];
-        match tuples.into_iter().flatten().find(|tuple| tuple.len() != expected) {
+        match tuples
+            .into_iter()
+            .flatten()
+            .find(|tuple| tuple.len() != expected)
+        {
             Some(tuple) => Err(wrong_count(tuple.len(), expected)),
             None => Ok(()),
         }
@@ -121,7 +125,9 @@ impl<'a> Row<'a> {
     fn is_key_changed(&self, old: OldTuple<'a>, new: Tuple<'a>) -> bool {
         let mut changed = false;
         for (place, column) in self.key_columns() {
-            let Some(before) = logged(Some(old), place, column) else { return false };
+            let Some(before) = logged(Some(old), place, column) else {
+                return false;
+            };
             changed |= match new.iter().nth(place) {
                 None | Some(Value::Unchanged) => false,
                 Some(after) => before != after,
@@ -134,7 +140,9 @@ impl<'a> Row<'a> {
     /// changes one of its values: PostgreSQL also sends it when an unchanged key column is
     /// stored externally.
     fn has_before(&self, old: OldTuple<'a>) -> bool {
-        let OldTuple::Key(before) = old else { return true };
+        let OldTuple::Key(before) = old else {
+            return true;
+        };
         let mut identity = (self.plan.columns.iter().zip(before.iter()).enumerate())
             .filter(|(_, (column, _))| column.identity && column.is_kept());
         match self.new {
@@ -212,7 +220,9 @@ impl<'a> Row<'a> {
 
     fn key_columns(&self) -> impl Iterator<Item = (usize, &'a PlannedColumn)> {
         let plan = self.plan;
-        plan.key.iter().filter_map(|place| Some((*place, plan.columns.get(*place)?)))
+        plan.key
+            .iter()
+            .filter_map(|place| Some((*place, plan.columns.get(*place)?)))
     }
 
     /// Appends `,"name":value`.

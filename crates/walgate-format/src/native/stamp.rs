@@ -30,7 +30,8 @@ impl Stamp {
         if self.log != Some(log) {
             self.head.clear();
             self.head.put_slice(b"{\"id\":\"");
-            self.head.put_slice(position.to_ascii().get(..SHARED).unwrap_or_default());
+            self.head
+                .put_slice(position.to_ascii().get(..SHARED).unwrap_or_default());
             self.log = Some(log);
         }
         out.put_slice(&self.head);
@@ -52,8 +53,14 @@ impl Stamp {
         transaction: Option<&Transaction>,
         out: &mut BytesMut,
     ) {
-        let Some(transaction) = transaction else { return };
-        out.put_slice(self.tail_of(transaction).strip_suffix(b"}\n").unwrap_or_default());
+        let Some(transaction) = transaction else {
+            return;
+        };
+        out.put_slice(
+            self.tail_of(transaction)
+                .strip_suffix(b"}\n")
+                .unwrap_or_default(),
+        );
     }
 
     #[inline]

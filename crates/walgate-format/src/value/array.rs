@@ -22,7 +22,11 @@ pub(super) fn write(
     text: &[u8],
     out: &mut BytesMut,
 ) -> Result<(), ValueError> {
-    let mut scanner = Scanner { text, at: bounds(text)?, delimiter };
+    let mut scanner = Scanner {
+        text,
+        at: bounds(text)?,
+        delimiter,
+    };
     let mut depth = 0;
     // What may come next: an element or `{` (also `}` right behind `{`), or a delimiter or `}`.
     let mut open = true;
@@ -66,12 +70,14 @@ fn bounds(text: &[u8]) -> Result<usize, ValueError> {
     if text.first() != Some(&b'[') {
         return Ok(0);
     }
-    let is_bound = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b':' | b'[' | b']');
-    let len = text.iter().take_while(|byte| is_bound(byte)).count();
-    match text.get(len) {
-        Some(b'=') => Ok(len + 1),
-        _ => Err(ValueError::NotArray { at: len }),
+    let wrong = ValueError::NotArray { at: 0 };
+    let len = memchr::memchr(b'=', text).ok_or(wrong)?;
+    let bounds = text.get(..len).unwrap_or_default();
+    let is_bound = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b':' | b'[' | b']');
+    if bounds.last() != Some(&b']') || !bounds.iter().all(is_bound) {
+        return Err(wrong);
     }
+    Ok(len + 1)
 }
 
 struct Scanner<'a> {
@@ -90,7 +96,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn end(&self) -> Result<(), ValueError> {
-        if self.at == self.text.len() { Ok(()) } else { Err(self.wrong()) }
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.wrong())
+        }
     }
 
     /// The text of the element that begins here; `None` for NULL.
@@ -102,7 +112,9 @@ impl<'a> Scanner<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let delimiter = self.delimiter;
         let ends = |byte: &u8| *byte == delimiter || matches!(byte, b'{' | b'}' | b'"' | b'\\');
-        let len = rest.iter().position(ends).ok_or(ValueError::NotArray { at: self.text.len() })?;
+        let len = rest.iter().position(ends).ok_or(ValueError::NotArray {
+            at: self.text.len(),
+        })?;
         let text = rest.get(..len).unwrap_or_default();
         if text.is_empty() {
             return Err(self.wrong());
@@ -116,8 +128,9 @@ impl<'a> Scanner<'a> {
         let mut copy = Vec::new();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let len = memchr::memchr2(b'"', b'\\', rest)
-                .ok_or(ValueError::NotArray { at: self.text.len() })?;
+            let len = memchr::memchr2(b'"', b'\\', rest).ok_or(ValueError::NotArray {
+                at: self.text.len(),
+            })?;
             let (run, behind) = rest.split_at(len);
             self.at += len + 1;
             if behind.first() == Some(&b'"') {
@@ -150,24 +163,54 @@ mod tests {
     #[test]
     fn what_is_not_an_array_is_refused() {
         let bad = [
-            "", "{", "}", "{}}", "{{}", "{,}", "{1,}", "{,1}", "{1,,2}", "1", "{1}2", "{1}{2}",
-            "{\"a}", "{\"a\\", "{\"a\"b}", "{a\"b\"}", "{{1}{2}}", "[0:1]", "[0:1={1}", "[0:1]=",
-            "[0:1]=1", "{{{{{{{1}}}}}}}", "{{1},}", "{a\\b}", "x={1}",
+            "",
+            "{",
+            "}",
+            "{}}",
+            "{{}",
+            "{,}",
+            "{1,}",
+            "{,1}",
+            "{1,,2}",
+            "1",
+            "{1}2",
+            "{1}{2}",
+            "{\"a}",
+            "{\"a\\",
+            "{\"a\"b}",
+            "{a\"b\"}",
+            "{{1}{2}}",
+            "[0:1]",
+            "[0:1={1}",
+            "[0:1]=",
+            "[0:1]=1",
+            "{{{{{{{1}}}}}}}",
+            "{{1},}",
+            "{a\\b}",
+            "x={1}",
         ];
         for text in bad {
             let result = array(Scalar::Text, text);
-            assert!(matches!(result, Err(ValueError::NotArray { .. })), "{text}: {result:?}");
+            assert!(
+                matches!(result, Err(ValueError::NotArray { .. })),
+                "{text}: {result:?}"
+            );
         }
     }
 
     #[test]
     fn up_to_six_dimensions() {
-        assert_eq!(array(Scalar::Integer, "{{{{{{1}}}}}}").as_deref(), Ok("[[[[[[1]]]]]]"));
+        assert_eq!(
+            array(Scalar::Integer, "{{{{{{1}}}}}}").as_deref(),
+            Ok("[[[[[[1]]]]]]")
+        );
     }
 
     /// An element as `array_out` prints it.
     fn printed(element: Option<&str>) -> String {
-        let Some(text) = element else { return "NULL".into() };
+        let Some(text) = element else {
+            return "NULL".into();
+        };
         let special = |c: char| "\"\\{},".contains(c) || c.is_ascii_whitespace() || c == '\u{b}';
         if !text.is_empty() && !text.eq_ignore_ascii_case("null") && !text.contains(special) {
             return text.into();
@@ -177,9 +220,8 @@ mod tests {
 
     fn tree() -> impl Strategy<Value = (Value, String)> {
         let text = prop_oneof![any::<String>(), "[NULnul]{0,4}", "[a{},\"\\\\ \n]{0,6}"];
-        let leaf = proptest::option::weighted(0.8, text).prop_map(|element| {
-            (json!(element), printed(element.as_deref()))
-        });
+        let leaf = proptest::option::weighted(0.8, text)
+            .prop_map(|element| (json!(element), printed(element.as_deref())));
         leaf.prop_recursive(5, 64, 4, |inner| {
             proptest::collection::vec(inner, 0..4).prop_map(|items| {
                 let (values, texts): (Vec<Value>, Vec<String>) = items.into_iter().unzip();

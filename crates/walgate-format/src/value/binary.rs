@@ -89,9 +89,15 @@ mod tests {
 
     #[test]
     fn what_is_not_hex_is_refused() {
-        for bad in ["", "abc", "\\\\xab", "\\x0", "\\x0g", "\\x 0", "\\000", "\\xé"] {
+        for bad in [
+            "", "abc", "\\\\xab", "\\x0", "\\x0g", "\\x 0", "\\000", "\\xé",
+        ] {
             let mut out = BytesMut::new();
-            assert_eq!(write_bytea(bad.as_bytes(), &mut out), Err(ValueError::NotHex), "{bad}");
+            assert_eq!(
+                write_bytea(bad.as_bytes(), &mut out),
+                Err(ValueError::NotHex),
+                "{bad}"
+            );
         }
     }
 }

@@ -89,17 +89,29 @@ mod tests {
 
     #[test]
     fn integers_are_digits_only() {
-        for good in ["0", "-1", "7", "42", "-32768", "4294967295", "9223372036854775807"] {
+        for good in [
+            "0",
+            "-1",
+            "7",
+            "42",
+            "-32768",
+            "4294967295",
+            "9223372036854775807",
+        ] {
             assert!(is_integer(good.as_bytes()), "{good}");
         }
-        for bad in ["", "-", "+1", "1.5", "1e3", " 1", "1 ", "00", "01", "-01", "NaN", "\u{661}"] {
+        for bad in [
+            "", "-", "+1", "1.5", "1e3", " 1", "1 ", "00", "01", "-01", "NaN", "\u{661}",
+        ] {
             assert!(!is_integer(bad.as_bytes()), "{bad}");
         }
     }
 
     #[test]
     fn what_is_not_a_number_of_json_is_none() {
-        for bad in ["", "-", ".5", "5.", "1e", "1e+", "01", "1.e5", "+1", "1 ", "inf", "0x1", "--1"] {
+        for bad in [
+            "", "-", ".5", "5.", "1e", "1e+", "01", "1.e5", "+1", "1 ", "inf", "0x1", "--1",
+        ] {
             assert!(!is_number(bad.as_bytes()), "{bad}");
         }
     }

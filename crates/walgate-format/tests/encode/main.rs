@@ -1,0 +1,9 @@
+//! What comes out of the encoders, byte for byte.
+
+mod errors;
+mod events;
+mod fixture;
+mod keys;
+mod properties;
+mod rows;
+mod values;
