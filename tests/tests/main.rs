@@ -3,3 +3,4 @@
 mod arrows;
 mod kill_matrix;
 mod scenarios;
+mod types;
