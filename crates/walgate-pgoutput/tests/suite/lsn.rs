@@ -33,6 +33,7 @@ fn other_text_is_refused() {
         " 0/0",
         "0/0 ",
         "123456789/0",
+        "0/012345678",
     ] {
         assert!(text.parse::<Lsn>().is_err(), "{text:?}");
     }

@@ -607,6 +607,22 @@ fn a_prepared_transaction() {
         found: Lsn(9),
     };
     assert_eq!(session.prepare(9, 1), Err(refused));
+    let (flags, xid, gid, prepare_time) = (0, 1, "g", TIME);
+    let (prepare_lsn, end_lsn) = (Lsn(10), Lsn(11));
+    let other_end = Message::Prepare {
+        flags,
+        prepare_lsn,
+        end_lsn,
+        prepare_time,
+        xid,
+        gid,
+    };
+    let refused = OrderError::EndDiffers {
+        tag: Tag::Prepare,
+        expected: Lsn(18),
+        found: Lsn(11),
+    };
+    assert_eq!(session.send(&other_end), Err(refused));
     assert_eq!(session.prepare(10, 1), Ok(()));
     assert_eq!(session.commit_prepared(30), Ok(()));
     assert!(session.commit_prepared(30).is_err(), "commits go forward");
