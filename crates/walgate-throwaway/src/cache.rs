@@ -2,8 +2,8 @@
 //!
 //! Several test processes may want the same download at once: one takes the entry's lock file and
 //! fills a temporary folder, which is renamed into place when it is complete; the others wait for
-//! the lock and find the entry there. A process that dies leaves a temporary folder that nobody
-//! reads.
+//! the lock and find the entry there. The lock ends with the process that holds it; the temporary
+//! folder that a killed one leaves is removed by the next.
 
 use std::env;
 use std::fs::{self, File};
@@ -59,7 +59,14 @@ pub(crate) fn entry(
     name: &str,
     fill: impl FnOnce(&Path) -> Result<(), ThrowawayError>,
 ) -> Result<PathBuf, ThrowawayError> {
-    let cache = cache_dir()?;
+    entry_in(&cache_dir()?, name, fill)
+}
+
+fn entry_in(
+    cache: &Path,
+    name: &str,
+    fill: impl FnOnce(&Path) -> Result<(), ThrowawayError>,
+) -> Result<PathBuf, ThrowawayError> {
     let ready = cache.join(name);
     if ready.is_dir() {
         return Ok(ready);
@@ -71,7 +78,8 @@ pub(crate) fn entry(
     if ready.is_dir() {
         return Ok(ready);
     }
-    let temporary = cache.join(format!("{name}.{}.partial", std::process::id()));
+    // One name is enough: we hold the lock, and who held it before may have been killed.
+    let temporary = cache.join(format!("{name}.partial"));
     remove_if_there(&temporary)?;
     fs::create_dir(&temporary).map_err(ThrowawayError::io("create", &temporary))?;
     let filled = fill(&temporary).and_then(|()| {
@@ -88,4 +96,47 @@ fn remove_if_there(dir: &Path) -> Result<(), ThrowawayError> {
         fs::remove_dir_all(dir).map_err(ThrowawayError::io("remove", dir))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_filled_once_however_many_want_it() {
+        let cache = tempfile::tempdir().unwrap();
+        let filled = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let ready = entry_in(cache.path(), "server", |dir| {
+                        filled.fetch_add(1, Ordering::Relaxed);
+                        fs::write(dir.join("part"), "1").unwrap();
+                        thread::yield_now();
+                        fs::write(dir.join("whole"), "1").unwrap();
+                        Ok(())
+                    });
+                    assert!(ready.unwrap().join("whole").exists());
+                });
+            }
+        });
+        assert_eq!(filled.into_inner(), 1);
+    }
+
+    #[test]
+    fn what_a_failed_or_killed_download_left_is_not_taken_for_the_entry() {
+        let cache = tempfile::tempdir().unwrap();
+        fs::create_dir(cache.path().join("server.partial")).unwrap();
+        fs::write(cache.path().join("server.partial/half"), "1").unwrap();
+        let failed = entry_in(cache.path(), "server", |_| {
+            Err(ThrowawayError::Setup("network is down".into()))
+        });
+        assert!(failed.is_err());
+        assert!(!cache.path().join("server").exists());
+        let ready = entry_in(cache.path(), "server", |_| Ok(())).unwrap();
+        assert!(!ready.join("half").exists());
+    }
 }

@@ -41,6 +41,18 @@ while [ -e "$dir" ] && [ "$n" -lt 100 ]; do
 done
 "#;
 
+/// The longest path of a Unix socket is 103 bytes on macOS, and ours needs about 40 of its own.
+const LONGEST_ROOT_BYTES: usize = 60;
+
+/// Where folders are made: the system's place, or `/tmp` when sockets would not fit there.
+fn temporary_root(system: PathBuf) -> PathBuf {
+    if system.as_os_str().len() > LONGEST_ROOT_BYTES {
+        "/tmp".into()
+    } else {
+        system
+    }
+}
+
 /// The shell that outlives us by a moment.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -53,10 +65,10 @@ impl Guard {
     /// Makes a folder and the shell that will remove it. `patience_tenths`: how long a watched
     /// process has between QUIT and KILL; 0 kills it at once.
     pub(crate) fn new(prefix: &str, patience_tenths: u32) -> Result<Self, ThrowawayError> {
-        let temp = std::env::temp_dir();
+        let temp = temporary_root(std::env::temp_dir());
         let dir = tempfile::Builder::new()
             .prefix(prefix)
-            .tempdir()
+            .tempdir_in(&temp)
             .map_err(ThrowawayError::io("create a folder in", temp))?
             .keep();
         let mut shell = Command::new("sh")

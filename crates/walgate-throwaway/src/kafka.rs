@@ -19,9 +19,9 @@ use crate::guard::Guard;
 use crate::kafka::options::KafkaOptions;
 use crate::kafka::probe::answers;
 use crate::kafka::properties::Ports;
-use crate::process::ServerProcess;
+use crate::process::{ServerProcess, log_excerpt};
 use crate::proxy::FaultProxy;
-use crate::run_as::{log_tail, require, run_to_end};
+use crate::run_as::{require, run_to_end};
 
 /// A broker is ready in three seconds; a busy machine with two cores may need ten times that.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,6 +58,7 @@ impl Kafka {
     /// When Java or the jars can't be had, or the broker doesn't start; the error ends in its log.
     pub fn start(options: &KafkaOptions) -> Result<Self, ThrowawayError> {
         require("java", "running Apache Kafka")?;
+        properties::check_users(&options.users)?;
         let jars = kafka_jars()?;
         let guard = Guard::new("walgate-kafka-", GUARD_PATIENCE_TENTHS)?;
         let certificates = match options.tls {
@@ -221,7 +222,7 @@ impl Kafka {
         Err(ThrowawayError::NotReady {
             server: "kafka".into(),
             problem: format!("has not ended {STOP_PATIENCE:?} after {signal:?}"),
-            log: log_tail(&self.log_path()),
+            log: log_excerpt(&self.log_path(), 0),
         })
     }
 

@@ -9,7 +9,7 @@ mod standby;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -20,7 +20,7 @@ use crate::ports::free_port;
 use crate::postgres::admin::{AdminSession, Rows};
 use crate::postgres::binaries::Binaries;
 use crate::postgres::options::PostgresOptions;
-use crate::process::ServerProcess;
+use crate::process::{ServerProcess, log_excerpt};
 use crate::run_as::User;
 
 /// A start or a stop that takes longer has failed; crash recovery of a large test included.
@@ -31,6 +31,9 @@ const GUARD_PATIENCE_TENTHS: u32 = 50;
 
 /// Another process may take a free port before the server does.
 const START_TRIES: u32 = 5;
+
+/// What a postmaster says when another one's children still run.
+const STILL_IN_USE: &str = "pre-existing shared memory block";
 
 /// How a server is stopped, as in `pg_ctl stop -m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +146,18 @@ impl Postgres {
         if self.process.is_some() {
             return Ok(());
         }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.start_once() {
+                // Children of a postmaster that was killed are still on their way out.
+                Err(ThrowawayError::NotReady { log, .. })
+                    if log.contains(STILL_IN_USE) && Instant::now() < deadline => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn start_once(&mut self) -> Result<(), ThrowawayError> {
         let mut command = Command::new(self.binaries.bin.join("postgres"));
         command.arg("-D").arg(self.data_dir()).current_dir("/");
         if let Some(user) = self.user {
@@ -190,12 +205,15 @@ impl Postgres {
         self.start_again()
     }
 
-    /// Kills the postmaster with SIGKILL; its children end by themselves when they notice.
+    /// Kills the postmaster and its children with SIGKILL. The next start recovers.
     ///
     /// # Errors
     ///
     /// When the signal can't be sent.
     pub fn kill_9(&mut self) -> Result<(), ThrowawayError> {
+        if let Some(process) = &self.process {
+            process.kill_tree()?;
+        }
         self.end(Signal::KILL)
     }
 
@@ -211,7 +229,7 @@ impl Postgres {
         Err(ThrowawayError::NotReady {
             server: format!("postgresql {}", self.binaries.major),
             problem: format!("has not ended {PATIENCE:?} after {signal:?}"),
-            log: crate::run_as::log_tail(&self.log_path()),
+            log: log_excerpt(&self.log_path(), 0),
         })
     }
 

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::ThrowawayError;
 use crate::guard::Guard;
-use crate::run_as::log_tail;
+use crate::run_as::tail;
 
 /// Between two looks at a server that starts or stops.
 const POLL: Duration = Duration::from_millis(10);
@@ -19,6 +19,8 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Child,
+    /// Length of the log when this process started: what is before is of an earlier one.
+    log_start: u64,
 }
 
 impl ServerProcess {
@@ -37,15 +39,28 @@ impl ServerProcess {
             .stdout(stdout)
             .stderr(stderr)
             .process_group(0);
+        let log_start = std::fs::metadata(log).map_or(0, |log| log.len());
         let child = command
             .spawn()
             .map_err(ThrowawayError::io("run", command.get_program()))?;
         guard.watch(child.id())?;
-        Ok(Self { child })
+        Ok(Self { child, log_start })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Kills this process and its children at once, as a power failure would: children that go on
+    /// for a while after their parent's death would be in the way of the next start.
+    pub(crate) fn kill_tree(&self) -> Result<(), ThrowawayError> {
+        let children = children_of(self.child.id());
+        self.signal(Signal::KILL)?;
+        for child in children {
+            // Some have ended since they were listed.
+            kill_process(child, Signal::KILL).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Sends a signal; a process that is gone already is no error.
@@ -107,8 +122,64 @@ impl ServerProcess {
             return Err(ThrowawayError::NotReady {
                 server: server.into(),
                 problem,
-                log: log_tail(log),
+                log: log_excerpt(log, self.log_start),
             });
         }
+    }
+}
+
+/// Child processes, as `ps` tells; none when there is no `ps`.
+fn children_of(parent: u32) -> Vec<Pid> {
+    let listed = Command::new("ps")
+        .args(["-A", "-o", "ppid=", "-o", "pid="])
+        .output();
+    let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let parent = parent.to_string();
+    text.unwrap_or_default()
+        .lines()
+        .filter_map(|line| {
+            let (owner, pid) = line.trim().split_once(char::is_whitespace)?;
+            if owner != parent {
+                return None;
+            }
+            Pid::from_raw(pid.trim().parse().ok()?)
+        })
+        .collect()
+}
+
+/// Words of a log line that says why a server did not start.
+const REASONS: [&str; 5] = ["FATAL", "ERROR", "HINT", "Exception", "could not"];
+
+/// What an error shows of a log from byte `start` on: the lines that give reasons, or the end when
+/// there are none. Kafka goes on for pages after its reason.
+pub(crate) fn log_excerpt(log: &Path, start: u64) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let start = usize::try_from(start).unwrap_or(0);
+    let text = String::from_utf8_lossy(bytes.get(start..).unwrap_or(&bytes)).into_owned();
+    let reasons: Vec<&str> = text
+        .lines()
+        .filter(|line| REASONS.iter().any(|word| line.contains(word)))
+        .collect();
+    let shown = if reasons.is_empty() {
+        text
+    } else {
+        reasons.join("\n")
+    };
+    tail(&shown).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_has_the_reasons_of_this_start_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let old = "FATAL: old\n";
+        std::fs::write(&log, format!("{old}LOG: starting\nFATAL: new\nLOG: bye\n")).unwrap();
+        assert_eq!(log_excerpt(&log, old.len() as u64), "FATAL: new");
+        std::fs::write(&log, "LOG: starting\n").unwrap();
+        assert_eq!(log_excerpt(&log, 0), "LOG: starting\n");
     }
 }

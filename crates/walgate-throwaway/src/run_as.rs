@@ -101,12 +101,6 @@ pub(crate) fn tail(text: &str) -> &str {
     text.get(start..).unwrap_or(text)
 }
 
-/// The end of a log file, for an error; empty when there is none.
-pub(crate) fn log_tail(path: &Path) -> String {
-    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    tail(&text.unwrap_or_default()).to_owned()
-}
-
 /// Looks a program up on `PATH`.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

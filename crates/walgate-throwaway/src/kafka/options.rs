@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 pub struct KafkaOptions {
     /// Broker properties, after and above our own, e.g. `message.max.bytes`.
     pub properties: Vec<(String, String)>,
-    /// Users and passwords; any of them opens listeners with SASL PLAIN and SCRAM.
+    /// Users and passwords; any of them opens listeners with SASL PLAIN and SCRAM. Letters, digits,
+    /// spaces and `-_.!` only.
     pub users: Vec<(String, String)>,
     /// Opens a TLS listener, with certificates from an authority made for this broker.
     pub tls: bool,

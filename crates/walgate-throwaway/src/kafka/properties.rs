@@ -27,7 +27,10 @@ const PROPERTIES: &[(&str, &str)] = &[
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
     ("log.segment.delete.delay.ms", "0"),
-    ("controlled.shutdown.enable", "false"),
+    // A broker that comes back after a kill waits until its old session has ended: 9 s by default.
+    // Shorter than 3 s and a busy machine loses a session that is alive.
+    ("broker.session.timeout.ms", "3000"),
+    ("broker.heartbeat.interval.ms", "500"),
     ("num.network.threads", "2"),
     ("num.io.threads", "2"),
     ("log.cleaner.dedupe.buffer.size", "8388608"),
@@ -159,6 +162,25 @@ pub(crate) fn write(
 
 const SCRAM_JAAS: &str = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
 
+/// Refuses what would need another quoting in each of JAAS, SCRAM and properties syntax.
+pub(crate) fn check_users(users: &[(String, String)]) -> Result<(), ThrowawayError> {
+    let plain = |text: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_alphanumeric() || " -_.!".contains(c))
+    };
+    match users
+        .iter()
+        .find(|(name, password)| !plain(name) || !plain(password))
+    {
+        None => Ok(()),
+        Some((name, _)) => Err(ThrowawayError::Setup(format!(
+            "kafka user {name}: name and password may have letters, digits, spaces and -_.! only"
+        ))),
+    }
+}
+
 fn plain_jaas(users: &[(String, String)]) -> String {
     let mut text = "org.apache.kafka.common.security.plain.PlainLoginModule required".to_owned();
     for (name, password) in users {
@@ -180,6 +202,13 @@ fn write_keystore(files: &CertificateFiles) -> Result<String, ThrowawayError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_that_needs_quoting_is_refused() {
+        assert!(check_users(&[("alice".into(), "wonder land!".into())]).is_ok());
+        assert!(check_users(&[("alice".into(), "a\"b".into())]).is_err());
+        assert!(check_users(&[(String::new(), "a".into())]).is_err());
+    }
 
     #[test]
     fn the_callers_properties_win_and_the_proxied_listener_advertises_the_proxy() {

@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Not a test of its own: the part that the killed child runs.
 #[test]
-#[expect(clippy::print_stdout, reason = "the parent reads what the victim prints")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the parent reads what the victim prints"
+)]
 fn victim() {
     if env::var_os(VICTIM).is_none() {
         return;
