@@ -1,1 +1,23 @@
-//! The program.
+//! The program: arguments, configuration, wiring, terminal output.
+//!
+//! [`entry`] is `main`. Each command has a file of its own; what they are told is in [`args`], what
+//! a service is told in [`config`]. Data goes to stdout and everything else to stderr; a command ends
+//! with a [`Failure`](walgate_core::Failure) or an exit code of 0.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod completions;
+pub mod config;
+pub mod config_command;
+pub mod demo;
+pub mod ending;
+pub mod entry;
+pub mod logging;
+pub mod manual;
+pub mod run;
+pub mod signals;
+pub mod status_line;
+pub mod tail;
+pub mod terminal;
+
+pub use entry::entry;

@@ -1,0 +1,97 @@
+//! `walgate.toml`: what can be configured, and how it is read, checked and shown.
+//!
+//! The structs of this module are the one definition: their doc comments, defaults and bounds make
+//! the JSON schema ([`json_schema`]), and the schema is what a file is checked against, what the
+//! complete example is written from and what `config explain` walks along. Rules between keys are
+//! in `rules`. Plain data; turning it into what the engine takes is the wiring's work.
+
+mod bounded;
+mod check;
+mod document;
+mod example;
+mod explain;
+mod journal;
+mod kafka;
+mod load;
+mod log;
+mod pattern;
+mod period;
+mod place;
+mod problem;
+mod reload;
+mod rules;
+mod schema;
+mod secret;
+mod sink;
+mod size;
+mod slot_name;
+mod source;
+mod state;
+mod substitute;
+mod text;
+mod topic;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use example::example;
+pub use explain::explain;
+pub use journal::Journal;
+pub use kafka::{Compression, CreateTopics, Kafka, Property, SaslMechanism};
+pub use load::{Loaded, Overrides, Surroundings, load};
+pub use log::{Log, LogFormat, LogLevel};
+pub use pattern::{NamePattern, TablePattern};
+pub use period::Period;
+pub use place::{Origin, Place};
+pub use problem::{Problem, Problems};
+pub use reload::{ReloadPlan, diff};
+pub use schema::json_schema;
+pub use secret::{Secret, redact_url};
+pub use sink::{
+    Batch, DeadLetter, Destination, File, Int8, OnDefinite, Operation, Sink, Stdout, StdoutFormat,
+    TableRule,
+};
+pub use size::Size;
+pub use slot_name::SlotName;
+pub use source::{OnGap, OnMissingTable, PublicationMode, Source};
+pub use state::State;
+pub use text::Refused;
+pub use topic::{TopicName, TopicTemplate};
+
+/// The whole configuration.
+///
+/// It has no `Serialize`: it holds secrets.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(title = "walgate.toml")]
+pub struct Config {
+    /// How long a stop may take: what is in flight is delivered and confirmed, then Walgate ends.
+    /// Keep it below what the supervisor grants (Kubernetes: 30 s, systemd: 90 s).
+    #[schemars(extend("x-min" = "0ms", "x-max" = "1h", "x-reload" = true))]
+    pub shutdown_timeout: Period,
+    /// The database that changes are read from.
+    pub source: Source,
+    /// Where changes wait between the database and the sinks.
+    pub journal: Journal,
+    /// What Walgate remembers between two runs.
+    pub state: State,
+    /// Where changes go: one table `[sinks.NAME]` for each sink. At least one is required.
+    pub sinks: BTreeMap<String, Sink>,
+    /// The log, on stderr. Data never goes there, and nothing else goes to stdout.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shutdown_timeout: Period::seconds(25),
+            source: Source::default(),
+            journal: Journal::default(),
+            state: State::default(),
+            sinks: BTreeMap::new(),
+            log: Log::default(),
+        }
+    }
+}
