@@ -357,9 +357,15 @@ fn tls_settings(
             problem: format!("sslmode={mode} is too weak for sslnegotiation=direct, use require"),
         });
     }
-    let version = |name| parameters.get(name).map(TlsVersion::parse).transpose();
-    let min_version = version("ssl_min_protocol_version")?.unwrap_or(TlsVersion::V12);
-    let max_version = version("ssl_max_protocol_version")?.unwrap_or(TlsVersion::V13);
+    let min_version = match parameters.get("ssl_min_protocol_version") {
+        // Allowed by libpq, but older than anything that can be negotiated here.
+        None | Some("TLSv1" | "TLSv1.1") => TlsVersion::V12,
+        Some(text) => TlsVersion::parse(text)?,
+    };
+    let max_version = match parameters.get("ssl_max_protocol_version") {
+        None => TlsVersion::V13,
+        Some(text) => TlsVersion::parse(text)?,
+    };
     if min_version > max_version {
         return Err(ConfigError::Contradiction {
             first: "ssl_min_protocol_version",

@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::path::Path;
 
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config_error::ConfigError;
@@ -60,8 +60,13 @@ pub(crate) fn certificates(
     }
     let hint = "name a file with -----BEGIN CERTIFICATE----- in it";
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates =
-        parsed.map_err(|cause| error(parameter, path, format!("bad PEM: {cause}"), hint))?;
+    let certificates = parsed.map_err(|cause| {
+        let problem = match cause {
+            pem::Error::MissingSectionEnd { .. } => "bad PEM: a section without its END line",
+            _ => "bad PEM: a section that is not base64",
+        };
+        error(parameter, path, problem, hint)
+    })?;
     if certificates.is_empty() {
         return Err(error(parameter, path, "no certificate in it", hint));
     }
@@ -135,7 +140,7 @@ mod tests {
             (file("text", b"hello"), "no certificate"),
             (
                 file("cut", b"-----BEGIN CERTIFICATE-----\nMIIB"),
-                "no certificate",
+                "END line",
             ),
             (
                 file(
