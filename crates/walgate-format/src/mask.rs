@@ -12,9 +12,10 @@ use sha2::Sha256;
 pub struct MaskKey(Hmac<Sha256>);
 
 impl MaskKey {
-    /// A key of any length; 32 random bytes are right.
+    /// A key of any length, 32 random bytes are right; none for an empty one, with which everybody
+    /// could find out what is masked.
     pub fn new(key: &[u8]) -> Option<Self> {
-        Hmac::new_from_slice(key).ok().map(Self)
+        (!key.is_empty()).then(|| Hmac::new_from_slice(key).ok().map(Self))?
     }
 
     /// `hmac:` and the HMAC-SHA256 of the value's text in lower-case hexadecimal.
@@ -50,5 +51,6 @@ mod tests {
         let expected = "hmac:5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         assert_eq!(str::from_utf8(&out), Ok(expected));
         assert_eq!(format!("{key:?}"), "MaskKey(…)");
+        assert!(MaskKey::new(b"").is_none());
     }
 }

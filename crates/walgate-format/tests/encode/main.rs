@@ -4,6 +4,7 @@ mod errors;
 mod events;
 mod fixture;
 mod keys;
+mod pretty;
 mod properties;
 mod rows;
 mod values;

@@ -157,8 +157,7 @@ fn update_of_a_key_is_the_example_of_the_format() {
 #[test]
 fn an_old_key_with_the_same_values_fills_and_is_not_told() {
     let columns = [("k", TEXT, true), ("l", INT4, true), ("v", TEXT, false)];
-    let expected =
-        concat!(r#""key":{"k":"long","l":1},"after":{"k":"long","l":1},"unchanged":["v"]"#);
+    let expected = r#""key":{"k":"long","l":1},"after":{"k":"long","l":1},"unchanged":["v"]"#;
     let old = Old::Key(&[t("long"), t("1"), NULL]);
     let event = update(
         table(ReplicaIdentity::Default, &columns),
