@@ -128,6 +128,16 @@ fn an_old_row_with_the_same_key_is_no_change_of_the_key() {
     assert_eq!((event.key(), event.old_key()), (Some(r#"{"id":42}"#), None));
 }
 
+/// What was not sent is not known to differ.
+#[test]
+fn an_old_key_that_was_not_sent_is_none() {
+    let full = Arc::new(orders(ReplicaIdentity::Full));
+    let old = [UNCHANGED, t("open"), NULL, NULL, NULL];
+    let new = [t("42"), t("paid"), NULL, NULL, NULL];
+    let event = update(&mut with_old_keys(), &full, (true, &old), &new);
+    assert_eq!((event.key(), event.old_key()), (Some(r#"{"id":42}"#), None));
+}
+
 #[test]
 fn a_configured_key_has_its_own_order() {
     let mut table = orders(ReplicaIdentity::Full);
