@@ -27,6 +27,12 @@ pub trait Encoder: Send {
     fn encode(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError>;
 }
 
+impl<E: Encoder + ?Sized> Encoder for Box<E> {
+    fn encode(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError> {
+        (**self).encode(change, out)
+    }
+}
+
 /// A change that can never be encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

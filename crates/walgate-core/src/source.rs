@@ -22,6 +22,12 @@ pub trait Source: Send {
     /// the server is still answered.
     fn next(&mut self) -> impl Future<Output = Result<Feed, Failure>> + Send;
 
+    /// The timeline that is streamed now, where the source knows it. It may change when the source
+    /// has reconnected to a promoted standby; the checkpoint follows it.
+    fn timeline(&self) -> Option<u32> {
+        None
+    }
+
     /// Ends the replication cleanly: what was confirmed has reached the server when it returns,
     /// if the server could be reached.
     fn close(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -1,0 +1,267 @@
+//! What is confirmed: the least of the required sinks, durably in the checkpoint first.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::debug;
+use walgate_core::{Checkpoint, Failure, Gap, Lsn, Position, StopReason, Watermark};
+use walgate_journal::Demand;
+
+use crate::CheckpointStore;
+use crate::options::ConfirmOptions;
+use crate::status::{Moved, SinkStatus, StatusHandle};
+use crate::tracker::whole;
+
+/// Declared gaps that a checkpoint keeps, the newest: they are for people to read.
+const MAX_GAPS: usize = 100;
+
+/// When the next checkpoint is due. Pure state.
+#[derive(Debug)]
+pub(crate) struct Cadence {
+    options: ConfirmOptions,
+    /// What the last checkpoint says is confirmed.
+    written: Lsn,
+    /// When something has moved that is not in the last checkpoint.
+    moved: Option<Instant>,
+}
+
+impl Cadence {
+    pub(crate) fn new(options: ConfirmOptions, written: Lsn) -> Self {
+        Self {
+            options,
+            written,
+            moved: None,
+        }
+    }
+
+    /// What may be confirmed is `target` now, or something else of the checkpoint has changed.
+    /// Returns whether a checkpoint is due at once.
+    pub(crate) fn observe(&mut self, target: Lsn, changed: bool, now: Instant) -> bool {
+        if target > self.written || changed {
+            let moved = *self.moved.get_or_insert(now);
+            return target.bytes_since(self.written) >= self.options.every_bytes
+                || now.duration_since(moved) >= self.options.every;
+        }
+        false
+    }
+
+    /// When a checkpoint is due even if nothing moves any more.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.moved.map(|moved| moved + self.options.every)
+    }
+
+    /// A checkpoint was written.
+    pub(crate) fn written(&mut self, confirmed: Lsn) {
+        self.written = self.written.max(confirmed);
+        self.moved = None;
+    }
+}
+
+/// Writes checkpoints and confirms, off the way of the changes.
+pub(crate) struct Confirmer {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) store: Option<Box<dyn CheckpointStore>>,
+    pub(crate) sinks: Vec<StatusHandle>,
+    pub(crate) confirmed: Watermark<Lsn>,
+    pub(crate) cadence: Cadence,
+    pub(crate) moved: Moved,
+    pub(crate) news: News,
+}
+
+/// What the source has told since the last checkpoint.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct News(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    timeline: Option<u32>,
+    gaps: Vec<Gap>,
+}
+
+impl News {
+    pub(crate) fn gap(&self, gap: Gap) {
+        self.update(|told| told.gaps.push(gap));
+    }
+
+    pub(crate) fn timeline(&self, timeline: u32) {
+        self.update(|told| told.timeline = Some(timeline));
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Told) -> T) -> T {
+        // Nothing panics while the lock is held.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Confirmer {
+    /// Writes a first checkpoint: a state directory that can't be written is found before anything
+    /// is read, and the positions are those of whole transactions from here on.
+    pub(crate) async fn start(&mut self) -> Result<(), Failure> {
+        for position in self.checkpoint.sinks.values_mut() {
+            *position = whole(*position);
+        }
+        if self.store.is_some() {
+            self.save().await?;
+        }
+        Ok(())
+    }
+
+    /// Confirms until something goes wrong, or `stop` is dropped. Returns itself, for the last
+    /// checkpoint.
+    pub(crate) async fn run(
+        mut self: Box<Self>,
+        stop: oneshot::Receiver<()>,
+    ) -> (Box<Self>, Result<(), Failure>) {
+        let mut stop = pin!(stop);
+        loop {
+            let due = self.cadence.due();
+            let moved = self.moved.clone();
+            tokio::select! {
+                biased;
+                _ = &mut stop => return (self, Ok(())),
+                () = sleep_until(due) => {}
+                () = moved.wait(), if due.is_none_or(|due| due > Instant::now()) => {}
+            }
+            if let Err(failure) = self.look(Instant::now()).await {
+                return (self, Err(failure));
+            }
+        }
+    }
+
+    async fn look(&mut self, now: Instant) -> Result<(), Failure> {
+        let statuses: Vec<_> = self.sinks.iter().map(StatusHandle::get).collect();
+        let target = self.target(&statuses);
+        let changed = self.take_news() | self.take_positions(&statuses, |status| status.whole);
+        if self.cadence.observe(target, changed, now) {
+            self.checkpoint.confirmed = self.checkpoint.confirmed.max(target);
+            self.confirm().await?;
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint: where each sink is exactly.
+    pub(crate) async fn finish(&mut self) -> Result<(), Failure> {
+        let statuses: Vec<_> = self.sinks.iter().map(StatusHandle::get).collect();
+        let target = self.target(&statuses);
+        self.take_news();
+        self.take_positions(&statuses, |status| status.exact);
+        self.checkpoint.confirmed = self.checkpoint.confirmed.max(target);
+        self.confirm().await
+    }
+
+    /// The least of the required sinks.
+    fn target(&self, statuses: &[SinkStatus]) -> Lsn {
+        statuses
+            .iter()
+            .filter(|status| status.demand == Demand::Required)
+            .map(|status| status.confirmable)
+            .min()
+            .unwrap_or(self.checkpoint.confirmed)
+    }
+
+    fn take_positions(
+        &mut self,
+        statuses: &[SinkStatus],
+        position: impl Fn(&SinkStatus) -> Position,
+    ) -> bool {
+        let mut changed = false;
+        for status in statuses {
+            let at = position(status);
+            // A chain that has not begun to run says nothing yet.
+            if at == Position::ZERO || self.checkpoint.sinks.get(&status.name) == Some(&at) {
+                continue;
+            }
+            self.checkpoint.sinks.insert(status.name.clone(), at);
+            changed = true;
+        }
+        changed
+    }
+
+    fn take_news(&mut self) -> bool {
+        let (timeline, gaps) = self
+            .news
+            .update(|told| (told.timeline.take(), std::mem::take(&mut told.gaps)));
+        let known = self.checkpoint.source.timeline;
+        let timeline = timeline.filter(|timeline| *timeline != known);
+        let changed = timeline.is_some() || !gaps.is_empty();
+        self.checkpoint.source.timeline = timeline.unwrap_or(known);
+        self.checkpoint.gaps.extend(gaps);
+        let excess = self.checkpoint.gaps.len().saturating_sub(MAX_GAPS);
+        self.checkpoint.gaps.drain(..excess);
+        changed
+    }
+
+    async fn confirm(&mut self) -> Result<(), Failure> {
+        if self.store.is_some() {
+            self.save().await?;
+        }
+        let confirmed = self.checkpoint.confirmed;
+        self.cadence.written(confirmed);
+        if self.confirmed.advance(confirmed) {
+            debug!(%confirmed, "confirmed");
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), Failure> {
+        let Some(mut store) = self.store.take() else {
+            return Ok(());
+        };
+        let checkpoint = self.checkpoint.clone();
+        let saving = tokio::task::spawn_blocking(move || {
+            let saved = store.save(&checkpoint);
+            (store, saved)
+        });
+        match saving.await {
+            Ok((store, saved)) => {
+                self.store = Some(store);
+                saved
+            }
+            Err(panic) => {
+                let message = format!("the checkpoint was not written: {panic}");
+                Err(Failure::new(StopReason::State, message))
+            }
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_due_by_bytes_or_by_time() {
+        let mut cadence = Cadence::new(ConfirmOptions::default(), Lsn(100));
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(!cadence.observe(Lsn(100), false, at(0)));
+        assert_eq!(cadence.due(), None);
+        assert!(!cadence.observe(Lsn(101), false, at(10)));
+        assert_eq!(cadence.due(), Some(at(1010)));
+        assert!(!cadence.observe(Lsn(102), false, at(1009)));
+        assert!(cadence.observe(Lsn(102), false, at(1010)));
+        cadence.written(Lsn(102));
+        assert_eq!(cadence.due(), None);
+        assert!(!cadence.observe(Lsn(101 + (4 << 20)), false, at(1011)));
+        assert!(cadence.observe(Lsn(102 + (4 << 20)), false, at(1012)));
+    }
+
+    #[test]
+    fn a_sink_that_moves_is_a_reason_too() {
+        let mut cadence = Cadence::new(ConfirmOptions::default(), Lsn(100));
+        let start = Instant::now();
+        assert!(!cadence.observe(Lsn(100), true, start));
+        assert!(cadence.observe(Lsn(100), true, start + Duration::from_secs(1)));
+    }
+}

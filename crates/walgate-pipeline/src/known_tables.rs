@@ -1,0 +1,106 @@
+//! The definitions that a chain has met, as its selection sees them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use walgate_core::{Failure, Oid, Position, Relation};
+
+use crate::Selection;
+use crate::selection::Selected;
+
+/// Definitions that are kept. A source with more tables than that, or one that creates and drops
+/// them all day, makes the chain forget all and meet them again; nothing else happens.
+const MAX_KNOWN: usize = 1 << 16;
+
+/// A definition.
+#[derive(Debug)]
+pub(crate) struct Known {
+    relation: Arc<Relation>,
+    /// What the chain is given of it.
+    pub(crate) selected: Option<Selected>,
+    /// The row before which the output was told of this definition.
+    pub(crate) told: Option<Position>,
+}
+
+/// All definitions that a chain has met, and those of the run that it reads.
+#[derive(Debug, Default)]
+pub(crate) struct KnownTables {
+    known: Vec<Known>,
+    /// Places in `known` of the definitions of a relation, oldest first.
+    by_oid: HashMap<Oid, Vec<usize>>,
+    /// Places in `known` of the run's relations.
+    run: Vec<usize>,
+    /// Ids are never given twice, also not after everything was forgotten.
+    next_id: u32,
+}
+
+impl KnownTables {
+    /// Looks up the definitions of a run.
+    pub(crate) fn start_run(
+        &mut self,
+        relations: &[Arc<Relation>],
+        selection: &Selection,
+    ) -> Result<(), Failure> {
+        if self.known.len() + relations.len() > MAX_KNOWN {
+            self.known.clear();
+            self.by_oid.clear();
+        }
+        self.run.clear();
+        for relation in relations {
+            let place = match self.place_of(relation) {
+                Some(place) => place,
+                None => self.meet(relation, selection)?,
+            };
+            self.run.push(place);
+        }
+        Ok(())
+    }
+
+    /// The definition at a place of the run's relations.
+    #[inline]
+    pub(crate) fn get(&self, place: u16) -> Option<&Known> {
+        self.known.get(*self.run.get(usize::from(place))?)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, place: u16) -> Option<&mut Known> {
+        self.known.get_mut(*self.run.get(usize::from(place))?)
+    }
+
+    /// Forgets that the output was told of definitions whose first row lies behind `position`.
+    pub(crate) fn untell(&mut self, position: Position) {
+        for known in &mut self.known {
+            known.told = known.told.filter(|told| *told <= position);
+        }
+    }
+
+    fn place_of(&self, relation: &Arc<Relation>) -> Option<usize> {
+        let places = self.by_oid.get(&relation.oid)?;
+        let same = |place: &&usize| {
+            self.known
+                .get(**place)
+                .is_some_and(|known| Arc::ptr_eq(&known.relation, relation))
+        };
+        let equal = |place: &&usize| {
+            self.known
+                .get(**place)
+                .is_some_and(|known| known.relation == *relation)
+        };
+        // From the end: rows are mostly of the newest definition.
+        let found = places.iter().rev().find(same);
+        found.or_else(|| places.iter().rev().find(equal)).copied()
+    }
+
+    fn meet(&mut self, relation: &Arc<Relation>, selection: &Selection) -> Result<usize, Failure> {
+        let selected = selection.select(relation, self.next_id)?;
+        self.next_id += 1;
+        self.known.push(Known {
+            relation: Arc::clone(relation),
+            selected,
+            told: None,
+        });
+        let place = self.known.len() - 1;
+        self.by_oid.entry(relation.oid).or_default().push(place);
+        Ok(place)
+    }
+}

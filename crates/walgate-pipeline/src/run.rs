@@ -1,0 +1,266 @@
+//! A pipeline while it runs: the pump, and the way to its end.
+
+use std::pin::pin;
+
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+use walgate_core::{Failure, Feed, Frames, Lsn, Source, StopReason, Watermark};
+use walgate_journal::{Demand, Journal};
+
+use crate::chain::Ended;
+use crate::confirm::{Confirmer, News};
+use crate::options::PipelineOptions;
+use crate::pipeline::{End, Outcome};
+use crate::stop::{Request, Stop};
+
+/// What a chain's task returns.
+pub(crate) type ChainEnd = (Demand, Result<Ended, Failure>);
+
+/// What the task that confirms returns: itself, for the last checkpoint.
+pub(crate) type Confirming = JoinHandle<(Box<Confirmer>, Result<(), Failure>)>;
+
+pub(crate) struct Run {
+    pub(crate) options: PipelineOptions,
+    pub(crate) journal: Journal,
+    pub(crate) chains: JoinSet<ChainEnd>,
+    /// Required chains that have not ended.
+    pub(crate) required: usize,
+    pub(crate) news: News,
+    /// The caller's request.
+    pub(crate) stop: Stop,
+    /// What of it was heard.
+    pub(crate) heard: Request,
+    /// The request to the chains.
+    pub(crate) inner: Stop,
+    /// The task that confirms; none when it has failed.
+    pub(crate) confirming: Option<Confirming>,
+    /// Ends the task that confirms.
+    pub(crate) finish: oneshot::Sender<()>,
+    /// The first thing that has failed.
+    pub(crate) failure: Option<Failure>,
+    /// A chain was stopped before it had delivered everything.
+    pub(crate) stopped: bool,
+    pub(crate) confirmed: Watermark<Lsn>,
+}
+
+/// Why the pump ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    Source,
+    Counted,
+    Asked,
+    Failed,
+}
+
+/// What happens beside the pump.
+enum Event {
+    Asked(Request),
+    Chain(Result<ChainEnd, JoinError>),
+    /// All chains have ended.
+    NoChain,
+    /// The task that confirms has ended by itself.
+    Confirming(Result<(Box<Confirmer>, Result<(), Failure>), JoinError>),
+}
+
+impl Run {
+    pub(crate) async fn until_the_end<S: Source>(
+        mut self,
+        source: &mut S,
+    ) -> Result<Outcome, Failure> {
+        let halt = self.pump(source).await;
+        self.journal.end();
+        if halt != Halt::Source {
+            self.limit_drain();
+        }
+        self.drain().await;
+        let stopped = self.stopped;
+        let confirmed = self.confirmed.clone();
+        self.finish(source).await?;
+        let end = match halt {
+            _ if stopped => End::Stopped,
+            Halt::Source => End::Source,
+            Halt::Counted => End::Counted,
+            Halt::Asked | Halt::Failed => End::Drained,
+        };
+        let confirmed = confirmed.get();
+        Ok(Outcome { end, confirmed })
+    }
+
+    /// Moves what the source hands over into the journal.
+    async fn pump<S: Source>(&mut self, source: &mut S) -> Halt {
+        let mut timeline = None;
+        loop {
+            let feed = tokio::select! {
+                biased;
+                event = self.event() => match self.note(event) {
+                    Some(halt) => return halt,
+                    None => continue,
+                },
+                feed = source.next() => feed,
+            };
+            let now = source.timeline();
+            if now != timeline {
+                timeline = now;
+                now.into_iter().for_each(|now| self.news.timeline(now));
+            }
+            match feed {
+                Ok(Feed::Frames(frames)) => {
+                    if let Some(halt) = self.append(frames).await {
+                        return halt;
+                    }
+                }
+                Ok(Feed::Gap(gap)) => {
+                    self.news.gap(gap.clone());
+                    self.journal.append_gap(gap);
+                }
+                Ok(Feed::End) => return Halt::Source,
+                Err(failure) => return self.fail(failure),
+            }
+        }
+    }
+
+    /// Waits for room while required sinks are behind, and hears of what happens meanwhile.
+    async fn append(&mut self, frames: Frames) -> Option<Halt> {
+        let journal = self.journal.clone();
+        let mut append = pin!(journal.append(frames));
+        loop {
+            tokio::select! {
+                biased;
+                appended = &mut append => {
+                    return appended.err().map(|failure| self.fail(failure));
+                }
+                event = self.event() => {
+                    if let Some(halt) = self.note(event) {
+                        return Some(halt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the chains have delivered what was read, or their time is over.
+    async fn drain(&mut self) {
+        loop {
+            if self.required == 0 {
+                // An optional sink has no more than the time of a stop.
+                self.limit_drain();
+            }
+            let event = self.event().await;
+            if matches!(event, Event::NoChain) {
+                return;
+            }
+            let failed_before = self.failure.is_some();
+            self.note(event);
+            if self.failure.is_some() && !failed_before {
+                self.limit_drain();
+            }
+        }
+    }
+
+    /// Writes the last checkpoint, confirms, and closes the source.
+    async fn finish<S: Source>(mut self, source: &mut S) -> Result<(), Failure> {
+        if self.heard == Request::Now {
+            return self.failure.map_or(Ok(()), Err);
+        }
+        drop(self.finish);
+        if let Some(confirming) = self.confirming.take() {
+            let last = match confirming.await {
+                Ok((mut confirmer, Ok(()))) => confirmer.finish().await,
+                Ok((_, failed)) => failed,
+                Err(panic) => Err(Failure::new(
+                    StopReason::State,
+                    format!("the task that confirms has broken off: {panic}"),
+                )),
+            };
+            if let Err(failure) = last {
+                self.failure.get_or_insert(failure);
+            }
+        }
+        // The session bounds its own end; this is only against one that does not.
+        match timeout(self.options.drain_for, source.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                warn!("the source did not close cleanly: {failure}");
+            }
+            Err(_) => warn!("the source did not close in time"),
+        }
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    /// Waits for what happens beside the pump. Cancel-safe.
+    async fn event(&mut self) -> Event {
+        let confirming = async {
+            match &mut self.confirming {
+                Some(confirming) => confirming.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            request = self.stop.other_than(self.heard) => Event::Asked(request),
+            chain = self.chains.join_next() => chain.map_or(Event::NoChain, Event::Chain),
+            ended = confirming => Event::Confirming(ended),
+        }
+    }
+
+    /// Whether an event ends the pump.
+    fn note(&mut self, event: Event) -> Option<Halt> {
+        match event {
+            Event::Asked(request) => {
+                self.heard = request;
+                match request {
+                    Request::Now => self.inner.ask(Request::Now),
+                    Request::Drain(_) | Request::Run => self.limit_drain(),
+                }
+                Some(Halt::Asked)
+            }
+            Event::NoChain => Some(Halt::Failed),
+            Event::Confirming(ended) => {
+                self.confirming = None;
+                let failure = match ended {
+                    Ok((_, Err(failure))) => failure,
+                    Ok((_, Ok(()))) => return None,
+                    Err(panic) => Failure::new(
+                        StopReason::State,
+                        format!("the task that confirms has broken off: {panic}"),
+                    ),
+                };
+                Some(self.fail(failure))
+            }
+            Event::Chain(ended) => self.chain_ended(ended),
+        }
+    }
+
+    fn chain_ended(&mut self, ended: Result<ChainEnd, JoinError>) -> Option<Halt> {
+        let (demand, result) = match ended {
+            Ok(ended) => ended,
+            Err(panic) => {
+                let message = format!("a sink's chain has broken off: {panic}");
+                return Some(self.fail(Failure::new(StopReason::Sink, message)));
+            }
+        };
+        self.required -= usize::from(demand == Demand::Required);
+        match (demand, result) {
+            (_, Ok(Ended::Drained)) | (Demand::Optional, Err(_)) => None,
+            (_, Ok(Ended::Counted)) => Some(Halt::Counted),
+            (_, Ok(Ended::Stopped)) => {
+                self.stopped = true;
+                None
+            }
+            (Demand::Required, Err(failure)) => Some(self.fail(failure)),
+        }
+    }
+
+    /// From now on the chains have a limited time.
+    fn limit_drain(&self) {
+        let deadline = Instant::now() + self.options.drain_for;
+        self.inner.ask(Request::Drain(Some(deadline)));
+    }
+
+    fn fail(&mut self, failure: Failure) -> Halt {
+        self.failure.get_or_insert(failure);
+        Halt::Failed
+    }
+}

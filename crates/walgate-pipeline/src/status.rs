@@ -1,0 +1,120 @@
+//! How a chain is doing: for the status line, the metrics and the confirmation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use walgate_core::{Lsn, PgMicros, Position};
+
+pub use walgate_journal::Demand;
+
+/// What a chain is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SinkState {
+    /// It has not been opened yet.
+    #[default]
+    Starting,
+    /// It delivers, or waits for something to deliver.
+    Running,
+    /// It has failed and is tried again.
+    Retrying,
+    /// It has delivered everything that it was to deliver.
+    Ended,
+    /// It can't go on.
+    Failed,
+}
+
+impl SinkState {
+    /// The name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How a chain is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// The sink's name.
+    pub name: String,
+    /// Whether the slot waits for it.
+    pub demand: Demand,
+    /// What it is doing.
+    pub state: SinkState,
+    /// Events that the sink has accepted; what is repeated counts again.
+    pub events: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Events that went to the dead letters.
+    pub dead_letters: u64,
+    /// Attempts that have failed.
+    pub failures: u64,
+    /// The last of their errors.
+    pub last_error: Option<String>,
+    /// The last event that it holds durably.
+    pub delivered: Position,
+    /// Everything that commits below this LSN is delivered.
+    pub confirmable: Lsn,
+    /// When the last transaction that it was handed was committed, by the server's clock.
+    pub last_commit: Option<PgMicros>,
+    /// Where it is, in whole transactions.
+    pub(crate) whole: Position,
+    /// Where it is, exactly.
+    pub(crate) exact: Position,
+}
+
+/// A chain's status, shared with whoever looks at it.
+#[derive(Debug, Clone)]
+pub struct StatusHandle(Arc<Mutex<SinkStatus>>);
+
+impl StatusHandle {
+    pub(crate) fn new(name: &str, demand: Demand) -> Self {
+        Self(Arc::new(Mutex::new(SinkStatus {
+            name: name.to_owned(),
+            demand,
+            state: SinkState::Starting,
+            events: 0,
+            bytes: 0,
+            dead_letters: 0,
+            failures: 0,
+            last_error: None,
+            delivered: Position::ZERO,
+            confirmable: Lsn::ZERO,
+            last_commit: None,
+            whole: Position::ZERO,
+            exact: Position::ZERO,
+        })))
+    }
+
+    /// How it is doing now.
+    pub fn get(&self) -> SinkStatus {
+        self.lock().clone()
+    }
+
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut SinkStatus) -> T) -> T {
+        change(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SinkStatus> {
+        // Nothing panics while the lock is held; a poisoned status is still a status.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the one who confirms when a chain has moved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Moved(Arc<Notify>);
+
+impl Moved {
+    pub(crate) fn tell(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) async fn wait(&self) {
+        self.0.notified().await;
+    }
+}
