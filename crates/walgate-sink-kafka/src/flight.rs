@@ -184,7 +184,8 @@ impl Flight {
             all_down: self.all_down.swap(false, Ordering::Relaxed),
             any_up: self.any_up.swap(false, Ordering::Relaxed),
         };
-        match lock(&self.shared.outage).look(now, signs) {
+        let say = lock(&self.shared.outage).look(now, signs);
+        match say {
             None => {}
             Some(Say::Unreachable(outage)) => {
                 let reason = self.trouble().map(|(_, reason)| reason).unwrap_or_default();

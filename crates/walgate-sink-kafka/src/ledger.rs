@@ -134,7 +134,8 @@ impl Ledger {
     }
 
     /// Whether everything that was accepted is delivered.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 

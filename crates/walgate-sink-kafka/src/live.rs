@@ -98,7 +98,6 @@ impl Live {
 
     /// Ends the producer, throwing away what it holds.
     pub(crate) async fn end(mut self) {
-        self.stop.store(true, Ordering::Release);
         let thread = self.thread.take();
         // The thread's is then the last reference: destroying a client waits for its threads,
         // which must not happen on a worker of the runtime.
@@ -114,6 +113,9 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        // At once, not when the thread looks next: whoever drops a producer may repeat from here.
+        self.producer
+            .purge(PurgeConfig::default().queue().inflight().non_blocking());
         self.stop.store(true, Ordering::Release);
     }
 }

@@ -49,11 +49,6 @@ impl Outage {
         }
     }
 
-    /// Whether Kafka is away.
-    pub(crate) const fn is_on(&self) -> bool {
-        self.since.is_some()
-    }
-
     /// Takes what was seen since the last call.
     pub(crate) fn look(&mut self, now: Instant, signs: Signs) -> Option<Say> {
         let silent_since = self.quiet_until;
@@ -125,7 +120,6 @@ mod tests {
             outage.look(start + seconds(96), back),
             Some(Say::Reachable(seconds(95)))
         );
-        assert!(!outage.is_on());
         assert_eq!(outage.look(start + seconds(97), WAITING), None);
     }
 

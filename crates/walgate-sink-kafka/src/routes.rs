@@ -299,9 +299,7 @@ impl Routes {
             .min()
             .unwrap_or(DEFAULT_LIMIT);
         // librdkafka's count of a batch is without the batch's own header of 61 bytes.
-        (least - least / 16)
-            .min(properties::DEFAULT_BATCH_BYTES)
-            .max(1)
+        (least - least / 16).clamp(1, properties::DEFAULT_BATCH_BYTES)
     }
 }
 

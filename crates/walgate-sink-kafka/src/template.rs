@@ -150,7 +150,7 @@ fn escape_into(topic: &mut String, name: &str) {
     for byte in name.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
-                topic.push(char::from(byte))
+                topic.push(char::from(byte));
             }
             _ => {
                 topic.push_str("_x");
