@@ -1,0 +1,184 @@
+//! What a source is told.
+
+use std::fmt;
+use std::time::Duration;
+
+use walgate_connection::ConnectionConfig;
+use walgate_core::Lsn;
+
+/// Where the log comes from, and how it is read. The fields are filled by whoever has a
+/// configuration; [`SourceConfig::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// How to reach the server.
+    pub connection: ConnectionConfig,
+    /// The slot.
+    pub slot: SlotConfig,
+    /// The publications, by name, as PostgreSQL has them: not quoted.
+    pub publications: Vec<String>,
+    /// Whether the publications are ours to change.
+    pub publication_mode: PublicationMode,
+    /// Tables that are configured by name, and must therefore be published. May be empty.
+    pub tables: Vec<TableName>,
+    /// What happens when a configured table leaves the publications while we run.
+    pub on_missing_table: OnMissingTable,
+    /// The epoch of the source: the upper digits of each position. Raised by hand when the source
+    /// is replaced by a system whose LSNs start elsewhere.
+    pub epoch: u8,
+    /// Between two status messages at most; also never more than a third of `wal_sender_timeout`.
+    pub status_interval: Duration,
+    /// Sets `wal_sender_timeout` on our connection. None leaves the server's.
+    pub wal_sender_timeout: Option<Duration>,
+    /// Sets `logical_decoding_work_mem` on our connection, in kibibytes.
+    pub logical_decoding_work_mem_kib: Option<u32>,
+    /// How long the creation of a slot waits for older transactions before it tries again.
+    pub lock_timeout: Duration,
+    /// Where to stop: everything that commits up to it is handed over, then
+    /// [`Feed::End`](walgate_core::Feed::End). A transaction that commits behind it is not.
+    pub stop_at: Option<StopAtLsn>,
+    /// Where to start, instead of where the slot is. Below what the slot has confirmed it is
+    /// refused.
+    pub start_at: Option<Lsn>,
+    /// Confirm nothing: the slot stays where it is.
+    pub peek: bool,
+    /// What happens when changes are lost.
+    pub on_gap: OnGap,
+    /// Whether a server that can't be reached at the start is waited for.
+    pub wait_at_start: bool,
+    /// The longest message that is taken, in bytes. It comes on top of every other budget. At
+    /// most [`SourceConfig::MAX_ROW_LIMIT`].
+    pub max_row: usize,
+    /// What one read brings at most, in bytes.
+    pub read_buffer: usize,
+}
+
+impl SourceConfig {
+    /// PostgreSQL builds a message in memory of at most 1 GiB.
+    pub const MAX_ROW_LIMIT: usize = 1 << 30;
+
+    /// The defaults.
+    pub fn new(connection: ConnectionConfig, slot: SlotConfig, publications: Vec<String>) -> Self {
+        Self {
+            connection,
+            slot,
+            publications,
+            publication_mode: PublicationMode::Verify,
+            tables: Vec::new(),
+            on_missing_table: OnMissingTable::Stop,
+            epoch: 0,
+            status_interval: Duration::from_secs(10),
+            wal_sender_timeout: None,
+            logical_decoding_work_mem_kib: None,
+            lock_timeout: Duration::from_secs(30),
+            stop_at: None,
+            start_at: None,
+            peek: false,
+            on_gap: OnGap::Stop,
+            wait_at_start: true,
+            // A quarter of what PostgreSQL can build; a row of that size is an accident.
+            max_row: 256 << 20,
+            // At 64 KiB a wake-up and more, so that a busy consumer finds a full one.
+            read_buffer: 1 << 20,
+        }
+    }
+}
+
+/// A slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotConfig {
+    /// Its name.
+    pub name: String,
+    /// Where it comes from.
+    pub mode: SlotMode,
+    /// Let standbys have a copy (17 and later; only for a slot that we create and that is not
+    /// temporary).
+    pub failover: bool,
+}
+
+/// Where a slot comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotMode {
+    /// It exists.
+    Existing,
+    /// It is created when there is neither a slot nor a checkpoint.
+    CreateIfMissing,
+    /// It is created for this connection and ends with it.
+    Temporary,
+}
+
+/// Whether the publications are ours to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PublicationMode {
+    /// Look only. What is missing is named, with the command.
+    #[default]
+    Verify,
+    /// Create what is missing and add configured tables, one at a time. Nothing is ever taken out.
+    Manage,
+}
+
+/// What happens when a configured table is not published any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissingTable {
+    /// Stop, so that it is noticed.
+    #[default]
+    Stop,
+    /// Warn and go on with the others.
+    Warn,
+}
+
+/// What happens when changes are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Stop.
+    #[default]
+    Stop,
+    /// Announce the gap and go on behind it.
+    Continue,
+}
+
+/// Where to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopAtLsn {
+    /// A position.
+    Lsn(Lsn),
+    /// Where the log ends as we start.
+    Now,
+}
+
+/// A table by its schema and name, as PostgreSQL has them: not quoted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The table.
+    pub name: String,
+}
+
+impl TableName {
+    /// From its parts.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+
+    /// As SQL, each part quoted.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.name))
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// An identifier as SQL, always quoted.
+pub(crate) fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL or as an option of a replication command: both double the quote. Only for texts
+/// without backslashes, or where `standard_conforming_strings` is pinned on.
+pub(crate) fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

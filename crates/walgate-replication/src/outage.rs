@@ -1,0 +1,161 @@
+//! What follows from a failed attempt, and what is said about it: one line for each change of
+//! state, and a summary every 30 s while down.
+
+use std::time::{Duration, Instant};
+
+use walgate_core::{Failure, Lsn, StopReason};
+
+use crate::monitor::SourceState;
+use crate::trouble::{Limit, Retry, Trouble};
+
+/// Between two lines about the same outage.
+const SUMMARY: Duration = Duration::from_secs(30);
+/// The same trouble with data at the same place this many times will not go away.
+const DATA_ATTEMPTS: u32 = 3;
+/// A source without disk space decodes, spills and fails again at each attempt.
+const SLOWLY: Duration = Duration::from_secs(60);
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Try again.
+    Again {
+        /// After this long.
+        delay: Duration,
+        /// What we are meanwhile.
+        state: SourceState,
+    },
+    /// It needs a human.
+    Stop(Failure),
+}
+
+/// The outage that is under way, if any.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    /// Whether what may pass is waited for without end.
+    patient: bool,
+    since: Option<Instant>,
+    attempts: u32,
+    said: Option<Instant>,
+    waiting_since: Option<Instant>,
+    limited: Option<Limited>,
+    data: Option<(Lsn, String, u32)>,
+}
+
+/// A trouble whose repetition is limited.
+#[derive(Debug)]
+struct Limited {
+    limit: Limit,
+    since: Instant,
+    times: u32,
+}
+
+impl Outage {
+    /// `patient`: a server that can't be reached at the start, and a slot that another connection
+    /// has, are waited for without end.
+    pub(crate) const fn new(patient: bool) -> Self {
+        Self { patient, since: None, attempts: 0, said: None, waiting_since: None, limited: None, data: None }
+    }
+
+    /// Replication has started.
+    pub(crate) fn over(&mut self, now: Instant, at: Lsn, reconnected: bool) {
+        if let Some(since) = self.since.take().filter(|_| reconnected) {
+            let seconds = now.saturating_duration_since(since).as_secs_f32();
+            tracing::info!(seconds, attempts = self.attempts, resume = %at, "connected again");
+        }
+        self.attempts = 0;
+        self.said = None;
+        self.waiting_since = None;
+        self.limited = None;
+        // `data` stays: a connection that starts says nothing about the row it will stumble over.
+        self.patient = true;
+    }
+
+    /// An attempt or a connection has come to its end.
+    pub(crate) fn next(&mut self, now: Instant, trouble: &Trouble, delay: Duration, slot_wait: Duration) -> Next {
+        let since = *self.since.get_or_insert(now);
+        self.attempts = self.attempts.saturating_add(1);
+        if !matches!(trouble, Trouble::Busy(_)) {
+            self.waiting_since = None;
+        }
+        let delay = match trouble {
+            Trouble::Stop(failure) | Trouble::Gap(_, failure) => return Next::Stop(failure.clone()),
+            Trouble::Data(at, failure) => match self.data(*at, failure) {
+                Some(failure) => return Next::Stop(failure),
+                None => delay,
+            },
+            Trouble::Busy(holder) => return self.busy(now, *holder, delay, slot_wait),
+            Trouble::Retry(retry) => match self.retry(now, retry, delay) {
+                Ok(delay) => delay,
+                Err(failure) => return Next::Stop(failure),
+            },
+        };
+        self.say(now, since, trouble);
+        let state = SourceState::Down { since, attempts: self.attempts, last: trouble.what() };
+        Next::Again { delay, state }
+    }
+
+    fn retry(&mut self, now: Instant, retry: &Retry, delay: Duration) -> Result<Duration, Failure> {
+        let failure = |reason| Failure { reason, message: retry.what.clone(), hint: retry.hint.clone() };
+        if !self.patient && matches!(retry.limit, Limit::None | Limit::Slow) {
+            return Err(failure(StopReason::Config));
+        }
+        let limited = match &mut self.limited {
+            Some(limited) if limited.limit == retry.limit => limited,
+            other => other.insert(Limited { limit: retry.limit, since: now, times: 0 }),
+        };
+        limited.times += 1;
+        match retry.limit {
+            Limit::None => Ok(delay),
+            Limit::Slow => Ok(SLOWLY),
+            Limit::For(time, reason) if now.saturating_duration_since(limited.since) >= time => Err(failure(reason)),
+            Limit::Times(times, reason) if limited.times >= times => Err(failure(reason)),
+            Limit::For(..) | Limit::Times(..) => Ok(delay),
+        }
+    }
+
+    fn data(&mut self, at: Lsn, failure: &Failure) -> Option<Failure> {
+        let times = match &self.data {
+            Some((lsn, what, times)) if *lsn == at && *what == failure.message => times + 1,
+            _ => 1,
+        };
+        self.data = Some((at, failure.message.clone(), times));
+        (times >= DATA_ATTEMPTS).then(|| failure.clone())
+    }
+
+    fn busy(&mut self, now: Instant, holder: Option<i32>, delay: Duration, slot_wait: Duration) -> Next {
+        let first = self.waiting_since.is_none();
+        let since = *self.waiting_since.get_or_insert(now);
+        if !self.patient && now.saturating_duration_since(since) >= slot_wait {
+            let pid = holder.map_or_else(String::new, |pid| format!(" by process {pid}"));
+            let failure = Failure::new(StopReason::SlotBusy, format!("the slot is in use{pid}"));
+            return Next::Stop(failure.hint("stop the other consumer (SELECT * FROM pg_stat_replication), or use a slot of your own"));
+        }
+        if first {
+            tracing::info!(holder, "the slot is in use: waiting for it");
+            self.said = Some(now);
+        } else if self.said.is_none_or(|said| now.saturating_duration_since(said) >= SUMMARY) {
+            tracing::info!(holder, seconds = now.saturating_duration_since(since).as_secs(), "still waiting for the slot");
+            self.said = Some(now);
+        }
+        // A slot becomes free without a sign; ten seconds is soon enough to take over.
+        Next::Again { delay: delay.min(Duration::from_secs(10)), state: SourceState::WaitingForSlot { since, holder } }
+    }
+
+    fn say(&mut self, now: Instant, since: Instant, trouble: &Trouble) {
+        let hint = match trouble {
+            Trouble::Retry(retry) => retry.hint.as_deref(),
+            _ => None,
+        };
+        let what = trouble.what();
+        if self.said.is_none() {
+            tracing::warn!(hint, "replication is down: {what}");
+        } else if self.said.is_some_and(|said| now.saturating_duration_since(said) >= SUMMARY) {
+            let seconds = now.saturating_duration_since(since).as_secs();
+            tracing::warn!(hint, seconds, attempts = self.attempts, "replication is still down: {what}");
+        } else {
+            return;
+        }
+        self.said = Some(now);
+    }
+}

@@ -1,0 +1,133 @@
+//! When to be woken: at once at the head of the log, once for 64 KiB while behind.
+
+use std::time::{Duration, Instant};
+
+/// What the kernel collects before it wakes us while we are behind. The walsender does one `send`
+/// for each row; without this, each of them is a wake-up of ours.
+pub(crate) const BEHIND_LOWAT: u32 = 64 * 1024;
+/// How long we wait for [`BEHIND_LOWAT`] to come together before we take what there is.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
+/// [`BEHIND_LOWAT`] within this time means behind: 12 MiB/s. Below that, waiting for the mark to
+/// fill would delay rows at the head for longer than the wake-ups cost.
+const WINDOW: Duration = Duration::from_millis(5);
+
+/// Decides the receive low-water mark (`SO_RCVLOWAT`) of the socket.
+///
+/// `walStart` equals `walEnd` in every XLogData, so LSNs can't tell whether we are behind; how
+/// fast bytes come can. Lowering the mark makes the kernel signal what is waiting, which an
+/// edge-triggered runtime needs in order to see it.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    lowat: u32,
+    window_start: Instant,
+    window_bytes: u64,
+    deadline: Option<Instant>,
+}
+
+impl Pace {
+    /// At the head; the socket's mark is 1, as the kernel made it.
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { lowat: 1, window_start: now, window_bytes: 0, deadline: None }
+    }
+
+    /// A read has brought `bytes`; `filled` when it filled all the room there was. Returns the
+    /// mark to set, if it changes.
+    pub(crate) fn on_read(&mut self, now: Instant, bytes: usize, filled: bool) -> Option<u32> {
+        if now.saturating_duration_since(self.window_start) > WINDOW {
+            self.window_start = now;
+            self.window_bytes = 0;
+        }
+        self.window_bytes = self.window_bytes.saturating_add(bytes as u64);
+        if self.lowat > 1 {
+            self.deadline = Some(now + PATIENCE);
+            return None;
+        }
+        if !filled && self.window_bytes < u64::from(BEHIND_LOWAT) {
+            return None;
+        }
+        self.deadline = Some(now + PATIENCE);
+        self.lowat = BEHIND_LOWAT;
+        Some(BEHIND_LOWAT)
+    }
+
+    /// We begin to wait for the socket, perhaps long after the last read: the patience counts
+    /// from here.
+    pub(crate) fn on_wait(&mut self, now: Instant) {
+        if self.lowat > 1 {
+            self.deadline = Some(now + PATIENCE);
+        }
+    }
+
+    /// When [`on_timer`](Self::on_timer) is due.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The mark did not fill in time: we are at the head. Returns the mark to set.
+    pub(crate) fn on_timer(&mut self, now: Instant) -> Option<u32> {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        self.deadline = None;
+        self.lowat = 1;
+        self.window_start = now;
+        self.window_bytes = 0;
+        Some(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn small_reads_at_the_head_never_raise_the_mark() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..1000 {
+            now += MS;
+            assert_eq!(pace.on_read(now, 8 * 1024, false), None);
+            assert_eq!(pace.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_rows_raises_it_and_silence_lowers_it_after_twenty_milliseconds() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        let mut raised = None;
+        for _ in 0..100 {
+            now += MS / 100;
+            raised = raised.or(pace.on_read(now, 1000, false));
+        }
+        assert_eq!(raised, Some(BEHIND_LOWAT));
+        let due = pace.deadline().expect("a timer runs while the mark is raised");
+        assert_eq!(pace.on_timer(due - MS), None);
+        assert_eq!(pace.on_timer(due), Some(1));
+        assert_eq!(pace.deadline(), None);
+    }
+
+    #[test]
+    fn a_full_buffer_raises_it_at_once_and_reads_put_the_timer_off() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.on_read(start, 1 << 20, true), Some(BEHIND_LOWAT));
+        let later = start + 15 * MS;
+        assert_eq!(pace.on_read(later, 70_000, false), None);
+        assert_eq!(pace.on_timer(start + PATIENCE), None);
+        assert_eq!(pace.on_timer(later + PATIENCE), Some(1));
+    }
+
+    #[test]
+    fn time_spent_elsewhere_is_not_patience() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        pace.on_read(start, 1 << 20, true);
+        let back = start + Duration::from_secs(3600);
+        pace.on_wait(back);
+        assert_eq!(pace.on_timer(back), None);
+        assert_eq!(pace.on_timer(back + PATIENCE), Some(1));
+    }
+}
