@@ -19,7 +19,7 @@ use crate::guard::Guard;
 use crate::kafka::options::KafkaOptions;
 use crate::kafka::probe::answers;
 use crate::kafka::properties::Ports;
-use crate::process::{ServerProcess, log_excerpt};
+use crate::process::{ServerProcess, log_excerpt, log_says};
 use crate::proxy::FaultProxy;
 use crate::run_as::{require, run_to_end};
 
@@ -34,6 +34,9 @@ const GUARD_PATIENCE_TENTHS: u32 = 0;
 
 /// Another process may take a free port before the broker does.
 const START_TRIES: u32 = 5;
+
+/// The last line of a start.
+const STARTED: &str = "Kafka Server started";
 
 /// Any identifier will do; a fixed one makes the metadata comparable.
 const CLUSTER_ID: &str = "V2FsZ2F0ZVRocm93YXdheQ";
@@ -162,9 +165,10 @@ impl Kafka {
         let log = self.log_path();
         let mut process = ServerProcess::spawn(command, &log, &mut self.guard)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.plain));
-        process.until_ready("kafka", &log, PATIENCE, &mut self.guard, || {
-            answers(address)
-        })?;
+        // The plain listener answers a little before the others; the log says when all are up.
+        let start = process.log_start();
+        let ready = || answers(address) && log_says(&log, start, STARTED);
+        process.until_ready("kafka", &log, PATIENCE, &mut self.guard, ready)?;
         self.process = Some(process);
         Ok(())
     }

@@ -51,6 +51,11 @@ impl ServerProcess {
         self.child.id()
     }
 
+    /// Where in the log this process began.
+    pub(crate) const fn log_start(&self) -> u64 {
+        self.log_start
+    }
+
     /// Kills this process and its children at once, as a power failure would: children that go on
     /// for a while after their parent's death would be in the way of the next start.
     pub(crate) fn kill_tree(&self) -> Result<(), ThrowawayError> {
@@ -150,12 +155,25 @@ fn children_of(parent: u32) -> Vec<Pid> {
 /// Words of a log line that says why a server did not start.
 const REASONS: [&str; 5] = ["FATAL", "ERROR", "HINT", "Exception", "could not"];
 
-/// What an error shows of a log from byte `start` on: the lines that give reasons, or the end when
-/// there are none. Kafka goes on for pages after its reason.
-pub(crate) fn log_excerpt(log: &Path, start: u64) -> String {
+/// A log from byte `start` on.
+fn log_from(log: &Path, start: u64) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let start = usize::try_from(start).unwrap_or(0);
-    let text = String::from_utf8_lossy(bytes.get(start..).unwrap_or(&bytes)).into_owned();
+    String::from_utf8_lossy(bytes.get(start..).unwrap_or_default()).into_owned()
+}
+
+/// Whether a log has these words after byte `start`.
+pub(crate) fn log_says(log: &Path, start: u64, words: &str) -> bool {
+    log_from(log, start).contains(words)
+}
+
+/// What an error shows of a log from byte `start` on: all of a short one; of a long one the lines
+/// that give reasons, or its end when there are none. Kafka goes on for pages after its reason.
+pub(crate) fn log_excerpt(log: &Path, start: u64) -> String {
+    let text = log_from(log, start);
+    if tail(&text).len() == text.len() {
+        return text;
+    }
     let reasons: Vec<&str> = text
         .lines()
         .filter(|line| REASONS.iter().any(|word| line.contains(word)))
@@ -173,13 +191,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_has_the_reasons_of_this_start_only() {
+    fn an_excerpt_is_of_this_start_and_of_a_long_log_the_reasons() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let old = "FATAL: old\n";
-        std::fs::write(&log, format!("{old}LOG: starting\nFATAL: new\nLOG: bye\n")).unwrap();
+        std::fs::write(&log, format!("{old}LOG: starting\n")).unwrap();
+        assert_eq!(log_excerpt(&log, old.len() as u64), "LOG: starting\n");
+        let pages = "INFO shutting down\n".repeat(1000);
+        std::fs::write(&log, format!("{old}FATAL: new\n{pages}")).unwrap();
         assert_eq!(log_excerpt(&log, old.len() as u64), "FATAL: new");
-        std::fs::write(&log, "LOG: starting\n").unwrap();
-        assert_eq!(log_excerpt(&log, 0), "LOG: starting\n");
+        std::fs::write(&log, &pages).unwrap();
+        assert!(log_excerpt(&log, 0).ends_with("INFO shutting down\n"));
     }
 }

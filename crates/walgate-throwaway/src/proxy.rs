@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::error::ThrowawayError;
 use crate::ports::free_port;
 use crate::proxy::pump::Connection;
-use crate::proxy::state::State;
+use crate::proxy::state::{Limit, State};
 
 /// Between two looks for a new connection. Accepting must not block: `refuse` closes the listener.
 const ACCEPT_POLL: Duration = Duration::from_millis(2);
@@ -127,7 +127,13 @@ impl FaultProxy {
     /// then closes them all in order, so that those bytes arrive. Later connections are forwarded
     /// without a limit.
     pub fn limit_after(&self, bytes: u64) {
-        self.state.change(|orders| orders.limit = Some(bytes));
+        self.state.change(|orders| {
+            orders.limit = (bytes > 0).then_some(Limit {
+                left: bytes,
+                taken: 0,
+            });
+            orders.closed_epoch += u64::from(bytes == 0);
+        });
     }
 
     /// Closes the listener: who connects is refused. Open connections stay.

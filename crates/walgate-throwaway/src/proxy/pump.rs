@@ -187,44 +187,23 @@ impl Connection {
             if next != Next::Forward {
                 return Ok(next);
             }
-            let allowed = self.allowed(direction, rest.len());
-            let written = match to.write(rest.get(..allowed).unwrap_or_default()) {
-                Ok(written) => written,
-                Err(error) if is_poll(&error) => 0,
+            let grant = self.state.take(direction, rest.len());
+            if grant.bytes == 0 {
+                // Another connection is writing the last bytes of the limit.
+                self.state
+                    .wait(POLL, |orders| self.next_by(orders) == Next::Forward);
+                continue;
+            }
+            let outcome = to.write(rest.get(..grant.bytes).unwrap_or_default());
+            let written = *outcome.as_ref().unwrap_or(&0);
+            self.state.settle(direction, grant, written);
+            match outcome {
+                Ok(_) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if is_poll(&error) => {}
                 Err(error) => return Err(error),
-            };
-            self.state.count(direction, written);
-            rest = rest.get(written..).unwrap_or_default();
-            if direction == Direction::ToClient {
-                self.use_up(written);
             }
         }
         Ok(self.next())
-    }
-
-    /// How many of `wanted` bytes the limit lets through.
-    fn allowed(&self, direction: Direction, wanted: usize) -> usize {
-        let limit = self.state.read(|orders| orders.limit);
-        match (direction, limit) {
-            (Direction::ToClient, Some(limit)) => {
-                usize::try_from(limit).map_or(wanted, |limit| wanted.min(limit))
-            }
-            _ => wanted,
-        }
-    }
-
-    /// Takes forwarded bytes off the limit; at its end every connection closes.
-    fn use_up(&self, written: usize) {
-        self.state.change(|orders| {
-            let Some(left) = &mut orders.limit else {
-                return;
-            };
-            *left = left.saturating_sub(written as u64);
-            if *left == 0 {
-                orders.limit = None;
-                orders.closed_epoch += 1;
-            }
-        });
     }
 }
 

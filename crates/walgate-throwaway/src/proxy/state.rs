@@ -10,6 +10,23 @@ use crate::proxy::Direction;
 /// A command takes effect within one poll of the threads; longer means that a thread died.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What may still go to clients before every connection closes.
+#[derive(Debug, Default)]
+pub(crate) struct Limit {
+    /// Bytes that nobody has taken yet.
+    pub(crate) left: u64,
+    /// Bytes that are taken and not written yet.
+    pub(crate) taken: u64,
+}
+
+/// Bytes that a pump may write now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grant {
+    pub(crate) bytes: usize,
+    /// Whether they were taken off a limit.
+    limited: bool,
+}
+
 /// Orders and counters. Arrays are indexed by `Direction`.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
@@ -18,8 +35,7 @@ pub(crate) struct Orders {
     pub(crate) generation: u64,
     pub(crate) stalled: [bool; 2],
     pub(crate) slice: Option<(usize, Duration)>,
-    /// Bytes that may still go to clients.
-    pub(crate) limit: Option<u64>,
+    pub(crate) limit: Option<Limit>,
     /// Raised when the limit is used up; a connection of an older epoch closes in order.
     pub(crate) closed_epoch: u64,
     pub(crate) refusing: bool,
@@ -48,9 +64,40 @@ impl State {
         result
     }
 
-    /// Counts what was forwarded; nobody waits for that.
-    pub(crate) fn count(&self, direction: Direction, bytes: usize) {
-        self.lock().forwarded[direction as usize] += bytes as u64;
+    /// Takes up to `wanted` bytes off the limit, if there is one, and counts them as forwarded.
+    /// Before the write, so that who has received a byte finds it counted.
+    pub(crate) fn take(&self, direction: Direction, wanted: usize) -> Grant {
+        let mut orders = self.lock();
+        let mut grant = Grant {
+            bytes: wanted,
+            limited: false,
+        };
+        if let (Direction::ToClient, Some(limit)) = (direction, &mut orders.limit) {
+            grant.limited = true;
+            grant.bytes = usize::try_from(limit.left).map_or(wanted, |left| wanted.min(left));
+            limit.left -= grant.bytes as u64;
+            limit.taken += grant.bytes as u64;
+        }
+        orders.forwarded[direction as usize] += grant.bytes as u64;
+        grant
+    }
+
+    /// Gives back what was taken and not written; at the limit's end every connection closes.
+    pub(crate) fn settle(&self, direction: Direction, grant: Grant, written: usize) {
+        let unwritten = grant.bytes.saturating_sub(written) as u64;
+        let mut orders = self.lock();
+        orders.forwarded[direction as usize] -= unwritten;
+        let Some(limit) = orders.limit.as_mut().filter(|_| grant.limited) else {
+            return;
+        };
+        limit.taken = limit.taken.saturating_sub(grant.bytes as u64);
+        limit.left += unwritten;
+        if limit.left == 0 && limit.taken == 0 {
+            orders.limit = None;
+            orders.closed_epoch += 1;
+            drop(orders);
+            self.changed.notify_all();
+        }
     }
 
     /// Waits as long as `unwanted` holds, at most `patience`.
