@@ -4,7 +4,7 @@
 #
 #   deploy/setup.sh [build] [postgres] [kafka] [client]      without a name: build postgres kafka
 #
-#   build     Rust, a C++ compiler, cmake and perl: librdkafka and OpenSSL are built from source
+#   build     Rust, a C++ compiler, make, bash and perl: librdkafka and OpenSSL are built from source
 #   postgres  npm, which has prebuilt PostgreSQL servers, unless one is installed
 #   kafka     Java 17 or newer and Maven, for a throw-away Apache Kafka
 #   client    PostgreSQL's own clients, which the benchmark compares with
@@ -22,8 +22,7 @@ export PATH
 # --- what is there ----------------------------------------------------------------------------
 
 has_rust() { have cargo && have rustc; }
-has_compiler() { have c++ && have cc && have make; }
-has_cmake() { have cmake; }
+has_compiler() { have c++ && have cc && have make && have bash; }
 # The modules that building OpenSSL loads; Fedora packages perl without them.
 has_perl() { perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1; }
 has_npm() { have npm && have tar; }
@@ -68,12 +67,12 @@ may_install() {
 packages_of() {
     case $manager:$1 in
         apt-get:rust) echo rustup ;;
-        apt-get:compiler) echo g++ make ;;
+        apt-get:compiler) echo g++ make bash ;;
         apt-get:java) newest_apt openjdk-21-jre-headless openjdk-17-jre-headless default-jre-headless ;;
         apt-get:npm) echo nodejs npm tar ;;
         apt-get:client) echo postgresql-client ;;
         dnf:rust) echo rustup ;;
-        dnf:compiler) echo gcc gcc-c++ make ;;
+        dnf:compiler) echo gcc gcc-c++ make bash ;;
         dnf:perl) echo perl-core ;;
         dnf:java) echo java-21-openjdk-headless ;;
         dnf:npm) echo nodejs npm tar ;;
@@ -124,7 +123,7 @@ look() {
     missing=
     for group in "$@"; do
         case $group in
-            build) need rust; need compiler; need cmake; need perl ;;
+            build) need rust; need compiler; need perl ;;
             postgres) has_postgres || need npm ;;
             npm) need npm ;;
             kafka) need java; need maven ;;
