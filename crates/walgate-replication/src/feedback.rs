@@ -245,3 +245,167 @@ impl Feedback {
         asked || told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Just started at 1000, first status sent.
+    fn started() -> (Feedback, Instant) {
+        let now = Instant::now();
+        let mut feedback = Feedback::new(now, INTERVAL, Lsn(1000), Lsn(900));
+        assert!(send(&mut feedback, now).is_some(), "the first status goes out at once");
+        (feedback, now)
+    }
+
+    fn send(feedback: &mut Feedback, now: Instant) -> Option<Status> {
+        match feedback.poll(now) {
+            Action::Send(status) => {
+                feedback.sent(now, status);
+                Some(status)
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_first_status_confirms_what_the_slot_has_confirmed_and_never_zero() {
+        let now = Instant::now();
+        let mut feedback = Feedback::new(now, INTERVAL, Lsn(1000), Lsn(900));
+        let status = send(&mut feedback, now).expect("due");
+        assert_eq!(status, Status { received: Lsn(1000), confirmed: Lsn(900), reply_requested: false });
+    }
+
+    #[test]
+    fn a_status_goes_out_each_interval_whether_or_not_anybody_asks_or_reads() {
+        let (mut feedback, start) = started();
+        let mut now = start;
+        let mut sent = 0;
+        // An hour without reading: a blocked sink.
+        while now < start + 3600 * SECOND {
+            now += SECOND;
+            sent += u32::from(send(&mut feedback, now).is_some());
+        }
+        assert_eq!(sent, 360);
+    }
+
+    #[test]
+    fn a_silent_server_is_asked_and_given_up_after_three_intervals() {
+        let (mut feedback, now) = started();
+        feedback.reading(now);
+        feedback.heard(now, Lsn(1000));
+        let first = send(&mut feedback, now + INTERVAL).expect("due");
+        assert!(!first.reply_requested, "something was heard since the last status");
+        let second = send(&mut feedback, now + 2 * INTERVAL).expect("due");
+        assert!(second.reply_requested);
+        assert_ne!(feedback.poll(now + 3 * INTERVAL - SECOND), Action::Dead);
+        assert_eq!(feedback.poll(now + 3 * INTERVAL), Action::Dead);
+    }
+
+    #[test]
+    fn an_answer_or_back_pressure_keeps_it_alive() {
+        let (mut feedback, start) = started();
+        let mut now = start;
+        feedback.reading(now);
+        for _ in 0..20 {
+            now += INTERVAL;
+            send(&mut feedback, now);
+            feedback.heard(now, Lsn(1000));
+        }
+        feedback.paused(now);
+        now += 3600 * SECOND;
+        assert_ne!(feedback.poll(now), Action::Dead);
+        // Reading again and again for a moment is reading all the same.
+        for _ in 0..29 {
+            feedback.reading(now);
+            now += SECOND;
+            feedback.paused(now);
+            send(&mut feedback, now);
+        }
+        feedback.reading(now);
+        assert_ne!(feedback.poll(now), Action::Dead);
+        assert_eq!(feedback.poll(now + SECOND), Action::Dead);
+    }
+
+    #[test]
+    fn confirmed_is_told_after_a_second_or_four_mebibytes() {
+        let (mut feedback, now) = started();
+        feedback.heard(now, Lsn(100 << 20));
+        let moved = now + SECOND / 2;
+        assert!(feedback.confirm(moved, Lsn(2000)));
+        assert_eq!(feedback.poll(moved), Action::Wait(moved + SECOND));
+        assert!(feedback.confirm(moved + SECOND / 4, Lsn(2500)));
+        let status = send(&mut feedback, moved + SECOND).expect("a second has passed since it moved");
+        assert_eq!((status.confirmed, feedback.reported()), (Lsn(2500), Lsn(2500)));
+        assert!(feedback.confirm(moved + SECOND, Lsn(2500 + MOVED_BYTES - 1)));
+        assert!(send(&mut feedback, moved + SECOND).is_none());
+        assert!(feedback.confirm(moved + SECOND, Lsn(2500 + MOVED_BYTES)));
+        assert!(send(&mut feedback, moved + SECOND).is_some());
+    }
+
+    #[test]
+    fn what_was_never_received_is_never_confirmed() {
+        let (mut feedback, now) = started();
+        assert!(!feedback.confirm(now, Lsn(1001)));
+        assert_eq!(feedback.last_status().confirmed, Lsn(900));
+        feedback.heard(now, Lsn(1001));
+        assert!(feedback.confirm(now, Lsn(1001)));
+        assert!(feedback.confirm(now, Lsn(950)), "an older position changes nothing");
+        assert_eq!(feedback.last_status().confirmed, Lsn(1001));
+    }
+
+    #[test]
+    fn a_request_is_answered_at_once_and_its_repetition_ten_times_a_second() {
+        let (mut feedback, now) = started();
+        feedback.heard(now, Lsn(1000));
+        feedback.requested(now, Lsn(1000));
+        assert!(send(&mut feedback, now).is_some());
+        feedback.requested(now, Lsn(1000));
+        assert!(send(&mut feedback, now).is_none());
+        assert!(send(&mut feedback, now + REPEATED_ANSWER).is_some());
+        feedback.requested(now + REPEATED_ANSWER, Lsn(1001));
+        assert!(send(&mut feedback, now + REPEATED_ANSWER).is_some(), "a new position is a new request");
+    }
+
+    #[test]
+    fn a_server_that_shuts_down_is_let_go_only_when_nothing_drains() {
+        let (mut feedback, start) = started();
+        feedback.heard(start, Lsn(5000));
+        let mut now = start;
+        let mut confirmed = 1000;
+        // The sinks drain slowly: answered for as long as that takes.
+        for _ in 0..600 {
+            now += REPEATED_ANSWER;
+            feedback.requested(now, Lsn(5000));
+            if now.duration_since(start).as_millis().is_multiple_of(4000) {
+                confirmed += 10;
+                feedback.confirm(now, Lsn(confirmed));
+            }
+            assert!(!matches!(feedback.poll(now), Action::Yield), "{:?}", now.duration_since(start));
+            send(&mut feedback, now);
+        }
+        // They stop.
+        let stopped = now;
+        while feedback.poll(now) != Action::Yield {
+            send(&mut feedback, now);
+            now += REPEATED_ANSWER;
+            feedback.requested(now, Lsn(5000));
+            assert!(now.duration_since(stopped) < 7 * SECOND, "held the shutdown up");
+        }
+        assert!(now.duration_since(stopped) > 4 * SECOND);
+    }
+
+    #[test]
+    fn a_server_known_to_stop_is_let_go_after_five_seconds_without_progress() {
+        let (mut feedback, now) = started();
+        feedback.heard(now, Lsn(5000));
+        feedback.server_stops(now);
+        assert!(feedback.confirm(now + 4 * SECOND, Lsn(2000)));
+        send(&mut feedback, now + 5 * SECOND);
+        assert_ne!(feedback.poll(now + 6 * SECOND), Action::Yield);
+        assert_eq!(feedback.poll(now + 9 * SECOND), Action::Yield);
+    }
+}
