@@ -15,6 +15,8 @@ SECONDS ?=
 ARGS ?=
 # Seconds for each fuzz target of `make fuzz`.
 T ?= 60
+# Seconds for each in `make test`: enough to run the corpus and some thousands of inputs more.
+SMOKE ?= 3
 # `make test TEST=name` runs the tests whose name contains it.
 TEST ?=
 
@@ -72,11 +74,11 @@ bench: ## Measure against pg_recvlogical
 .PHONY: fuzz
 fuzz: ## Fuzz each decoder for a minute (T=seconds)
 	@$(SETUP) build
-	tests/fuzz/run.sh all $(T)
+	tests/fuzz/run.sh $(T)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: ## Fuzz each decoder for a moment, as `make test` does
-	@if [ -x tests/fuzz/run.sh ]; then tests/fuzz/run.sh smoke; fi
+	@if [ -x tests/fuzz/run.sh ]; then tests/fuzz/run.sh $(SMOKE); fi
 
 .PHONY: docs
 docs: ## Build the crates' documentation
