@@ -148,12 +148,12 @@ fn alternative_names(certificate: &Certificate) -> Vec<String> {
 }
 
 fn common_name(certificate: &Certificate) -> Option<String> {
-    let names = certificate.tbs_certificate.subject.0.iter();
-    let values = names.flat_map(|relative| relative.0.iter());
+    let names = certificate.tbs_certificate.subject.0.iter().rev();
+    let mut values = names.flat_map(|relative| relative.0.iter());
+    // The last one is the most specific.
     values
-        .filter(|value| value.oid == COMMON_NAME)
-        .filter_map(|value| text(&value.value))
-        .last()
+        .find(|value| value.oid == COMMON_NAME)
+        .and_then(|value| text(&value.value))
 }
 
 fn text(value: &Any) -> Option<String> {

@@ -14,9 +14,10 @@ use crate::password::PasswordSettings;
 use crate::secret::Secret;
 use crate::service;
 use crate::setting::{
-    ChannelBindingMode, Choice, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs,
-    TlsVersion, duration, number, switch,
+    self, ChannelBindingMode, LoadBalanceHosts, SslMode, TargetSessionAttrs, duration, number,
+    switch,
 };
+use crate::tls_settings::TlsSettings;
 
 /// Time for one address: reaching it, TLS and authentication. libpq waits for ever by default; a
 /// service must not.
@@ -63,38 +64,6 @@ pub(crate) struct Keepalive {
     pub(crate) count: Option<u32>,
 }
 
-/// What was asked for about TLS. Files are read at each connection, so that a renewed certificate
-/// takes effect without a restart.
-#[derive(Debug, Clone)]
-pub(crate) struct TlsSettings {
-    pub(crate) mode: SslMode,
-    pub(crate) negotiation: SslNegotiation,
-    pub(crate) roots: Roots,
-    pub(crate) certificate: Option<ClientCertificate>,
-    pub(crate) server_name_indication: bool,
-    pub(crate) min_version: TlsVersion,
-    pub(crate) max_version: TlsVersion,
-}
-
-/// Which certification authorities are trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Roots {
-    /// `sslrootcert`: the file must exist.
-    File(PathBuf),
-    /// `~/.postgresql/root.crt`: counts when it exists.
-    DefaultFile(Option<PathBuf>),
-    /// `sslrootcert=system`: those that the operating system trusts.
-    System,
-}
-
-/// The files that prove who we are; `explicit` when they were named, not found by default.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClientCertificate {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-    pub(crate) explicit: bool,
-}
-
 impl ConnectionConfig {
     /// Resolves a URL or key/value text, then the `PG*` variables of `environment`, then libpq's
     /// defaults: user of the operating system, database of the user's name, local socket.
@@ -114,7 +83,7 @@ impl ConnectionConfig {
             Some(user) => user,
             None => os_user()?,
         };
-        let tls = tls_settings(&parameters, environment)?;
+        let tls = TlsSettings::resolve(&parameters, environment)?;
         if parameters.get("gssencmode") == Some("require") {
             let hint = "use disable or prefer, and sslmode for encryption";
             return Err(ConfigError::invalid(
@@ -141,10 +110,10 @@ impl ConnectionConfig {
                 passfile(&mut parameters, environment),
             ),
             tls,
-            channel_binding: choice(&parameters)?.unwrap_or(ChannelBindingMode::Prefer),
+            channel_binding: setting::choice(&parameters)?.unwrap_or(ChannelBindingMode::Prefer),
             require_auth: authentication_method::parse(parameters.get("require_auth"))?,
-            target_session_attrs: choice(&parameters)?.unwrap_or(TargetSessionAttrs::Any),
-            load_balance_hosts: choice(&parameters)?.unwrap_or(LoadBalanceHosts::Disable),
+            target_session_attrs: setting::choice(&parameters)?.unwrap_or(TargetSessionAttrs::Any),
+            load_balance_hosts: setting::choice(&parameters)?.unwrap_or(LoadBalanceHosts::Disable),
             connect_timeout: optional_duration(
                 &parameters,
                 "connect_timeout",
@@ -252,10 +221,6 @@ impl fmt::Debug for ConnectionConfig {
     }
 }
 
-fn choice<C: Choice>(parameters: &Parameters) -> Result<Option<C>, ConfigError> {
-    parameters.get(C::PARAMETER).map(C::parse).transpose()
-}
-
 fn optional_duration(
     parameters: &Parameters,
     name: &'static str,
@@ -275,15 +240,9 @@ fn os_user() -> Result<String, ConfigError> {
     })
 }
 
-fn home_file(environment: &Environment, name: &str) -> Option<PathBuf> {
-    environment
-        .get("HOME")
-        .map(|home| PathBuf::from(home).join(name))
-}
-
 fn passfile(parameters: &mut Parameters, environment: &Environment) -> Option<PathBuf> {
     let named = parameters.take("passfile").map(PathBuf::from);
-    named.or_else(|| home_file(environment, ".pgpass"))
+    named.or_else(|| environment.home_file(".pgpass"))
 }
 
 fn check_encoding(parameters: &Parameters) -> Result<(), ConfigError> {
@@ -306,10 +265,10 @@ fn check_encoding(parameters: &Parameters) -> Result<(), ConfigError> {
 }
 
 fn keepalive(parameters: &Parameters) -> Result<Option<Keepalive>, ConfigError> {
-    if let Some(text) = parameters.get("keepalives") {
-        if !switch("keepalives", text)? {
-            return Ok(None);
-        }
+    if let Some(text) = parameters.get("keepalives")
+        && !switch("keepalives", text)?
+    {
+        return Ok(None);
     }
     let mut keepalive = DEFAULT_KEEPALIVE;
     let second = Duration::from_secs(1);
@@ -324,102 +283,6 @@ fn keepalive(parameters: &Parameters) -> Result<Option<Keepalive>, ConfigError> 
         keepalive.count = (count > 0).then_some(count);
     }
     Ok(Some(keepalive))
-}
-
-fn tls_settings(
-    parameters: &Parameters,
-    environment: &Environment,
-) -> Result<TlsSettings, ConfigError> {
-    let roots = match parameters.get("sslrootcert") {
-        Some("system") => Roots::System,
-        Some(path) => Roots::File(PathBuf::from(path)),
-        None => Roots::DefaultFile(home_file(environment, ".postgresql/root.crt")),
-    };
-    let system = roots == Roots::System;
-    let mode = choice(parameters)?.unwrap_or(if system {
-        SslMode::VerifyFull
-    } else {
-        SslMode::Prefer
-    });
-    // Everybody can get a certificate from a public authority: without the name it proves nothing.
-    if system && mode != SslMode::VerifyFull {
-        return Err(ConfigError::Contradiction {
-            first: "sslmode",
-            second: "sslrootcert",
-            problem: format!("sslmode={mode} is too weak for sslrootcert=system, use verify-full"),
-        });
-    }
-    let negotiation = choice(parameters)?.unwrap_or(SslNegotiation::Postgres);
-    if negotiation == SslNegotiation::Direct && mode < SslMode::Require {
-        return Err(ConfigError::Contradiction {
-            first: "sslmode",
-            second: "sslnegotiation",
-            problem: format!("sslmode={mode} is too weak for sslnegotiation=direct, use require"),
-        });
-    }
-    let min_version = match parameters.get("ssl_min_protocol_version") {
-        // Allowed by libpq, but older than anything that can be negotiated here.
-        None | Some("TLSv1" | "TLSv1.1") => TlsVersion::V12,
-        Some(text) => TlsVersion::parse(text)?,
-    };
-    let max_version = match parameters.get("ssl_max_protocol_version") {
-        None => TlsVersion::V13,
-        Some(text) => TlsVersion::parse(text)?,
-    };
-    if min_version > max_version {
-        return Err(ConfigError::Contradiction {
-            first: "ssl_min_protocol_version",
-            second: "ssl_max_protocol_version",
-            problem: "the minimum is above the maximum".to_owned(),
-        });
-    }
-    if let Some(text) = parameters.get("sslcompression") {
-        if switch("sslcompression", text)? {
-            let hint = "leave it out: compression under TLS is unsafe";
-            return Err(ConfigError::invalid(
-                "sslcompression",
-                "not supported",
-                hint,
-            ));
-        }
-    }
-    Ok(TlsSettings {
-        mode,
-        negotiation,
-        roots,
-        certificate: client_certificate(parameters, environment)?,
-        server_name_indication: match parameters.get("sslsni") {
-            Some(text) => switch("sslsni", text)?,
-            None => true,
-        },
-        min_version,
-        max_version,
-    })
-}
-
-fn client_certificate(
-    parameters: &Parameters,
-    environment: &Environment,
-) -> Result<Option<ClientCertificate>, ConfigError> {
-    let named = parameters.get("sslcert").map(PathBuf::from);
-    let key = parameters.get("sslkey").map(PathBuf::from);
-    if named.is_none() && key.is_some() {
-        return Err(ConfigError::Contradiction {
-            first: "sslkey",
-            second: "sslcert",
-            problem: "a key without its certificate".to_owned(),
-        });
-    }
-    let explicit = named.is_some();
-    let certificate = named.or_else(|| home_file(environment, ".postgresql/postgresql.crt"));
-    let key = key.or_else(|| home_file(environment, ".postgresql/postgresql.key"));
-    Ok(certificate
-        .zip(key)
-        .map(|(certificate, key)| ClientCertificate {
-            certificate,
-            key,
-            explicit,
-        }))
 }
 
 #[cfg(test)]

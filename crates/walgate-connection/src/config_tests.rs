@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use super::{ConnectionConfig, Roots};
+use super::ConnectionConfig;
 use crate::environment::Environment;
 use crate::setting::{ChannelBindingMode, SslMode, TargetSessionAttrs};
+use crate::tls_settings::Roots;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     Environment::from_pairs(pairs.iter().copied())

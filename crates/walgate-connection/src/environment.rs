@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 
 /// A source of environment variables, so that nothing in this crate reads the process's own
 /// environment behind the caller's back.
@@ -44,6 +45,11 @@ impl Environment {
             Source::Pairs(pairs) => pairs.get(name).cloned(),
         };
         value.filter(|text| !text.is_empty())
+    }
+
+    /// A file below the home folder, where `HOME` names one.
+    pub(crate) fn home_file(&self, name: &str) -> Option<PathBuf> {
+        self.get("HOME").map(|home| PathBuf::from(home).join(name))
     }
 }
 

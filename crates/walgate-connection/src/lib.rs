@@ -29,6 +29,7 @@ mod error;
 mod framing;
 mod handover;
 mod host;
+mod negotiate;
 mod parameter;
 mod passfile;
 mod password;
@@ -45,6 +46,7 @@ mod sql_client;
 mod startup;
 mod tls;
 mod tls_error;
+mod tls_settings;
 mod transport;
 mod verifier;
 

@@ -196,9 +196,10 @@ async fn run(
 async fn collect(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
-        let read = (&mut stream).take(MAX_OUTPUT).read_to_end(&mut bytes).await;
-        let rest = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-        if let Some(error) = read.err().or(rest.err()) {
+        let kept = (&mut stream).take(MAX_OUTPUT).read_to_end(&mut bytes).await;
+        let mut sink = tokio::io::sink();
+        let dropped = tokio::io::copy(&mut stream, &mut sink).await;
+        for error in [kept.err(), dropped.err()].into_iter().flatten() {
             tracing::debug!(%error, "output of the password command cut off");
         }
     }

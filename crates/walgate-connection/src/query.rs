@@ -172,10 +172,10 @@ fn aside(
                 .and_then(|(name, rest)| split_cstr(rest).map(|(value, _)| (name, value)));
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             // Only known names are updated, so that the map cannot grow.
-            if let Some((name, value)) = pair {
-                if let Some(known) = session.parameters.get_mut(&text(name)) {
-                    *known = text(value);
-                }
+            if let Some((name, value)) = pair
+                && let Some(known) = session.parameters.get_mut(&text(name))
+            {
+                *known = text(value);
             }
             Ok(())
         }

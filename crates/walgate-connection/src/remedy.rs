@@ -67,7 +67,7 @@ fn pam(replication: bool) -> String {
 }
 
 fn no_entry(circumstances: &Circumstances<'_>, user: &str, replication: bool) -> String {
-    let mut text = format!("add a line to pg_hba.conf for database ");
+    let mut text = String::from("add a line to pg_hba.conf for database ");
     // A walsender with a database is matched by the database, not by the word "replication".
     text.push_str(&quote(circumstances.dbname));
     text.push_str(" and user ");

@@ -26,11 +26,7 @@ pub(crate) fn fill(
     let own = environment
         .get("PGSERVICEFILE")
         .map(PathBuf::from)
-        .or_else(|| {
-            environment
-                .get("HOME")
-                .map(|home| PathBuf::from(home).join(".pg_service.conf"))
-        });
+        .or_else(|| environment.home_file(".pg_service.conf"));
     let system = environment
         .get("PGSYSCONFDIR")
         .map(|folder| PathBuf::from(folder).join("pg_service.conf"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config_error::ConfigError;
+use crate::parameter::Parameters;
 
 /// A parameter whose values are a fixed list of words.
 pub(crate) trait Choice: Copy + 'static {
@@ -26,6 +27,11 @@ pub(crate) trait Choice: Copy + 'static {
             )
         })
     }
+}
+
+/// The value of the parameter that `C` is for, where there is one.
+pub(crate) fn choice<C: Choice>(parameters: &Parameters) -> Result<Option<C>, ConfigError> {
+    parameters.get(C::PARAMETER).map(C::parse).transpose()
 }
 
 /// `sslmode`, with libpq's exact meanings. Sockets of the Unix domain are never encrypted.

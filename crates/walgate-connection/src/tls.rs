@@ -10,13 +10,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certificate;
-use crate::config::{ClientCertificate, Roots, TlsSettings};
 use crate::config_error::ConfigError;
 use crate::error::ConnectError;
 use crate::host::{Host, Target};
 use crate::pem_file;
 use crate::setting::{SslMode, SslNegotiation, TlsVersion};
 use crate::tls_error::TlsError;
+use crate::tls_settings::{ClientCertificate, Roots, TlsSettings};
 use crate::verifier::{Shown, Trust, TrustedRoots, Verifier};
 
 /// The registered protocol name; a server from version 17 insists on it in direct negotiation.
