@@ -7,6 +7,7 @@
 
 mod bounded;
 mod check;
+mod connection;
 mod document;
 mod example;
 mod explain;
@@ -86,7 +87,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            shutdown_timeout: Period::seconds(25),
+            shutdown_timeout: Period::seconds(20),
             source: Source::default(),
             journal: Journal::default(),
             state: State::default(),

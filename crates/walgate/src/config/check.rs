@@ -118,7 +118,11 @@ impl Checker<'_> {
             _ => "a string in quotes",
         };
         let message = format!("`{path}` is {found}, expected {expected}");
-        self.refuse(node.origin.place(), message, allowed(schema));
+        let hint = match expected {
+            "a list" => Some("write it as [\"…\", \"…\"]".to_owned()),
+            _ => allowed(schema),
+        };
+        self.refuse(node.origin.place(), message, hint);
         None
     }
 
@@ -415,7 +419,6 @@ pub(super) fn allowed(schema: &Value) -> Option<String> {
         Some("array") if schema.get("minItems").is_some() => {
             Some("at least one is needed".to_owned())
         }
-        Some("array") => Some("write it as [\"…\", \"…\"]".to_owned()),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use walgate_connection::Environment;
 
 use super::place::{Origin, Place};
 use super::problem::Problem;
@@ -134,7 +135,7 @@ impl Node {
 pub(super) fn read_document(
     file: &str,
     text: &str,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &Environment,
     folder: &Path,
     problems: &mut Vec<Problem>,
 ) -> Node {
@@ -144,11 +145,10 @@ pub(super) fn read_document(
     };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        // Not the error's own text: it quotes the line, which may hold a secret.
         let place = error
             .span()
             .map_or_else(|| lines.whole(), |span| lines.place(span.start));
-        problems.push(Problem::new(Some(place), error.message().to_lowercase()));
+        problems.push(Problem::new(Some(place), syntax_error(error, text)));
     }
     let mut reader = Reader {
         lines: &lines,
@@ -160,6 +160,16 @@ pub(super) fn read_document(
     Node {
         origin: Origin::File(lines.whole()),
         tree: Tree::Table(entries),
+    }
+}
+
+/// Not the error's own display: that quotes the line, which may hold a secret. A key is none.
+fn syntax_error(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    let key = error.span().and_then(|span| text.get(span));
+    match key.filter(|_| message == "duplicate key") {
+        Some(key) => format!("duplicate key `{}`", key.trim()),
+        None => message.to_lowercase(),
     }
 }
 
@@ -188,7 +198,7 @@ impl Lines<'_> {
 
 struct Reader<'a> {
     lines: &'a Lines<'a>,
-    environment: &'a dyn Fn(&str) -> Option<String>,
+    environment: &'a Environment,
     folder: &'a Path,
     problems: &'a mut Vec<Problem>,
 }

@@ -4,27 +4,30 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use walgate_connection::Environment;
 
 use super::bounded::{MAX_CONFIG_BYTES, read_text};
 use super::check::check;
+use super::connection::connection;
 use super::document::{Node, Tree, read_document};
 use super::problem::{Problem, Problems};
 use super::rules::rules;
 use super::{Config, Destination, Origin, Place, Secret, json_schema};
 
 /// What a configuration depends on besides its file.
-pub struct Surroundings<'a> {
-    /// Looks up a variable for `${NAME}`.
-    pub environment: &'a dyn Fn(&str) -> Option<String>,
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// For `${NAME}`, and for what a connection URL leaves out (`PG*`).
+    pub environment: Environment,
     /// Memory of the machine in bytes, where it is known: no buffer may be larger.
     pub memory: Option<u64>,
 }
 
-impl Surroundings<'_> {
+impl Surroundings {
     /// Those of this process.
     pub fn of_process() -> Self {
         Self {
-            environment: &|name| std::env::var(name).ok(),
+            environment: Environment::process(),
             memory: machine_memory(),
         }
     }
@@ -44,7 +47,7 @@ pub struct Overrides {
 }
 
 /// A configuration with what it was made from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
@@ -78,7 +81,7 @@ impl Loaded {
 pub fn load(
     file: Option<&Path>,
     overrides: &Overrides,
-    surroundings: &Surroundings<'_>,
+    surroundings: &Surroundings,
 ) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let name = file.map_or_else(|| "command line".into(), |path| path.to_string_lossy());
@@ -92,7 +95,7 @@ pub fn load(
     let mut document = read_document(
         &name,
         &text,
-        surroundings.environment,
+        &surroundings.environment,
         folder,
         &mut problems,
     );
@@ -110,6 +113,7 @@ pub fn load(
         .map_err(|error| Problem::new(Some(Place::whole(&*name)), error.to_string()))?;
     let mut problems = Vec::new();
     rules(&config, &document, surroundings, &mut problems);
+    connection(&config, &document, surroundings, &mut problems);
     if let Some(problems) = Problems::new(problems) {
         return Err(problems);
     }

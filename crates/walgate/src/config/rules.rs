@@ -18,7 +18,7 @@ const MAX_SINK_NAME_BYTES: usize = 63;
 pub(super) fn rules(
     config: &Config,
     document: &Node,
-    surroundings: &Surroundings<'_>,
+    surroundings: &Surroundings,
     problems: &mut Vec<Problem>,
 ) {
     let mut rules = Rules { document, problems };

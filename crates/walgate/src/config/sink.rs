@@ -171,7 +171,7 @@ pub struct Batch {
     /// The most bytes in one batch; a larger change makes a batch of its own.
     #[schemars(extend("x-min" = "1KiB", "x-max" = "1GiB"))]
     pub bytes: Size,
-    /// How long a change may wait for others while there is a backlog. At the head nothing waits.
+    /// How long a change may wait for others when no more are at hand. With 0 it goes at once.
     #[schemars(extend("x-min" = "0ms", "x-max" = "1m"))]
     pub delay: Period,
 }
@@ -247,10 +247,10 @@ impl Default for Stdout {
 impl Default for Batch {
     fn default() -> Self {
         Self {
-            changes: 10_000,
+            changes: 8_192,
             // Large enough that the cost of a write disappears, small enough to stay in the cache.
             bytes: Size::mib(1),
-            delay: Period::milliseconds(5),
+            delay: Period::milliseconds(0),
         }
     }
 }

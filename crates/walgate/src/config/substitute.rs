@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use walgate_connection::Environment;
+
 use super::bounded::{MAX_SECRET_BYTES, read_text};
 use super::text::Refused;
 
@@ -19,7 +21,7 @@ pub(super) struct Substituted {
 /// A relative path starts at `folder`.
 pub(super) fn substitute(
     raw: &str,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &Environment,
     folder: &Path,
 ) -> Result<Substituted, Refused> {
     let mut value = String::with_capacity(raw.len());
@@ -52,7 +54,7 @@ pub(super) fn substitute(
 
 fn resolve(
     name: &str,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &Environment,
     folder: &Path,
 ) -> Result<(String, String), Refused> {
     if let Some(path) = name.strip_prefix("file:") {
@@ -78,10 +80,10 @@ fn resolve(
             "write ${NAME}, ${file:PATH}, or $$ for a dollar sign",
         ));
     }
-    match environment(name) {
+    match environment.get(name) {
         Some(content) => Ok((format!("environment {name}"), content)),
         None => Err(Refused::new(
-            format!("needs the environment variable {name}, which is not set"),
+            format!("needs the environment variable {name}, which is not set or empty"),
             format!("set {name}, or write $$ for a dollar sign"),
         )),
     }
@@ -92,12 +94,8 @@ mod tests {
     use super::*;
 
     fn with(raw: &str) -> Result<Substituted, Refused> {
-        let environment = |name: &str| match name {
-            "USER" => Some("app".to_owned()),
-            "TRICKY" => Some("${USER}$$".to_owned()),
-            "EMPTY" => Some(String::new()),
-            _ => None,
-        };
+        let pairs = [("USER", "app"), ("TRICKY", "${USER}$$"), ("EMPTY", "")];
+        let environment = Environment::from_pairs(pairs);
         substitute(raw, &environment, Path::new("/nowhere"))
     }
 
@@ -107,7 +105,6 @@ mod tests {
             ("plain", "plain"),
             ("${USER}", "app"),
             ("a${USER}b${USER}", "aappbapp"),
-            ("${EMPTY}", ""),
             ("$$", "$"),
             ("$${USER}", "${USER}"),
             ("$$${USER}", "$app"),
@@ -129,7 +126,11 @@ mod tests {
         for (raw, problem) in [
             (
                 "${NOPE}",
-                "needs the environment variable NOPE, which is not set",
+                "needs the environment variable NOPE, which is not set or empty",
+            ),
+            (
+                "${EMPTY}",
+                "needs the environment variable EMPTY, which is not set or empty",
             ),
             ("${", "has a ${ that is never closed"),
             ("${}", "has ${}, which is no name of a variable"),
@@ -160,7 +161,7 @@ mod tests {
             ("", ""),
         ] {
             std::fs::write(folder.path().join("secret"), content).expect("written");
-            let done = substitute("${file:secret}", &|_| None, folder.path());
+            let done = substitute("${file:secret}", &Environment::process(), folder.path());
             assert_eq!(done.map(|done| done.value).ok().as_deref(), Some(value));
         }
     }

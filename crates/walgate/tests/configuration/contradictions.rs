@@ -1,0 +1,200 @@
+//! Keys that are valid by themselves and make no sense together.
+
+use super::{SINK, problems, read, refused};
+
+const KAFKA: &str = "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"k:9092\"]\n";
+
+#[test]
+fn something_must_be_required() {
+    refused(
+        "[sinks.a]\ntype = \"stdout\"\nrequired = false\n",
+        &["no sink is required", "required = true"],
+    );
+    assert!(
+        read(format!(
+            "[sinks.a]\ntype = \"file\"\npath = \"f\"\nrequired = false\n{SINK}"
+        ))
+        .is_ok()
+    );
+}
+
+#[test]
+fn outputs_are_not_shared() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[sinks.a]\ntype = \"file\"\npath = \"{first}\"\n[sinks.b]\ntype = \"file\"\npath = \"{second}\"\n"
+        )
+    };
+    for (first, second) in [
+        ("x", "x"),
+        ("x", "./x"),
+        ("/a/b", "/a/c/../b"),
+        ("x", "y/../x"),
+    ] {
+        refused(
+            &two(first, second),
+            &["6:8: `sinks.b.path` is the same file as `sinks.a.path`"],
+        );
+    }
+    assert!(read(two("x", "y")).is_ok());
+    assert!(read(two("/dev/null", "/dev/null")).is_ok());
+    refused(
+        &format!("[sinks.a]\ntype = \"stdout\"\n{SINK}"),
+        &["both write to standard output"],
+    );
+    let text = "[sinks.a]\ntype = \"file\"\npath = \"x\"\non_definite = \"dead-letter\"\ndead_letter = { file = \"x\" }\n";
+    refused(
+        text,
+        &["`sinks.a.dead_letter.file` is the same file as `sinks.a.path`"],
+    );
+}
+
+#[test]
+fn dead_letters_need_a_place_and_a_reason() {
+    let policy = "on_definite = \"dead-letter\"\n";
+    refused(
+        &format!("{SINK}{policy}"),
+        &["needs a place for dead letters", "dead_letter = "],
+    );
+    refused(
+        &format!("{SINK}dead_letter = {{ file = \"d\" }}\n"),
+        &["never used with on_definite = \"stop\""],
+    );
+    refused(
+        &format!("{KAFKA}{policy}dead_letter = {{ file = \"d\", topic = \"t\" }}\n"),
+        &["both a file and a topic"],
+    );
+    refused(
+        &format!("{SINK}{policy}dead_letter = {{ topic = \"t\" }}\n"),
+        &["needs a sink of type kafka, this is stdout"],
+    );
+    assert!(
+        read(format!(
+            "{KAFKA}{policy}dead_letter = {{ topic = \"t\" }}\n"
+        ))
+        .is_ok()
+    );
+    assert!(read(format!("{SINK}{policy}dead_letter = {{ file = \"d\" }}\n")).is_ok());
+}
+
+#[test]
+fn status_comes_often_enough() {
+    let text = format!("[source]\nstatus_interval = \"21s\"\nwal_sender_timeout = \"60s\"\n{SINK}");
+    refused(&text, &["2:19: ", "more than a third"]);
+    assert!(read(text.replace("21s", "20s")).is_ok());
+}
+
+#[test]
+fn managing_a_publication_needs_tables() {
+    let text = format!("[source]\npublication_mode = \"manage\"\n{SINK}");
+    refused(&text, &["2:20: ", "needs `source.tables`"]);
+    let text = format!(
+        "[source]\npublication_mode = \"manage\"\ntables = [\"a.b\"]\npublications = [\"a\", \"b\"]\n{SINK}"
+    );
+    refused(&text, &["takes one publication"]);
+    refused(
+        &format!("[source]\ntables = [\"public.*\"]\n{SINK}"),
+        &["not the pattern public.*"],
+    );
+    assert!(
+        read(format!(
+            "[source]\npublication_mode = \"manage\"\ntables = [\"a.b\"]\n{SINK}"
+        ))
+        .is_ok()
+    );
+}
+
+#[test]
+fn rules_for_tables_are_consistent() {
+    for (rule, part) in [
+        ("\"public.a\" = { mask = [\"x\"] }", "has no `mask_key`"),
+        (
+            "\"public.a\" = { drop = [\"x\"], key = [\"x\"] }",
+            "which is in the key of public.a",
+        ),
+        (
+            "\"public.a\" = { drop = [\"x\", \"x\"] }",
+            "an empty column or one twice",
+        ),
+        (
+            "\"public.a\" = { drop = [\"\"] }",
+            "an empty column or one twice",
+        ),
+        ("\"public.a\" = { key = [] }", "is empty"),
+        ("\"a\" = { drop = [\"x\"] }", "names no schema"),
+        ("\"public.a\" = { topic = \"t\" }", "not of type kafka"),
+        (
+            "\"public.a\" = { drp = [\"x\"] }",
+            "unknown key `sinks.out.rules.\"public.a\".drp`",
+        ),
+    ] {
+        refused(&format!("{SINK}[sinks.out.rules]\n{rule}\n"), &[part]);
+    }
+    let keyed = format!("{SINK}mask_key = \"0123456789abcdef\"\n");
+    refused(&keyed, &["`sinks.out.mask_key` is never used"]);
+    refused(
+        &format!("{SINK}mask_key = \"short\"\n"),
+        &["is shorter than 16 characters"],
+    );
+    let both = "[sinks.out.rules]\n\"public.a\" = { drop = [\"x\"], mask = [\"x\"] }\n";
+    refused(&format!("{keyed}{both}"), &["both drops and masks \"x\""]);
+    let declared = "[sinks.out.rules]\n\"public.a\" = { mask = [\"x\"], key = [\"x\"], allow_key_columns = true }\n";
+    assert!(read(format!("{keyed}{declared}")).is_ok());
+    refused(
+        &format!("{KAFKA}rules = {{ \"public.*\" = {{ topic = \"t\" }} }}\n"),
+        &["for the pattern public.*"],
+    );
+    assert!(
+        read(format!(
+            "{KAFKA}rules = {{ \"public.a\" = {{ topic = \"t\" }} }}\n"
+        ))
+        .is_ok()
+    );
+}
+
+#[test]
+fn kafka_security_is_whole() {
+    for (lines, part) in [
+        (
+            "sasl_mechanism = \"SCRAM-SHA-512\"",
+            "needs all of `sasl_mechanism`",
+        ),
+        ("sasl_username = \"u\"", "needs all of `sasl_mechanism`"),
+        (
+            "sasl_mechanism = \"PLAIN\"\nsasl_username = \"u\"\nsasl_password = \"geheim\"",
+            "in plain text",
+        ),
+        ("tls_ca_file = \"x\"", "TLS is off"),
+        ("tls = true\ntls_key_file = \"x\"", "needs both"),
+        (
+            "meta_topic = \"t\"\nstream_topic = \"t\"",
+            "are the same topic",
+        ),
+    ] {
+        refused(&format!("{KAFKA}{lines}\n"), &[part]);
+    }
+    let text = format!(
+        "{KAFKA}tls = true\nsasl_mechanism = \"PLAIN\"\nsasl_username = \"u\"\nsasl_password = \"p\"\n"
+    );
+    assert!(read(text).is_ok());
+}
+
+#[test]
+fn a_batch_fits_into_memory() {
+    let text = format!("[journal]\nmemory = \"1MiB\"\n{SINK}[sinks.out.batch]\nbytes = \"2MiB\"\n");
+    refused(
+        &text,
+        &["6:9: `sinks.out.batch.bytes` is larger than `journal.memory`"],
+    );
+}
+
+#[test]
+fn names_of_sinks_are_plain() {
+    for name in ["\"\"", "\"a b\"", "\"a/b\"", "\"ü\""] {
+        let problems = problems(format!("[sinks.{name}]\ntype = \"stdout\"\n"));
+        assert!(
+            problems[0].contains("is not a name for a sink"),
+            "{problems:?}"
+        );
+    }
+}
