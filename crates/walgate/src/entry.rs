@@ -78,7 +78,7 @@ fn start_run(global: &GlobalArgs, args: &RunArgs) -> Result<(), Ending> {
     let overrides: Overrides = args.overrides();
     let loaded = load(file, &overrides, &Surroundings::of_process())?;
     let console = console(global, loaded.config.log.level, loaded.config.log.format)?;
-    run::run(loaded, &overrides, &console)
+    run::run(loaded, &overrides, args.until, &console)
 }
 
 fn console(global: &GlobalArgs, level: LogLevel, format: LogFormat) -> Result<Console, Ending> {

@@ -1,6 +1,6 @@
 //! The program: arguments, configuration, wiring, terminal output.
 //!
-//! [`entry`] is `main`. Each command has a file of its own; what they are told is in [`args`], what
+//! [`entry()`] is `main`. Each command has a file of its own; what they are told is in [`args`], what
 //! a service is told in [`config`]. Data goes to stdout and everything else to stderr; a command ends
 //! with a [`Failure`](walgate_core::Failure) or an exit code of 0.
 #![forbid(unsafe_code)]
@@ -19,5 +19,6 @@ pub mod signals;
 pub mod status_line;
 pub mod tail;
 pub mod terminal;
+mod wiring;
 
 pub use entry::entry;

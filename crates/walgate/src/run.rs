@@ -1,17 +1,179 @@
 //! `walgate run`.
 
-use crate::config::{Loaded, Overrides};
+use walgate_connection::ConnectionConfig;
+use walgate_core::{Failure, StopReason};
+use walgate_pipeline::{CheckpointFile, Pipeline, PipelineOptions, Stop, TablePattern};
+use walgate_replication::{
+    PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
+};
+
+use crate::args::Until;
+use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
 use crate::ending::Ending;
 use crate::entry::Console;
+use crate::signals::Signals;
+use crate::wiring::{Engine, Known, add_sinks, block_on, pattern, source_config};
 
-/// Forwards changes to the configured sinks until it is told to end.
+/// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
+/// is delivered.
 ///
 /// `overrides` is what the configuration was loaded with, for loading it again on SIGHUP.
 ///
 /// # Errors
 ///
 /// When it can't go on without a human.
-pub fn run(loaded: Loaded, overrides: &Overrides, console: &Console) -> Result<(), Ending> {
-    tracing::debug!(path = ?loaded.path, ?overrides, status_line = console.terminal.has_status_line());
-    Err(Ending::other("walgate run is not wired to the engine yet"))
+pub fn run(
+    loaded: Loaded,
+    overrides: &Overrides,
+    until: Option<Until>,
+    console: &Console,
+) -> Result<(), Ending> {
+    block_on(Box::pin(forward(loaded, overrides, until, console)))
+}
+
+async fn forward(
+    loaded: Loaded,
+    overrides: &Overrides,
+    until: Option<Until>,
+    console: &Console,
+) -> Result<(), Ending> {
+    let mut signals = Signals::new()
+        .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
+    let mut current = loaded;
+    let config = &current.config;
+    let mut source = source_config(&config.source)?;
+    source.stop_at = until.map(Until::into);
+    let (store, checkpoint) = CheckpointFile::open(&config.state.dir, config.source.slot.as_str())?;
+    let published = published(&mut source, config).await;
+    let known = Known {
+        database: source.connection.dbname(),
+        tables: &published,
+        colour: console.stdout_colour,
+    };
+    let mut pipeline = Pipeline::new(PipelineOptions {
+        journal_bytes: usize::try_from(config.journal.memory.0).unwrap_or(usize::MAX),
+        drain_for: config.shutdown_timeout.0,
+        ..PipelineOptions::default()
+    });
+    let sinks = add_sinks(&mut pipeline, config, &known)?;
+    pipeline.open().await?;
+    let engine = Engine {
+        pipeline,
+        sinks,
+        source,
+        checkpoint,
+        store: Some(Box::new(store)),
+        gaps_end_it: false,
+    };
+    let reload = || reload(&mut current, overrides, console);
+    engine
+        .run(&mut signals, console, Stop::new(), reload)
+        .await?;
+    Ok(())
+}
+
+/// The tables that the publications hold now, for sinks that check their destinations before the
+/// slot is touched. In manage mode the patterns of `source.tables` become the tables they match.
+/// When the server can't be reached yet nothing is known, and a sink meets its tables as they come.
+async fn published(source: &mut SourceConfig, config: &Config) -> Vec<(String, String)> {
+    match look(&source.connection, config).await {
+        Ok((published, matching)) => {
+            if source.publication_mode == PublicationMode::Manage {
+                let tables = matching.into_iter().map(|identity| identity.table);
+                source.tables.extend(tables);
+                source.tables.sort();
+                source.tables.dedup();
+            }
+            let managed = source
+                .tables
+                .iter()
+                .map(|table| (table.schema.clone(), table.name.clone()));
+            let mut all: Vec<_> = published.into_iter().chain(managed).collect();
+            all.sort();
+            all.dedup();
+            all
+        }
+        Err(failure) => {
+            tracing::debug!("the published tables are not known yet: {failure}");
+            Vec::new()
+        }
+    }
+}
+
+type Tables = (Vec<(String, String)>, Vec<TableIdentity>);
+
+async fn look(connection: &ConnectionConfig, config: &Config) -> Result<Tables, Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(StopReason::Config, error.to_string());
+    let sql = connection
+        .connect_sql(PINNED_SETTINGS)
+        .await
+        .map_err(|error| failed(&error))?;
+    let query = "SELECT schemaname::text, tablename::text FROM pg_catalog.pg_publication_tables \
+                 WHERE pubname = ANY ($1)";
+    let rows = sql.query(query, &[&config.source.publications]).await;
+    let rows = rows.map_err(|error| failed(&error))?;
+    let published = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let wanted: Vec<TablePattern> = config
+        .source
+        .tables
+        .iter()
+        .map(pattern)
+        .collect::<Result<_, _>>()?;
+    let mut matching = publishable_tables(&sql)
+        .await
+        .map_err(|error| failed(&error))?;
+    matching.retain(|known| {
+        wanted
+            .iter()
+            .any(|pattern| pattern.matches(&known.table.schema, &known.table.name))
+    });
+    Ok((published, matching))
+}
+
+/// SIGHUP: what can change now does; a broken file changes nothing.
+fn reload(current: &mut Loaded, overrides: &Overrides, console: &Console) {
+    let read = load(
+        current.path.as_deref(),
+        overrides,
+        &Surroundings::of_process(),
+    );
+    let new = match read {
+        Ok(new) => new,
+        Err(problems) => {
+            for problem in problems.failures() {
+                tracing::error!(
+                    hint = problem.hint.as_deref(),
+                    "the configuration is not read again: {problem}"
+                );
+            }
+            return;
+        }
+    };
+    let plan = diff(current, &new);
+    if plan.is_empty() {
+        tracing::info!("read the configuration again: nothing has changed");
+        return;
+    }
+    console.log.set_level(new.config.log.level);
+    if !plan.now.is_empty() {
+        tracing::info!(keys = plan.now.join(", "), "read the configuration again");
+    }
+    if !plan.restart.is_empty() {
+        let keys = plan.restart.join(", ");
+        tracing::warn!(
+            keys,
+            "these keys of the configuration take effect with the next start"
+        );
+    }
+    *current = new;
+}
+
+impl From<Until> for StopAtLsn {
+    fn from(until: Until) -> Self {
+        match until {
+            Until::Now => Self::Now,
+            Until::Lsn(lsn) => Self::Lsn(lsn),
+        }
+    }
 }

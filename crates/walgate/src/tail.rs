@@ -1,8 +1,30 @@
 //! `walgate tail`.
 
-use crate::args::TailArgs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use walgate_connection::{ConnectionConfig, SqlClient};
+use walgate_core::{Failure, Op, StopReason};
+use walgate_format::{NativeJson, NativeJsonOptions, Pretty, PrettyOptions};
+use walgate_pipeline::{
+    Extras, Ops, Pipeline, PipelineOptions, RowFilter, Selection, SinkOptions, StatusHandle, Stop,
+};
+use walgate_replication::own_publication::{self, OwnPublications};
+use walgate_replication::{PINNED_SETTINGS, SlotConfig, SlotMode, SourceConfig, TableName};
+use walgate_sink_stdout::{Stdout, WriterSink};
+
+use crate::args::{OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
+use crate::signals::Signals;
+use crate::wiring::{Engine, Finish, block_on, connection, operation, pattern};
+
+/// The name of the only sink, in logs.
+const SINK: &str = "stdout";
+
+/// How far apart two looks are before a publication counts as abandoned: the time in which a run
+/// that lost its connections has new ones.
+const SWEEP_GRACE: Duration = Duration::from_millis(500);
 
 /// Writes the changes of a database to stdout.
 ///
@@ -10,6 +32,187 @@ use crate::entry::Console;
 ///
 /// When it can't go on without a human.
 pub fn tail(args: &TailArgs, console: &Console) -> Result<(), Ending> {
-    tracing::debug!(format = ?args.output_format(console.stdout_is_terminal));
-    Err(Ending::other("walgate tail is not wired to the engine yet"))
+    block_on(Box::pin(async {
+        let mut signals = Signals::new()
+            .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
+        follow(args, console, &mut signals, Stop::new())
+            .await
+            .map(drop)
+    }))
+}
+
+/// Writes changes until an end of the arguments is reached or it is told to stop.
+pub(crate) async fn follow(
+    args: &TailArgs,
+    console: &Console,
+    signals: &mut Signals,
+    stop: Stop,
+) -> Result<Finish, Ending> {
+    let token = token();
+    let connection = connection(args.url.as_ref(), None)?;
+    let connection = connection.with_application_name(own_publication::application_name(&token));
+    let own = publications(args, &connection, &token).await?;
+    let names = own
+        .as_ref()
+        .map_or_else(|| args.publications.clone(), |own| own.made.names.clone());
+    let result = match engine(args, console, connection, names, &token).await {
+        Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
+        Err(failure) => Err(failure.into()),
+    };
+    if let Some(own) = own {
+        own_publication::drop_own(&own.sql, &own.made).await;
+    }
+    result.map_err(|ending| match ending {
+        // `walgate tail | head`: whoever read has seen enough.
+        Ending::Failure(failure) if failure.reason == StopReason::OutputClosed => {
+            Ending::OutputClosed
+        }
+        other => other,
+    })
+}
+
+/// The publications of this run, and the connection that shows that it lives.
+struct Own {
+    sql: SqlClient,
+    made: OwnPublications,
+}
+
+/// Names this run among all others: in its publications, its temporary slot and its connections.
+fn token() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// Makes publications when none is named.
+async fn publications(
+    args: &TailArgs,
+    connection: &ConnectionConfig,
+    token: &str,
+) -> Result<Option<Own>, Failure> {
+    if !args.publications.is_empty() {
+        return Ok(None);
+    }
+    if args.slot.is_some() {
+        return Err(Failure::new(StopReason::Config, "--slot needs --publication")
+            .hint("a slot never sees a publication that is younger than itself, so none can be made for it; name one: SELECT pubname FROM pg_publication"));
+    }
+    let sql = connection
+        .connect_sql(PINNED_SETTINGS)
+        .await
+        .map_err(|error| refused(&error))?;
+    for name in own_publication::sweep(&sql, SWEEP_GRACE).await? {
+        tracing::info!(publication = name, "dropped what a killed tail had left");
+    }
+    let selection = selection(args)?;
+    let wanted = |table: &TableName| selection.takes(&table.schema, &table.name);
+    let made = own_publication::create(&sql, token, wanted).await?;
+    for table in &made.inserts_only {
+        tracing::warn!(%table, "no replica identity: only inserts and truncates are shown");
+    }
+    for table in &made.not_owned {
+        tracing::warn!(%table, "belongs to another role: not shown");
+    }
+    Ok(Some(Own { sql, made }))
+}
+
+fn refused(error: &walgate_connection::ConnectError) -> Failure {
+    let failure = Failure::new(StopReason::Config, error.to_string());
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+async fn engine(
+    args: &TailArgs,
+    console: &Console,
+    connection: ConnectionConfig,
+    publications: Vec<String>,
+    token: &str,
+) -> Result<Engine, Failure> {
+    let slot = match &args.slot {
+        Some(name) => SlotConfig {
+            name: name.as_str().to_owned(),
+            mode: SlotMode::Existing,
+            failover: false,
+        },
+        None => SlotConfig {
+            name: format!("walgate_tail_{token}"),
+            mode: SlotMode::Temporary,
+            failover: false,
+        },
+    };
+    let mut source = SourceConfig::new(connection, slot, publications);
+    source.stop_at = args.until.map(Into::into);
+    source.start_at = args.from.map(|position| position.lsn());
+    source.peek = args.peek;
+    source.wait_at_start = false;
+    let mut pipeline = Pipeline::new(PipelineOptions::default());
+    let sinks = vec![add_stdout(&mut pipeline, args, console)?];
+    pipeline.open().await?;
+    let gaps_end_it = args.until.is_some() || args.count.is_some();
+    Ok(Engine {
+        pipeline,
+        sinks,
+        source,
+        checkpoint: None,
+        store: None,
+        gaps_end_it,
+    })
+}
+
+fn add_stdout(
+    pipeline: &mut Pipeline,
+    args: &TailArgs,
+    console: &Console,
+) -> Result<StatusHandle, Failure> {
+    let mut options = SinkOptions::new(SINK);
+    options.selection = Arc::new(selection(args)?);
+    options.extras = Extras {
+        transactions: args.transactions,
+        schemas: args.schema_events,
+    };
+    options.after = args.from;
+    options.max_events = args.count.map(Into::into);
+    let failed = |error| {
+        Failure::new(
+            StopReason::Sink,
+            format!("can't write to standard output: {error}"),
+        )
+    };
+    let sink = Stdout::new().and_then(WriterSink::start).map_err(failed)?;
+    Ok(match args.output_format(console.stdout_is_terminal) {
+        OutputFormat::Json => pipeline.add(
+            options,
+            NativeJson::new(NativeJsonOptions::default()),
+            sink,
+            None,
+        ),
+        OutputFormat::Pretty => {
+            let pretty = PrettyOptions {
+                colour: console.stdout_colour,
+                ..PrettyOptions::default()
+            };
+            pipeline.add(options, Pretty::new(pretty), sink, None)
+        }
+    })
+}
+
+fn selection(args: &TailArgs) -> Result<Selection, Failure> {
+    let ops: Vec<Op> = args.ops.iter().copied().map(operation).collect();
+    let filters = args.filters.iter();
+    Ok(Selection {
+        include: args.tables.iter().map(pattern).collect::<Result<_, _>>()?,
+        ops: if ops.is_empty() {
+            Ops::default()
+        } else {
+            ops.into_iter().collect()
+        },
+        filters: filters
+            .map(|filter| RowFilter {
+                column: filter.column.clone(),
+                value: filter.value.clone(),
+            })
+            .collect(),
+        ..Selection::default()
+    })
 }

@@ -2,13 +2,14 @@
 
 use clap::Args;
 
-use super::ConfigFile;
+use super::{ConfigFile, Until};
 use crate::config::{Overrides, Secret};
 
 const EXAMPLES: &str = "\
 Examples:
   walgate run                                    read walgate.toml of this folder
   walgate run -c /etc/walgate/walgate.toml
+  walgate run --until now                        deliver what there is, confirm it, and end
   walgate run postgres://app@localhost/shop --slot shop --publication shop
                                                  no file: JSON lines on stdout
 
@@ -26,6 +27,9 @@ pub struct RunArgs {
     /// Which file.
     #[command(flatten)]
     pub file: ConfigFile,
+    /// Deliver everything committed up to this LSN, or up to now, and end: a drain
+    #[arg(long, value_name = "LSN|now")]
+    pub until: Option<Until>,
     /// The replication slot, instead of the file's `source.slot`
     #[arg(long, value_name = "NAME")]
     pub slot: Option<String>,

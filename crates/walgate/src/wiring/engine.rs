@@ -1,0 +1,197 @@
+//! The engine: one source, a pipeline, and what the operating system asks of them.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark};
+use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
+use walgate_replication::{PostgresSource, SourceConfig, Started};
+
+use super::progress::Progress;
+use crate::ending::Ending;
+use crate::entry::Console;
+use crate::signals::{Request, Signals};
+use crate::terminal::Terminal;
+
+/// Threads that run tasks: one reads and one encodes while the kernel does the rest. Blocking work
+/// (files, fsync, librdkafka) has threads of its own.
+const WORKERS: usize = 2;
+
+/// How often the status line is drawn: often enough to look alive, seldom enough to cost nothing.
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// Runs a command's future to its end.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Ending>>) -> Result<T, Ending> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder
+        .worker_threads(WORKERS)
+        .thread_name("walgate")
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Ending::other(format!("can't start threads: {error}")))?;
+    let result = runtime.block_on(future);
+    // A thread that is blocked in a write to a full pipe must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// How an engine has ended without a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// It was told to stop before it had started.
+    BeforeStart,
+    /// The pipeline has ended.
+    Ended(Outcome),
+}
+
+/// Everything that runs.
+pub(crate) struct Engine {
+    /// The sinks, opened.
+    pub(crate) pipeline: Pipeline,
+    /// How they are doing.
+    pub(crate) sinks: Vec<StatusHandle>,
+    /// Where the log comes from.
+    pub(crate) source: SourceConfig,
+    /// What is known of earlier runs.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Where the checkpoint is kept; nowhere when the slot alone remembers.
+    pub(crate) store: Option<Box<dyn CheckpointStore>>,
+    /// Whether a gap ends it: when the output was promised to be complete.
+    pub(crate) gaps_end_it: bool,
+}
+
+impl Engine {
+    /// Runs until the source ends, a sink has its number of events, it is told to stop, or
+    /// something needs a human. `reload` is called for each SIGHUP, `stop` can be asked by others.
+    ///
+    /// # Errors
+    ///
+    /// What needs a human.
+    pub(crate) async fn run(
+        self,
+        signals: &mut Signals,
+        console: &Console,
+        stop: Stop,
+        mut reload: impl FnMut(),
+    ) -> Result<Finish, Ending> {
+        let confirmed = Watermark::<Lsn>::default();
+        let peek = self.source.peek;
+        let start = PostgresSource::start(self.source, self.checkpoint.clone(), confirmed.clone());
+        let mut start = pin!(start);
+        let started = loop {
+            tokio::select! {
+                started = &mut start => break started?,
+                request = signals.next() => match request {
+                    Request::Reload => reload(),
+                    Request::Drain | Request::End => return Ok(Finish::BeforeStart),
+                },
+            }
+        };
+        announce(&started, peek);
+        let monitor = started.source.monitor();
+        let progress = Progress::new(self.sinks, monitor);
+        let source = Watched {
+            source: started.source,
+            gaps_end_it: self.gaps_end_it,
+        };
+        let from = Checkpoint {
+            source: started.identity,
+            confirmed: started.resume,
+            sinks: self
+                .checkpoint
+                .as_ref()
+                .map(|known| known.sinks.clone())
+                .unwrap_or_default(),
+            gaps: self.checkpoint.map(|known| known.gaps).unwrap_or_default(),
+        };
+        let run = self
+            .pipeline
+            .run(source, from, self.store, confirmed, stop.clone());
+        let mut run = pin!(run);
+        let drawing = draw(progress, Arc::clone(&console.terminal));
+        let mut drawing = pin!(drawing);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut run => break outcome,
+                request = signals.next() => match request {
+                    Request::Reload => reload(),
+                    Request::Drain => {
+                        tracing::info!("stopping: delivering what was read; a second signal ends at once");
+                        stop.drain();
+                    }
+                    Request::End => stop.now(),
+                },
+                () = &mut drawing => {}
+            }
+        };
+        console.terminal.clear();
+        let outcome = outcome?;
+        if outcome.end == End::Stopped {
+            tracing::warn!(confirmed = %outcome.confirmed, "stopped before everything that was read was delivered; it comes again with the next start");
+        } else {
+            tracing::info!(confirmed = %outcome.confirmed, "stopped");
+        }
+        Ok(Finish::Ended(outcome))
+    }
+}
+
+/// What a human should know of the start.
+fn announce(started: &Started, peek: bool) {
+    for warning in &started.warnings {
+        tracing::warn!("{warning}");
+    }
+    let identity = &started.identity;
+    tracing::info!(
+        slot = identity.slot,
+        resume = %started.resume,
+        system_id = identity.system_id,
+        timeline = identity.timeline,
+        server = started.server_version,
+        peek,
+        "streaming"
+    );
+}
+
+/// Draws the status line until the end; never ends by itself.
+async fn draw(mut progress: Progress, terminal: Arc<Terminal>) {
+    if !terminal.has_status_line() {
+        return std::future::pending().await;
+    }
+    let mut ticks = tokio::time::interval(REDRAW);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        terminal.draw(&progress.snapshot(now.into_std()));
+    }
+}
+
+/// The source, with an eye on gaps.
+struct Watched {
+    source: PostgresSource,
+    gaps_end_it: bool,
+}
+
+impl Source for Watched {
+    async fn next(&mut self) -> Result<Feed, Failure> {
+        let feed = self.source.next().await?;
+        if let Feed::Gap(gap) = &feed {
+            let message = format!(
+                "changes between {} and {} are lost: {}",
+                gap.from, gap.to, gap.reason
+            );
+            if self.gaps_end_it {
+                return Err(Failure::new(StopReason::Gap, message)
+                    .hint("use a named slot (--slot), which outlives its connection"));
+            }
+            tracing::error!(slot_gap_from = %gap.from, slot_gap_to = %gap.to, "{message}");
+        }
+        Ok(feed)
+    }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        self.source.close().await
+    }
+}

@@ -1,0 +1,50 @@
+//! What a sink takes of the log.
+
+use walgate_core::{Failure, Op, StopReason};
+use walgate_pipeline::{Ops, Selection, TablePattern, TableRule};
+
+use crate::config;
+
+/// The operation of a configured name.
+pub(crate) const fn operation(operation: config::Operation) -> Op {
+    match operation {
+        config::Operation::Insert => Op::Insert,
+        config::Operation::Update => Op::Update,
+        config::Operation::Delete => Op::Delete,
+        config::Operation::Truncate => Op::Truncate,
+        config::Operation::Message => Op::Message,
+    }
+}
+
+/// A pattern of the configuration as the pipeline matches it.
+pub(crate) fn pattern(pattern: &config::TablePattern) -> Result<TablePattern, Failure> {
+    parse(pattern.as_str())
+}
+
+fn parse(text: &str) -> Result<TablePattern, Failure> {
+    text.parse()
+        .map_err(|error| Failure::new(StopReason::Config, format!("{error}")))
+}
+
+/// What a sink of the configuration takes.
+pub(crate) fn selection(sink: &config::Sink) -> Result<Selection, Failure> {
+    let patterns =
+        |list: &[config::TablePattern]| list.iter().map(pattern).collect::<Result<_, _>>();
+    let mut rules = Vec::with_capacity(sink.rules.len());
+    for (tables, rule) in &sink.rules {
+        rules.push(TableRule {
+            tables: parse(tables)?,
+            drop: rule.drop.clone(),
+            mask: rule.mask.clone(),
+            key: rule.key.clone(),
+            allow_key_columns: rule.allow_key_columns,
+        });
+    }
+    Ok(Selection {
+        include: patterns(&sink.tables)?,
+        exclude: patterns(&sink.exclude_tables)?,
+        ops: sink.ops.iter().copied().map(operation).collect::<Ops>(),
+        rules,
+        filters: Vec::new(),
+    })
+}

@@ -1,0 +1,162 @@
+//! `[sinks.NAME]` into chains.
+
+use std::sync::Arc;
+
+use walgate_core::{Encoder, Failure, Sink, SinkError, StopReason};
+use walgate_format::{Int8, MaskKey, NativeJson, NativeJsonOptions, Pretty, PrettyOptions};
+use walgate_pipeline::{
+    BatchOptions, DeadLetterFile, DeadLetters, Demand, Extras, Pipeline, SinkDeadLetters,
+    SinkOptions, StatusHandle,
+};
+use walgate_sink_kafka::KafkaSink;
+use walgate_sink_stdout::{FileOutput, Stdout, WriterSink};
+
+use super::{kafka, selection};
+use crate::config::{self, Config, Destination, StdoutFormat};
+
+/// What is known of the source when the sinks are made.
+pub(crate) struct Known<'a> {
+    /// The database, for topics.
+    pub(crate) database: &'a str,
+    /// The published tables, as (schema, table).
+    pub(crate) tables: &'a [(String, String)],
+    /// Whether to use colours on standard output.
+    pub(crate) colour: bool,
+}
+
+/// Adds a chain for each sink of the configuration.
+pub(crate) fn add_sinks(
+    pipeline: &mut Pipeline,
+    config: &Config,
+    known: &Known<'_>,
+) -> Result<Vec<StatusHandle>, Failure> {
+    let mut handles = Vec::with_capacity(config.sinks.len());
+    for (name, sink) in &config.sinks {
+        handles.push(add(pipeline, name, sink, known)?);
+    }
+    Ok(handles)
+}
+
+fn add(
+    pipeline: &mut Pipeline,
+    name: &str,
+    sink: &config::Sink,
+    known: &Known<'_>,
+) -> Result<StatusHandle, Failure> {
+    let options = options(name, sink)?;
+    let mask_key = mask_key(name, sink)?;
+    let json = |old_keys| {
+        let int8 = match sink.int8 {
+            config::Int8::Number => Int8::Number,
+            config::Int8::String => Int8::String,
+        };
+        NativeJson::new(NativeJsonOptions {
+            int8,
+            mask_key: mask_key.clone(),
+            old_keys,
+        })
+    };
+    match &sink.destination {
+        Destination::Stdout(stdout) => {
+            let output = started(Stdout::new().and_then(WriterSink::start))?;
+            let letters = file_letters(sink);
+            Ok(match stdout.format {
+                StdoutFormat::Json => pipeline.add(options, json(false), output, letters),
+                StdoutFormat::Pretty => {
+                    let colour = known.colour;
+                    let pretty = PrettyOptions {
+                        colour,
+                        mask_key,
+                        ..PrettyOptions::default()
+                    };
+                    pipeline.add(options, Pretty::new(pretty), output, letters)
+                }
+            })
+        }
+        Destination::File(file) => {
+            let output = started(WriterSink::start(FileOutput::new(&file.path)))?;
+            Ok(pipeline.add(options, json(false), output, file_letters(sink)))
+        }
+        Destination::Kafka(settings) => {
+            add_kafka(pipeline, options, json(true), sink, settings, known)
+        }
+    }
+}
+
+fn add_kafka(
+    pipeline: &mut Pipeline,
+    options: SinkOptions,
+    encoder: impl Encoder + 'static,
+    sink: &config::Sink,
+    settings: &config::Kafka,
+    known: &Known<'_>,
+) -> Result<StatusHandle, Failure> {
+    let selection = Arc::clone(&options.selection);
+    let mut tables = known.tables.to_vec();
+    tables.retain(|(schema, table)| selection.takes(schema, table));
+    let refused = |error: SinkError| of_sink(&options.name, error);
+    let output = KafkaSink::new(kafka::kafka(sink, settings)?, known.database, &tables);
+    let output = output.map_err(refused)?;
+    let letters = match (&sink.on_definite, &sink.dead_letter.topic) {
+        (config::OnDefinite::DeadLetter, Some(topic)) => {
+            let letters = kafka::dead_letters(settings, topic);
+            let letters = KafkaSink::new(letters, known.database, &[]).map_err(refused)?;
+            Some(boxed(SinkDeadLetters::new(letters)))
+        }
+        _ => file_letters(sink),
+    };
+    Ok(pipeline.add(options, encoder, output, letters))
+}
+
+fn options(name: &str, sink: &config::Sink) -> Result<SinkOptions, Failure> {
+    let mut options = SinkOptions::new(name);
+    options.demand = if sink.required {
+        Demand::Required
+    } else {
+        Demand::Optional
+    };
+    options.selection = Arc::new(selection::selection(sink)?);
+    options.extras = Extras {
+        transactions: sink.transactions,
+        schemas: sink.schema_events,
+    };
+    options.batch = BatchOptions {
+        max_records: sink.batch.changes as usize,
+        max_bytes: usize::try_from(sink.batch.bytes.0).unwrap_or(usize::MAX),
+        delay: sink.batch.delay.0,
+    };
+    Ok(options)
+}
+
+fn mask_key(name: &str, sink: &config::Sink) -> Result<Option<MaskKey>, Failure> {
+    let Some(secret) = &sink.mask_key else {
+        return Ok(None);
+    };
+    let key = MaskKey::new(secret.expose().as_bytes());
+    let message = format!("the mask_key of sink {name} is no key");
+    key.map(Some)
+        .ok_or_else(|| Failure::new(StopReason::Config, message))
+}
+
+fn file_letters(sink: &config::Sink) -> Option<Box<dyn DeadLetters>> {
+    match (&sink.on_definite, &sink.dead_letter.file) {
+        (config::OnDefinite::DeadLetter, Some(path)) => Some(boxed(DeadLetterFile::new(path))),
+        _ => None,
+    }
+}
+
+fn boxed(letters: impl DeadLetters + 'static) -> Box<dyn DeadLetters> {
+    Box::new(letters)
+}
+
+fn started<S: Sink>(sink: std::io::Result<S>) -> Result<S, Failure> {
+    sink.map_err(|error| Failure::new(StopReason::Sink, format!("can't open the output: {error}")))
+}
+
+fn of_sink(name: &str, error: SinkError) -> Failure {
+    let failure = Failure::new(StopReason::Config, format!("sink {name}: {error}"));
+    match error.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

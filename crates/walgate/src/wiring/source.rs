@@ -1,0 +1,79 @@
+//! `[source]` into what the session takes.
+
+use walgate_connection::{ConnectionConfig, Environment};
+use walgate_core::{Failure, StopReason};
+use walgate_replication::{
+    OnGap, OnMissingTable, PublicationMode, SlotConfig, SlotMode, SourceConfig, TableName,
+};
+
+use crate::config::{self, Secret};
+
+/// What our connections are called in `pg_stat_activity`, unless the URL says otherwise.
+const APPLICATION_NAME: &str = "walgate";
+
+/// How to reach the server: the URL, then the environment, then libpq's files.
+pub(crate) fn connection(
+    url: Option<&Secret>,
+    password_command: Option<&[String]>,
+) -> Result<ConnectionConfig, Failure> {
+    let text = url.map_or("", Secret::expose);
+    let connection = ConnectionConfig::parse(text, &Environment::process()).map_err(|error| {
+        let failure = Failure::new(StopReason::Config, error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
+    let connection = match connection.application_name() {
+        Some(_) => connection,
+        None => connection.with_application_name(APPLICATION_NAME),
+    };
+    Ok(match password_command {
+        Some(command) => connection.with_password_command(command.to_vec()),
+        None => connection,
+    })
+}
+
+/// Everything that the configuration says of the source.
+pub(crate) fn source_config(source: &config::Source) -> Result<SourceConfig, Failure> {
+    let connection = connection(source.url.as_ref(), source.password_command.as_deref())?;
+    let slot = SlotConfig {
+        name: source.slot.as_str().to_owned(),
+        mode: if source.create_slot {
+            SlotMode::CreateIfMissing
+        } else {
+            SlotMode::Existing
+        },
+        failover: source.failover,
+    };
+    let mut wanted = SourceConfig::new(connection, slot, source.publications.clone());
+    wanted.publication_mode = match source.publication_mode {
+        config::PublicationMode::Verify => PublicationMode::Verify,
+        config::PublicationMode::Manage => PublicationMode::Manage,
+    };
+    // Patterns are checked against what is published by the sinks' own selections.
+    let tables = source
+        .tables
+        .iter()
+        .filter_map(config::TablePattern::one_table);
+    wanted.tables = tables
+        .map(|(schema, table)| TableName::new(schema, table))
+        .collect();
+    wanted.on_missing_table = match source.on_missing_table {
+        config::OnMissingTable::Stop => OnMissingTable::Stop,
+        config::OnMissingTable::Warn => OnMissingTable::Warn,
+    };
+    wanted.on_gap = match source.on_gap {
+        config::OnGap::Stop => OnGap::Stop,
+        config::OnGap::Continue => OnGap::Continue,
+    };
+    wanted.epoch = source.epoch;
+    wanted.status_interval = source.status_interval.0;
+    wanted.wal_sender_timeout = source.wal_sender_timeout.map(|period| period.0);
+    wanted.logical_decoding_work_mem_kib = source
+        .logical_decoding_work_mem
+        .map(|size| u32::try_from(size.0 >> 10).unwrap_or(u32::MAX));
+    wanted.lock_timeout = source.lock_timeout.0;
+    wanted.max_row = usize::try_from(source.max_row.0).unwrap_or(SourceConfig::MAX_ROW_LIMIT);
+    Ok(wanted)
+}
