@@ -101,10 +101,9 @@ fn origin_of(node: &Node) -> String {
 
 fn show(node: &Node, secret: bool, url: bool) -> Value {
     match &node.tree {
-        // The template is what the file says, and what is put in stays unsaid; a password that
-        // stands beside it in plain text is hidden as well.
-        Tree::Text { raw, .. } if url => json!(redact_url(raw)),
+        // The template is what the file says, and what is put in stays unsaid.
         Tree::Text { raw, .. } if node.origin.is_hidden() && only_templates(raw) => json!(raw),
+        Tree::Text { raw, .. } if url => json!(redact_url(raw)),
         _ if secret => json!(HIDDEN),
         Tree::Text { raw, .. } => json!(raw),
         Tree::Integer(number) => json!(number),

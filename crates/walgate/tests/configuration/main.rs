@@ -4,6 +4,7 @@ mod contradictions;
 mod effective;
 mod example;
 mod files;
+mod hostile;
 mod reload;
 mod substitution;
 mod values;

@@ -109,3 +109,12 @@ fn only_values_are_templates() {
     assert!(!problems(format!("[\"${{YES}}\"]\n{SINK}")).is_empty());
     assert!(read(format!("# ${{NOPE}}\n{SINK}")).is_ok());
 }
+
+#[test]
+fn a_template_is_shown_as_it_is_written() {
+    let folder = Folder::with(format!("[source]\nurl = \"${{file:url}}\"\n{SINK}"));
+    folder.write("url", "postgres://app:geheim@h/d\n");
+    let page = explain(&folder.load().expect("valid"));
+    assert!(page.contains("source.url = \"${file:url}\""), "{page}");
+    assert!(page.contains(":2, file url") && !page.contains("geheim"), "{page}");
+}
