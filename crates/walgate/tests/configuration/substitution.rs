@@ -116,5 +116,8 @@ fn a_template_is_shown_as_it_is_written() {
     folder.write("url", "postgres://app:geheim@h/d\n");
     let page = explain(&folder.load().expect("valid"));
     assert!(page.contains("source.url = \"${file:url}\""), "{page}");
-    assert!(page.contains(":2, file url") && !page.contains("geheim"), "{page}");
+    assert!(
+        page.contains(":2, file url") && !page.contains("geheim"),
+        "{page}"
+    );
 }
