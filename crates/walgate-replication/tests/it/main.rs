@@ -1,0 +1,10 @@
+//! The source against real servers, and against a server that says what a test wants.
+
+mod bed;
+mod facts;
+mod gaps;
+mod outages;
+mod own_publications;
+mod publications;
+mod scripted;
+mod streaming;
