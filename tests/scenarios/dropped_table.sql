@@ -2,8 +2,12 @@
 --! setup
 create type mood as enum ('sad', 'happy');
 create table t (id int primary key, m mood, ms mood[]);
-create publication walgate for table t;
+create table other (id int primary key);
+create publication walgate for table t, other;
 --! run
 insert into t values (1, 'sad', '{sad,happy}');
 drop table t;
 drop type mood;
+
+--! expect
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1,"m":"sad","ms":"{sad,happy}"}}

@@ -12,3 +12,8 @@ commit;
 create table other (id int);
 insert into t values (1);
 insert into unpublished values (3);
+
+--! expect
+{"id":"1.1","op":"begin"}
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1}}
+{"id":"1.c","op":"commit","changes":1}

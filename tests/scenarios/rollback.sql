@@ -7,3 +7,6 @@ begin;
 insert into t values (1);
 rollback;
 insert into t values (2);
+
+--! expect
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":2},"after":{"id":2}}

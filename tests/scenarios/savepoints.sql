@@ -16,3 +16,8 @@ savepoint c;
 update t set note = 'kept twice' where id = 1;
 release c;
 commit;
+
+--! expect
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1,"note":"kept"}}
+{"id":"1.3","op":"insert","schema":"public","table":"t","key":{"id":4},"after":{"id":4,"note":"kept"}}
+{"id":"1.4","op":"update","schema":"public","table":"t","key":{"id":1},"after":{"id":1,"note":"kept twice"}}

@@ -10,3 +10,10 @@ insert into t values (1, 1.5, '{a}', 'sad', 3, '{sad,happy}');
 insert into t values (2, 2.5, '{b}', 'happy', 4, '{}');
 alter table t add column note text;
 insert into t values (3, 3.5, null, null, null, null, 'n');
+
+--! expect
+{"op":"schema","schema":"public","table":"t","lsn":"0/957BEF8","xid":964,"time":"2026-11-21T12:55:51.469457Z","columns":[{"name":"id","type":"int4","type_oid":23,"typmod":-1,"key":true},{"name":"price","type":"numeric","type_oid":1700,"typmod":655366,"key":false},{"name":"tags","type":"_text","type_oid":1009,"typmod":-1,"key":false},{"name":"m","type":"mood","type_oid":16761,"typmod":-1,"key":false},{"name":"p","type":"int4","type_oid":16766,"typmod":-1,"key":false},{"name":"moods","type":"_mood","type_oid":16760,"typmod":-1,"key":false}]}
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1,"price":"1.50","tags":["a"],"m":"sad","p":3,"moods":["sad","happy"]}}
+{"id":"2.2","op":"insert","schema":"public","table":"t","key":{"id":2},"after":{"id":2,"price":"2.50","tags":["b"],"m":"happy","p":4,"moods":[]}}
+{"op":"schema","schema":"public","table":"t","lsn":"0/957C428","xid":967,"time":"2026-11-21T12:55:51.469817Z","columns":[{"name":"id","type":"int4","type_oid":23,"typmod":-1,"key":true},{"name":"price","type":"numeric","type_oid":1700,"typmod":655366,"key":false},{"name":"tags","type":"_text","type_oid":1009,"typmod":-1,"key":false},{"name":"m","type":"mood","type_oid":16761,"typmod":-1,"key":false},{"name":"p","type":"int4","type_oid":16766,"typmod":-1,"key":false},{"name":"moods","type":"_mood","type_oid":16760,"typmod":-1,"key":false},{"name":"note","type":"text","type_oid":25,"typmod":-1,"key":false}]}
+{"id":"3.2","op":"insert","schema":"public","table":"t","key":{"id":3},"after":{"id":3,"price":"3.50","tags":null,"m":null,"p":null,"moods":null,"note":"n"}}

@@ -15,3 +15,8 @@ insert into ab values (1);
 insert into b values (2);
 insert into other.c values (1);
 commit;
+
+--! expect
+{"id":"1.3","op":"insert","schema":"public","table":"aa","key":{"id":1},"after":{"id":1}}
+{"id":"1.4","op":"insert","schema":"public","table":"ab","key":{"id":1},"after":{"id":1}}
+{"id":"1.6","op":"insert","schema":"other","table":"c","key":{"id":1},"after":{"id":1}}

@@ -15,3 +15,6 @@ create table t (id int primary key, at timestamptz, day date, span interval, f f
 create publication walgate for table t;
 --! run
 insert into t values (1, '2026-11-21 09:30:00+00', '2026-11-21', '1 year 2 days 03:04:05', 0.1, '\x00ff', 't');
+
+--! expect
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1,"at":"2026-11-21T09:30:00Z","day":"2026-11-21","span":"P1Y2DT3H4M5S","f":0.1,"raw":"AP8=","r":"public.t"}}

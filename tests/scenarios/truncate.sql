@@ -12,3 +12,12 @@ insert into c values (1);
 truncate c;
 insert into c values (2);
 commit;
+
+--! expect
+{"id":"1.2","op":"truncate","schema":"public","table":"a","cascade":true,"restart_identity":false}
+{"id":"1.3","op":"truncate","schema":"public","table":"c","cascade":true,"restart_identity":false}
+{"id":"1.4","op":"truncate","schema":"public","table":"b","cascade":true,"restart_identity":false}
+{"id":"2.2","op":"truncate","schema":"public","table":"c","cascade":false,"restart_identity":true}
+{"id":"3.2","op":"insert","schema":"public","table":"c","key":{"id":1},"after":{"id":1}}
+{"id":"3.3","op":"truncate","schema":"public","table":"c","cascade":false,"restart_identity":false}
+{"id":"3.4","op":"insert","schema":"public","table":"c","key":{"id":2},"after":{"id":2}}

@@ -13,3 +13,8 @@ begin;
 insert into t values (4);
 prepare transaction 'two_phase_scenario';
 rollback prepared 'two_phase_scenario';
+
+--! expect
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1}}
+{"id":"2.2","op":"insert","schema":"public","table":"t","key":{"id":3},"after":{"id":3}}
+{"id":"3.2","op":"insert","schema":"public","table":"t","key":{"id":2},"after":{"id":2}}

@@ -15,3 +15,9 @@ insert into t values (4, 'first to commit');
 commit;
 --! session
 commit;
+
+--! expect
+{"id":"1.2","op":"insert","schema":"public","table":"t","key":{"id":2},"after":{"id":2,"who":"first to commit"}}
+{"id":"1.3","op":"insert","schema":"public","table":"t","key":{"id":4},"after":{"id":4,"who":"first to commit"}}
+{"id":"2.2","op":"insert","schema":"public","table":"t","key":{"id":1},"after":{"id":1,"who":"first to begin"}}
+{"id":"2.3","op":"insert","schema":"public","table":"t","key":{"id":3},"after":{"id":3,"who":"first to begin"}}

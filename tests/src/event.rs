@@ -8,8 +8,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// `{"id":"<id>"` at the start of an event.
-static ID: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"^\{"id":"([0-9a-f]{16})-([0-9a-f]{8})""#));
+static ID: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^\{"id":"([0-9a-f]{16})-([0-9a-f]{8})""#));
 /// `"lsn":…,"xid":…,"time":…` of an event inside a transaction.
 static STAMP: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
@@ -36,8 +35,11 @@ pub fn compact(lines: &[String]) -> Result<Vec<String>> {
     for line in lines {
         serde_json::from_str::<Value>(line).with_context(|| format!("not JSON: {line}"))?;
         let Some(id) = ID.captures(line) else {
-            ensure!(line.starts_with(r#"{"op":"schema""#), "an event without an id: {line}");
-            compact.push(line.clone());
+            ensure!(
+                line.starts_with(r#"{"op":"schema""#),
+                "an event without an id: {line}"
+            );
+            compact.push(STAMP.replace(line, "").into_owned());
             continue;
         };
         let whole = format!("{}-{}", &id[1], &id[2]);
@@ -47,15 +49,23 @@ pub fn compact(lines: &[String]) -> Result<Vec<String>> {
         let index = u32::from_str_radix(&id[2], 16)?;
         let stamp = STAMP.captures_iter(line).last();
         let stamp = stamp.with_context(|| format!("no lsn, xid and time: {line}"))?;
-        let stamped = (u64::from_str_radix(&stamp[1], 16)? << 32) | u64::from_str_radix(&stamp[2], 16)?;
+        let stamped =
+            (u64::from_str_radix(&stamp[1], 16)? << 32) | u64::from_str_radix(&stamp[2], 16)?;
         ensure!(stamped == lsn, "lsn and id disagree: {line}");
         let xid = stamp.get(3).map(|xid| xid.as_str().to_owned());
         if transactions.last().is_none_or(|(open, _)| *open != lsn) {
             transactions.push((lsn, xid.clone()));
         }
         let known = transactions.last().map(|(_, xid)| xid.clone());
-        ensure!(index == 0 || known == Some(xid), "two xids at one commit lsn: {line}");
-        let index = if index == u32::MAX { "c".to_owned() } else { index.to_string() };
+        ensure!(
+            index == 0 || known == Some(xid),
+            "two xids at one commit lsn: {line}"
+        );
+        let index = if index == u32::MAX {
+            "c".to_owned()
+        } else {
+            index.to_string()
+        };
         let range = stamp.get(0).map_or(0..0, |found| found.range());
         let mut text = line.clone();
         text.replace_range(range, "");
@@ -77,7 +87,9 @@ pub fn fold<'a>(
     let mut tables: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     let mut last = String::new();
     for event in events {
-        let Some(id) = event["id"].as_str() else { continue };
+        let Some(id) = event["id"].as_str() else {
+            continue;
+        };
         if *id <= *last {
             continue;
         }
@@ -95,7 +107,10 @@ pub fn fold<'a>(
             }
             Some("update") => update(rows, event, key)?,
             Some("delete") => {
-                ensure!(rows.remove(&key).is_some(), "deletes a row that is not there: {event}");
+                ensure!(
+                    rows.remove(&key).is_some(),
+                    "deletes a row that is not there: {event}"
+                );
             }
             Some("truncate") => rows.clear(),
             _ => {}
@@ -116,7 +131,9 @@ fn update(rows: &mut BTreeMap<String, Value>, event: &Value, key: String) -> Res
     }
     let old = rows.remove(&old_key.to_string());
     let mut row = old.with_context(|| format!("updates a row that is not there: {event}"))?;
-    let after = event["after"].as_object().context("an update has a new row")?;
+    let after = event["after"]
+        .as_object()
+        .context("an update has a new row")?;
     for (name, value) in after {
         row[name] = value.clone();
     }
@@ -135,15 +152,23 @@ mod tests {
             r#""lsn":"0/14A2F60","xid":771,"time":"2026-11-21T09:30:00.123456Z"}"#
         );
         let compact = compact(&[line.to_owned()]).unwrap();
-        assert_eq!(compact, [r#"{"id":"1.2","op":"insert","after":{"a":",\"lsn\":"}}"#]);
+        assert_eq!(
+            compact,
+            [r#"{"id":"1.2","op":"insert","after":{"a":",\"lsn\":"}}"#]
+        );
     }
 
     #[test]
     fn refuses_ids_that_fall_and_stamps_that_disagree() {
         let event = |id: &str, lsn: &str| {
-            format!(r#"{{"id":"{id}","op":"x","lsn":"{lsn}","xid":1,"time":"2026-11-21T09:30:00Z"}}"#)
+            format!(
+                r#"{{"id":"{id}","op":"x","lsn":"{lsn}","xid":1,"time":"2026-11-21T09:30:00Z"}}"#
+            )
         };
-        let two = [event("0000000000000010-00000003", "0/10"), event("0000000000000010-00000002", "0/10")];
+        let two = [
+            event("0000000000000010-00000003", "0/10"),
+            event("0000000000000010-00000002", "0/10"),
+        ];
         assert!(compact(&two).is_err());
         assert!(compact(&[event("0000000000000010-00000003", "0/11")]).is_err());
     }

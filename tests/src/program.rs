@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// When it was not built.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
-    let built = test.parent().and_then(|deps| deps.parent()).map(|dir| dir.join("walgate"));
+    let built = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .map(|dir| dir.join("walgate"));
     let built = built.filter(|path| path.exists());
     built.unwrap_or_else(|| panic!("walgate is not built: cargo build -p walgate"))
 }
@@ -66,8 +69,14 @@ impl Program {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG")) {
             command.env_remove(name);
         }
-        command.args(args).envs(environment.iter().copied()).env("RUST_BACKTRACE", "1");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(args)
+            .envs(environment.iter().copied())
+            .env("RUST_BACKTRACE", "1");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().context("start walgate")?;
         let stdout = child.stdout.take().map(BufReader::new);
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -81,12 +90,20 @@ impl Program {
                 }
             })
         });
-        Ok(Self { child, stdout, stderr, reader })
+        Ok(Self {
+            child,
+            stdout,
+            stderr,
+            reader,
+        })
     }
 
     /// What it has said on standard error so far.
     pub fn stderr(&self) -> String {
-        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stderr
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Process id.
@@ -119,7 +136,9 @@ impl Program {
     ///
     /// When it ends, or the patience of the tests does, before it does.
     pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
-        self.wait_until(&format!("{text:?} in the log"), |stderr| stderr.contains(text))
+        self.wait_until(&format!("{text:?} in the log"), |stderr| {
+            stderr.contains(text)
+        })
     }
 
     /// Waits until `condition` holds of standard error.
@@ -127,14 +146,21 @@ impl Program {
     /// # Errors
     ///
     /// As [`wait_for_log`](Self::wait_for_log).
-    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&str) -> bool) -> Result<()> {
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        mut condition: impl FnMut(&str) -> bool,
+    ) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if condition(&self.stderr()) {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("walgate ended with {status} before {what}: {}", self.stderr());
+                bail!(
+                    "walgate ended with {status} before {what}: {}",
+                    self.stderr()
+                );
             }
             if Instant::now() > deadline {
                 bail!("no {what}: {}", self.stderr());
@@ -149,8 +175,13 @@ impl Program {
     ///
     /// When it has gone already.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status()?;
-        status.success().then_some(()).with_context(|| format!("kill -{name}"))
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status()?;
+        status
+            .success()
+            .then_some(())
+            .with_context(|| format!("kill -{name}"))
     }
 
     /// Waits for its end.
@@ -162,7 +193,10 @@ impl Program {
         let stdout = self.stdout.take();
         let lines = thread::spawn(move || {
             let mut text = String::new();
-            stdout.map(|mut stdout| stdout.read_to_string(&mut text)).transpose().map(|_| text)
+            stdout
+                .map(|mut stdout| stdout.read_to_string(&mut text))
+                .transpose()
+                .map(|_| text)
         });
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -174,12 +208,20 @@ impl Program {
             }
             thread::sleep(Duration::from_millis(2));
         };
-        let text = lines.join().map_err(|_| anyhow::anyhow!("the reader of stdout panicked"))??;
+        let text = lines
+            .join()
+            .map_err(|_| anyhow::anyhow!("the reader of stdout panicked"))??;
         if let Some(reader) = self.reader.take() {
-            reader.join().map_err(|_| anyhow::anyhow!("the reader of stderr panicked"))?;
+            reader
+                .join()
+                .map_err(|_| anyhow::anyhow!("the reader of stderr panicked"))?;
         }
         let lines = text.lines().map(str::to_owned).collect();
-        Ok(Ended { status, lines, stderr: self.stderr() })
+        Ok(Ended {
+            status,
+            lines,
+            stderr: self.stderr(),
+        })
     }
 }
 
@@ -195,7 +237,9 @@ impl Drop for Program {
 pub fn alarms<'a>(log: &'a str, known: &[&str]) -> Vec<&'a str> {
     log.lines()
         .filter(|line| {
-            ["WARN", "ERROR", "error:", "panicked"].iter().any(|level| line.contains(level))
+            ["WARN", "ERROR", "error:", "panicked"]
+                .iter()
+                .any(|level| line.contains(level))
         })
         .filter(|line| !known.iter().any(|text| line.contains(text)))
         .collect()

@@ -47,8 +47,16 @@ impl Scenario {
     /// When it can't be read or a directive is not known.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)?;
-        let name = path.file_stem().and_then(|name| name.to_str()).context("a name")?.to_owned();
-        let mut scenario = Self { name, text: text.clone(), ..Self::default() };
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .context("a name")?
+            .to_owned();
+        let mut scenario = Self {
+            name,
+            text: text.clone(),
+            ..Self::default()
+        };
         let mut part = String::new();
         for line in text.lines() {
             if let Some(directive) = line.strip_prefix("--!") {
@@ -74,7 +82,12 @@ impl Scenario {
 
     fn directive(&mut self, directive: &str) -> Result<String> {
         let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
-        let list = || rest.split([',', ' ']).filter(|v| !v.is_empty()).map(str::to_owned).collect();
+        let list = || {
+            rest.split([',', ' '])
+                .filter(|v| !v.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
         match word {
             "versions" => self.versions = list(),
             "args" => self.args = rest.split_whitespace().map(str::to_owned).collect(),
@@ -97,7 +110,10 @@ impl Scenario {
 
     fn expected(&self, version: PgVersion) -> &[String] {
         let version = version.to_string();
-        let own = self.expect.iter().find(|(versions, _)| versions.contains(&version));
+        let own = self
+            .expect
+            .iter()
+            .find(|(versions, _)| versions.contains(&version));
         let any = || self.expect.iter().find(|(versions, _)| versions.is_empty());
         own.or_else(any).map_or(&[], |(_, lines)| lines)
     }
@@ -112,7 +128,9 @@ impl Scenario {
         let url = database(version, &name)?;
         let mut client = session(&url)?;
         run_script(&mut client, &self.setup)?;
-        client.batch_execute(&format!("select pg_create_logical_replication_slot('{name}', 'pgoutput')"))?;
+        client.batch_execute(&format!(
+            "select pg_create_logical_replication_slot('{name}', 'pgoutput')"
+        ))?;
         let mut sessions = BTreeMap::from([(String::new(), client)]);
         for (who, script) in &self.run {
             if !sessions.contains_key(who) {
@@ -125,7 +143,16 @@ impl Scenario {
         args.extend(["--until", "now", "--format", "json"]);
         args.extend(self.args.iter().map(String::as_str));
         let ended = Program::start(args)?.wait()?;
-        ensure!(ended.status.success(), "walgate ended with {}: {}", ended.status, ended.stderr);
+        let drop = format!("select pg_drop_replication_slot('{name}')");
+        session(&url)?
+            .batch_execute(&drop)
+            .context("drop the slot")?;
+        ensure!(
+            ended.status.success(),
+            "walgate ended with {}: {}",
+            ended.status,
+            ended.stderr
+        );
         let alarms = alarms(&ended.stderr, &[]);
         ensure!(alarms.is_empty(), "unexpected in the log: {alarms:#?}");
         compact(&ended.lines)
@@ -142,7 +169,10 @@ impl Scenario {
         if events == expected {
             return Ok(());
         }
-        let difference = events.iter().zip(expected).position(|(got, want)| got != want);
+        let difference = events
+            .iter()
+            .zip(expected)
+            .position(|(got, want)| got != want);
         let at = difference.unwrap_or_else(|| events.len().min(expected.len()));
         bail!(
             "{} on {version} differs at line {}:\n  expected {}\n  got      {}\nall events:\n{}",

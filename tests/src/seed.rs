@@ -10,9 +10,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// When the variable is not a number.
 pub fn seed() -> u64 {
     if let Ok(text) = std::env::var("WALGATE_TEST_SEED") {
-        return text.parse().unwrap_or_else(|_| panic!("WALGATE_TEST_SEED is a number, not {text}"));
+        return text
+            .parse()
+            .unwrap_or_else(|_| panic!("WALGATE_TEST_SEED is a number, not {text}"));
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::from(since.subsec_nanos()) ^ since.as_secs()
 }
 

@@ -10,11 +10,20 @@ use walgate_throwaway::{PgVersion, shared_postgres};
 ///
 /// When the variable names a version that is not supported.
 pub fn versions() -> Vec<PgVersion> {
-    let Ok(wanted) = std::env::var("WALGATE_TEST_VERSIONS") else { return PgVersion::ALL.to_vec() };
-    let wanted: Vec<_> = wanted.split(',').map(|version| version.trim().to_owned()).collect();
+    let Ok(wanted) = std::env::var("WALGATE_TEST_VERSIONS") else {
+        return PgVersion::ALL.to_vec();
+    };
+    let wanted: Vec<_> = wanted
+        .split(',')
+        .map(|version| version.trim().to_owned())
+        .collect();
     let mut known = PgVersion::ALL.to_vec();
     known.retain(|version| wanted.contains(&version.to_string()));
-    assert_eq!(known.len(), wanted.len(), "WALGATE_TEST_VERSIONS names versions of 14 to 18");
+    assert_eq!(
+        known.len(),
+        wanted.len(),
+        "WALGATE_TEST_VERSIONS names versions of 14 to 18"
+    );
     known
 }
 
@@ -36,8 +45,12 @@ pub fn database(version: PgVersion, name: &str) -> Result<String> {
     let server = shared_postgres(version)?.url();
     let mut admin = session(&server)?;
     // One statement each: neither runs in a transaction block.
-    admin.batch_execute(&format!("create database {name}")).context("create database")?;
-    let (base, _) = server.rsplit_once('/').context("the server's url names a database")?;
+    admin
+        .batch_execute(&format!("create database {name}"))
+        .context("create database")?;
+    let (base, _) = server
+        .rsplit_once('/')
+        .context("the server's url names a database")?;
     Ok(format!("{base}/{name}"))
 }
 
@@ -68,7 +81,9 @@ pub fn statements(script: &str) -> Vec<String> {
 /// When a statement fails.
 pub fn run_script(client: &mut Client, script: &str) -> Result<()> {
     for statement in statements(script) {
-        client.batch_execute(&statement).with_context(|| format!("run {}", statement.trim()))?;
+        client
+            .batch_execute(&statement)
+            .with_context(|| format!("run {}", statement.trim()))?;
     }
     Ok(())
 }

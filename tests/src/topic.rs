@@ -32,7 +32,11 @@ pub fn ends(bootstrap: &str, topic: &str) -> Result<Vec<i64>> {
     let topic = metadata.topics().first().context("the topic's metadata")?;
     let mut ends = Vec::new();
     for partition in 0..i32::try_from(topic.partitions().len())? {
-        ends.push(consumer.fetch_watermarks(topic.name(), partition, PATIENCE)?.1);
+        ends.push(
+            consumer
+                .fetch_watermarks(topic.name(), partition, PATIENCE)?
+                .1,
+        );
     }
     Ok(ends)
 }
@@ -52,14 +56,22 @@ pub fn records(bootstrap: &str, topic: &str) -> Result<Vec<Vec<Stored>>> {
         let mut records = Vec::new();
         let mut next = 0;
         while next < end {
-            let record = consumer.poll(PATIENCE).context("the broker sends no more")??;
+            let record = consumer
+                .poll(PATIENCE)
+                .context("the broker sends no more")??;
             next = record.offset() + 1;
             records.push(Stored {
                 key: record.key().map(text),
                 value: record.payload().map(text),
-                headers: record.headers().map(|headers| {
-                    headers.iter().map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default())).collect()
-                }).unwrap_or_default(),
+                headers: record
+                    .headers()
+                    .map(|headers| {
+                        headers
+                            .iter()
+                            .map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default()))
+                            .collect()
+                    })
+                    .unwrap_or_default(),
             });
         }
         partitions.push(records);
@@ -73,8 +85,12 @@ fn text(bytes: &[u8]) -> String {
 
 fn consumer(bootstrap: &str) -> Result<BaseConsumer> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap).set("group.id", "walgate-tests");
-    config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "walgate-tests");
+    config
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest");
     config.set("allow.auto.create.topics", "false");
     Ok(config.create()?)
 }

@@ -35,11 +35,16 @@ impl Workload {
         let stop = Arc::new(AtomicBool::new(false));
         let committed = Arc::new(AtomicU64::new(0));
         let spawn = |writer| {
-            let (url, stop, committed) = (url.to_owned(), Arc::clone(&stop), Arc::clone(&committed));
+            let (url, stop, committed) =
+                (url.to_owned(), Arc::clone(&stop), Arc::clone(&committed));
             thread::spawn(move || {
                 let mut client = session(&url)?;
                 let random = StdRng::seed_from_u64(seed ^ (u64::from(writer) << 32));
-                let mut writer = Writer { writer, random, rows: BTreeMap::new() };
+                let mut writer = Writer {
+                    writer,
+                    random,
+                    rows: BTreeMap::new(),
+                };
                 while !stop.load(Ordering::Relaxed) {
                     writer.transaction(&mut client)?;
                     committed.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +54,11 @@ impl Workload {
             })
         };
         let writers = (0..writers).map(spawn).collect();
-        Self { stop, committed, writers }
+        Self {
+            stop,
+            committed,
+            writers,
+        }
     }
 
     /// Transactions that were committed so far.
@@ -65,7 +74,9 @@ impl Workload {
     pub fn stop(self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         for writer in self.writers {
-            writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))??;
+            writer
+                .join()
+                .map_err(|_| anyhow::anyhow!("a writer panicked"))??;
         }
         Ok(self.committed.load(Ordering::Relaxed))
     }
@@ -90,7 +101,11 @@ impl Writer {
     fn transaction(&mut self, client: &mut Client) -> Result<()> {
         let mut script = String::from("begin;");
         let before = self.rows.clone();
-        let changes = if self.random.random_ratio(1, 50) { 1500 } else { self.random.random_range(1..12) };
+        let changes = if self.random.random_ratio(1, 50) {
+            1500
+        } else {
+            self.random.random_range(1..12)
+        };
         for _ in 0..changes {
             self.change(&mut script);
         }
@@ -109,12 +124,17 @@ impl Writer {
         } else {
             script.push_str("commit");
         }
-        client.batch_execute(&script).context("a transaction of the workload")
+        client
+            .batch_execute(&script)
+            .context("a transaction of the workload")
     }
 
     fn change(&mut self, script: &mut String) {
         let id = self.writer * IDS_OF_A_WRITER + self.random.next_u32() % IDS_OF_A_WRITER;
-        let row = self.rows.entry(id).or_insert(Row { version: 0, there: false });
+        let row = self.rows.entry(id).or_insert(Row {
+            version: 0,
+            there: false,
+        });
         let note = "n".repeat((self.random.next_u32() % 40) as usize);
         if row.there && self.random.random_ratio(1, 4) {
             row.there = false;
@@ -144,7 +164,10 @@ pub type Ledger = BTreeMap<i64, (i64, String)>;
 pub fn ledger(client: &mut Client) -> Result<Ledger> {
     let rows = client.query("select id, version, note from ledger", &[])?;
     let row = |row: &postgres::Row| {
-        (i64::from(row.get::<_, i32>(0)), (i64::from(row.get::<_, i32>(1)), row.get(2)))
+        (
+            i64::from(row.get::<_, i32>(0)),
+            (i64::from(row.get::<_, i32>(1)), row.get(2)),
+        )
     };
     Ok(rows.iter().map(row).collect())
 }
@@ -158,7 +181,9 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Value>) -> Result<Ledger>
     let mut rows = Ledger::new();
     let mut versions = BTreeMap::new();
     for event in events {
-        let id = event["key"]["id"].as_i64().with_context(|| format!("no key: {event}"))?;
+        let id = event["key"]["id"]
+            .as_i64()
+            .with_context(|| format!("no key: {event}"))?;
         let there = rows.contains_key(&id);
         match event["op"].as_str() {
             Some("delete") => {
@@ -168,9 +193,18 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Value>) -> Result<Ledger>
             Some(op @ ("insert" | "update")) => {
                 let version = event["after"]["version"].as_i64().context("a version")?;
                 let last = versions.insert(id, version).unwrap_or(0);
-                ensure!(version == last + 1, "version {version} follows {last}: {event}");
-                ensure!(there == (op == "update"), "{op} of a row that is there: {there}: {event}");
-                let note = event["after"]["note"].as_str().context("a note")?.to_owned();
+                ensure!(
+                    version == last + 1,
+                    "version {version} follows {last}: {event}"
+                );
+                ensure!(
+                    there == (op == "update"),
+                    "{op} of a row that is there: {there}: {event}"
+                );
+                let note = event["after"]["note"]
+                    .as_str()
+                    .context("a note")?
+                    .to_owned();
                 rows.insert(id, (version, note));
             }
             other => anyhow::bail!("nobody does {other:?}: {event}"),

@@ -61,18 +61,33 @@ fn torment<T>(
         thread::sleep(Duration::from_micros(random.random_range(0..400_000)));
         program.signal("KILL").ok();
         let ended = program.wait()?;
-        ensure!(ended.status.code().is_none_or(|code| code == 0), "it failed: {}", ended.stderr);
+        ensure!(
+            ended.status.code().is_none_or(|code| code == 0),
+            "it failed: {}",
+            ended.stderr
+        );
         let alarms = alarms(&ended.stderr, KNOWN);
         ensure!(alarms.is_empty(), "unexpected in the log: {alarms:#?}");
         if let Some(confirmed) = confirmed(&mut admin, name)? {
-            seen.push(Seen { confirmed, held: held()? });
+            seen.push(Seen {
+                confirmed,
+                held: held()?,
+            });
         }
     }
     let committed = workload.stop()?;
-    ensure!(committed > kills() as u64, "the workload was alive: {committed} transactions");
+    ensure!(
+        committed > kills() as u64,
+        "the workload was alive: {committed} transactions"
+    );
     let last = ["run", "--until", "now", "-c"].map(Into::into).into_iter();
     let ended = Program::start(last.chain([config.into_os_string()]))?.wait()?;
-    ensure!(ended.status.success(), "the last run ended with {}: {}", ended.status, ended.stderr);
+    ensure!(
+        ended.status.success(),
+        "the last run ended with {}: {}",
+        ended.status,
+        ended.stderr
+    );
     Ok((seen, ledger(&mut admin)?))
 }
 
@@ -88,11 +103,14 @@ fn configuration(name: &str, url: &str, folder: &Path, sink: &str) -> String {
 fn confirmed(admin: &mut postgres::Client, slot: &str) -> Result<Option<u64>> {
     let query = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where slot_name = $1";
     let row = admin.query_opt(query, &[&slot])?;
-    row.map(|row| u64::try_from(row.get::<_, i64>(0)).context("an lsn")).transpose()
+    row.map(|row| u64::try_from(row.get::<_, i64>(0)).context("an lsn"))
+        .transpose()
 }
 
 fn lsn(event: &Value) -> Result<u64> {
-    let id = event["id"].as_str().with_context(|| format!("an id: {event}"))?;
+    let id = event["id"]
+        .as_str()
+        .with_context(|| format!("an id: {event}"))?;
     Ok(u64::from_str_radix(&id[..16], 16)?)
 }
 
@@ -101,20 +119,39 @@ fn into_a_file(seed: u64) -> Result<()> {
     let path = folder.path().join("events.ndjson");
     let sink = format!("type = \"file\"\npath = \"{}\"", path.display());
     let lines = || {
-        let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
+        let text = if path.exists() {
+            std::fs::read_to_string(&path)?
+        } else {
+            String::new()
+        };
         // A torn last line does not count.
         Ok(text.matches('\n').count())
     };
     let (seen, table) = torment("kill_file", seed, &sink, lines)?;
     let text = std::fs::read_to_string(&path)?;
-    let events: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let events: Vec<Value> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
     let ids: Vec<_> = events.iter().map(|event| event["id"].to_string()).collect();
-    ensure!(ids.is_sorted_by(|a, b| a < b), "a file repeats nothing and keeps the order");
-    ensure!(replay(&events)? == table, "the fold of the events is the table");
+    ensure!(
+        ids.is_sorted_by(|a, b| a < b),
+        "a file repeats nothing and keeps the order"
+    );
+    ensure!(
+        replay(&events)? == table,
+        "the fold of the events is the table"
+    );
     for Seen { confirmed, held } in seen {
-        let due = events.iter().map(lsn).take_while(|lsn| lsn.as_ref().is_ok_and(|lsn| *lsn < confirmed));
+        let due = events
+            .iter()
+            .map(lsn)
+            .take_while(|lsn| lsn.as_ref().is_ok_and(|lsn| *lsn < confirmed));
         let due = due.count();
-        ensure!(due <= held, "{confirmed:X} was confirmed with {held} of {due} events in the file");
+        ensure!(
+            due <= held,
+            "{confirmed:X} was confirmed with {held} of {due} events in the file"
+        );
     }
     Ok(())
 }
@@ -131,7 +168,11 @@ fn into_kafka(seed: u64) -> Result<()> {
     let mut partitions = Vec::new();
     for records in records(&bootstrap, &topic)? {
         let values = records.iter().filter_map(|record| record.value.as_deref());
-        partitions.push(values.map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?);
+        partitions.push(
+            values
+                .map(serde_json::from_str)
+                .collect::<Result<Vec<Value>, _>>()?,
+        );
     }
     let mut folded = walgate_tests::Ledger::new();
     for events in &partitions {
@@ -145,7 +186,10 @@ fn into_kafka(seed: u64) -> Result<()> {
             let held: BTreeSet<_> = held.map(|event| event["id"].to_string()).collect();
             for event in events {
                 let due = lsn(event)? < confirmed;
-                ensure!(!due || held.contains(&event["id"].to_string()), "{confirmed:X} was confirmed without {event}");
+                ensure!(
+                    !due || held.contains(&event["id"].to_string()),
+                    "{confirmed:X} was confirmed without {event}"
+                );
             }
         }
     }
@@ -165,9 +209,18 @@ fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
             ensure!(*known == event, "{id} was repeated with another content");
         }
         let first = *first_of.entry(lsn).or_insert(id);
-        ensure!(id > last || id == first, "a repeat begins in the midst of a transaction: {id} behind {last}");
-        if unique.last_key_value().is_some_and(|(highest, _)| id < *highest) {
-            ensure!(unique.contains_key(id), "{id} comes late, behind higher ids");
+        ensure!(
+            id > last || id == first,
+            "a repeat begins in the midst of a transaction: {id} behind {last}"
+        );
+        if unique
+            .last_key_value()
+            .is_some_and(|(highest, _)| id < *highest)
+        {
+            ensure!(
+                unique.contains_key(id),
+                "{id} comes late, behind higher ids"
+            );
         }
         unique.insert(id, event);
         last = id;

@@ -7,7 +7,9 @@ use walgate_tests::{Scenario, versions};
 fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let entries = std::fs::read_dir(&folder).expect("the scenarios' folder");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
     if let Ok(wanted) = std::env::var("WALGATE_SCENARIO") {
         files.retain(|file| file.to_string_lossy().contains(&wanted));
@@ -25,20 +27,28 @@ fn run(version: walgate_throwaway::PgVersion) {
     let bless = std::env::var_os("WALGATE_BLESS").is_some();
     let mut failures = Vec::new();
     for file in files() {
-        let scenario = Scenario::read(&file).unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
+        let scenario =
+            Scenario::read(&file).unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
         if !scenario.applies_to(version) {
             continue;
         }
         if bless {
             match scenario.events(version) {
-                Ok(events) => std::fs::write(&file, scenario.blessed(&events)).expect("a blessed file"),
+                Ok(events) => {
+                    std::fs::write(&file, scenario.blessed(&events)).expect("a blessed file")
+                }
                 Err(error) => failures.push(format!("{}: {error:#}", file.display())),
             }
         } else if let Err(error) = scenario.check(version) {
             failures.push(format!("{}: {error:#}", file.display()));
         }
     }
-    assert!(failures.is_empty(), "{} scenarios failed:\n{}", failures.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} scenarios failed:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
 }
 
 #[test]

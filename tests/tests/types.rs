@@ -28,31 +28,198 @@ const TIMETZ: &str = "to_json(regexp_replace(v::text, '([+-]\\d\\d)$', '\\1:00')
 
 /// Types, how to ask for them, and values that have hurt somebody.
 const TYPES: &[(&str, &str, &[&str])] = &[
-    ("bool", "case when v then 'true' else 'false' end", &["t", "f"]),
+    (
+        "bool",
+        "case when v then 'true' else 'false' end",
+        &["t", "f"],
+    ),
     ("int2", NUMBER, &["0", "-32768", "32767"]),
     ("int4", NUMBER, &["0", "-2147483648", "2147483647"]),
     ("oid", NUMBER, &["0", "4294967295"]),
-    ("int8", NUMBER, &["0", "-9223372036854775808", "9223372036854775807", "9007199254740993"]),
-    ("float4", FLOAT, &["0", "-0", "1.5", "NaN", "Infinity", "-Infinity", "1e-37", "3.4e38", "0.1"]),
-    ("float8", FLOAT, &["0", "-0", "NaN", "Infinity", "-Infinity", "1e-307", "1.7976931348623157e308", "0.1", "1e20", "123456789.125", "5e-324"]),
-    ("numeric", TEXT, &["0", "-0.00", "NaN", "Infinity", "-Infinity", "1e-20", "123456789012345678901234567890.123456789", "1.10"]),
+    (
+        "int8",
+        NUMBER,
+        &[
+            "0",
+            "-9223372036854775808",
+            "9223372036854775807",
+            "9007199254740993",
+        ],
+    ),
+    (
+        "float4",
+        FLOAT,
+        &[
+            "0",
+            "-0",
+            "1.5",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e-37",
+            "3.4e38",
+            "0.1",
+        ],
+    ),
+    (
+        "float8",
+        FLOAT,
+        &[
+            "0",
+            "-0",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e-307",
+            "1.7976931348623157e308",
+            "0.1",
+            "1e20",
+            "123456789.125",
+            "5e-324",
+        ],
+    ),
+    (
+        "numeric",
+        TEXT,
+        &[
+            "0",
+            "-0.00",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e-20",
+            "123456789012345678901234567890.123456789",
+            "1.10",
+        ],
+    ),
     ("numeric(10,2)", TEXT, &["1.5", "99999999.99"]),
     ("money", TEXT, &["12.34", "-0.01", "92233720368547758.07"]),
-    ("text", TEXT, &["", "plain", "quote \" backslash \\ slash /", "tab\tfeed\nreturn\r", "\u{1}\u{1f}\u{7f}", "ünï 表 🐘", "NULL", "null", "{}", "\u{2028}"]),
+    (
+        "text",
+        TEXT,
+        &[
+            "",
+            "plain",
+            "quote \" backslash \\ slash /",
+            "tab\tfeed\nreturn\r",
+            "\u{1}\u{1f}\u{7f}",
+            "ünï 表 🐘",
+            "NULL",
+            "null",
+            "{}",
+            "\u{2028}",
+        ],
+    ),
     ("varchar(20)", TEXT, &["", "x"]),
     ("char(5)", TEXT, &["ab"]),
     ("\"char\"", TEXT, &["a", ""]),
     ("name", TEXT, &["some_name"]),
     ("uuid", TEXT, &["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]),
-    ("json", JSON, &["{}", "null", "{\"a\": 1, \"a\": 2}", "[1e400, 123456789012345678901234567890]", "\"\\u0000\"", "\"\\ud800\"", "{\n \"a\" :\r\n [ 1,\n2 ]\n}", "\"line\\nfeed\""]),
-    ("jsonb", JSON, &["{}", "null", "{\"b\": [1, 2.50, {\"c\": null}], \"a\": \"x\\\"y\"}", "12345678901234567890.5", "\"é\""]),
-    ("bytea", BYTEA, &["\\x", "\\x00ff10", "\\xdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef"]),
-    ("date", TEXT, &["2026-11-21", "0001-01-01", "9999-12-31", "infinity", "-infinity", "4713-01-01 BC", "5874897-12-31", "10000-01-01"]),
-    ("time", TEXT, &["00:00:00", "24:00:00", "09:30:00.123456", "09:30:00.5"]),
-    ("timetz", TIMETZ, &["10:00:00+02", "10:00:00.5-05:30", "00:00:00+15:59:59", "24:00:00-15:59:59", "10:00:00+00"]),
-    ("timestamp", STAMP, &["2026-11-21 09:30:00", "2026-11-21 09:30:00.123456", "2026-11-21 09:30:00.5", "infinity", "-infinity", "0044-03-15 12:00:00 BC", "294276-12-31 23:59:59.999999", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999", "10000-01-01 00:00:00"]),
-    ("timestamptz", STAMP, &["2026-11-21 09:30:00+00", "2026-11-21 09:30:00.123456+02", "infinity", "-infinity", "4713-01-01 00:00:00+00 BC", "294276-12-31 23:59:59.999999+00", "10000-01-01 00:00:00+00", "0001-01-01 00:00:00+00"]),
-    ("interval", TEXT, &["0", "1 year 2 mons 3 days 04:05:06.789", "-1 year +2 days -03:00:00", "178000000 years", "-00:00:00.000001"]),
+    (
+        "json",
+        JSON,
+        &[
+            "{}",
+            "null",
+            "{\"a\": 1, \"a\": 2}",
+            "[1e400, 123456789012345678901234567890]",
+            "\"\\u0000\"",
+            "\"\\ud800\"",
+            "{\n \"a\" :\r\n [ 1,\n2 ]\n}",
+            "\"line\\nfeed\"",
+        ],
+    ),
+    (
+        "jsonb",
+        JSON,
+        &[
+            "{}",
+            "null",
+            "{\"b\": [1, 2.50, {\"c\": null}], \"a\": \"x\\\"y\"}",
+            "12345678901234567890.5",
+            "\"é\"",
+        ],
+    ),
+    (
+        "bytea",
+        BYTEA,
+        &[
+            "\\x",
+            "\\x00ff10",
+            "\\xdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+        ],
+    ),
+    (
+        "date",
+        TEXT,
+        &[
+            "2026-11-21",
+            "0001-01-01",
+            "9999-12-31",
+            "infinity",
+            "-infinity",
+            "4713-01-01 BC",
+            "5874897-12-31",
+            "10000-01-01",
+        ],
+    ),
+    (
+        "time",
+        TEXT,
+        &["00:00:00", "24:00:00", "09:30:00.123456", "09:30:00.5"],
+    ),
+    (
+        "timetz",
+        TIMETZ,
+        &[
+            "10:00:00+02",
+            "10:00:00.5-05:30",
+            "00:00:00+15:59:59",
+            "24:00:00-15:59:59",
+            "10:00:00+00",
+        ],
+    ),
+    (
+        "timestamp",
+        STAMP,
+        &[
+            "2026-11-21 09:30:00",
+            "2026-11-21 09:30:00.123456",
+            "2026-11-21 09:30:00.5",
+            "infinity",
+            "-infinity",
+            "0044-03-15 12:00:00 BC",
+            "294276-12-31 23:59:59.999999",
+            "0001-01-01 00:00:00",
+            "9999-12-31 23:59:59.999999",
+            "10000-01-01 00:00:00",
+        ],
+    ),
+    (
+        "timestamptz",
+        STAMP,
+        &[
+            "2026-11-21 09:30:00+00",
+            "2026-11-21 09:30:00.123456+02",
+            "infinity",
+            "-infinity",
+            "4713-01-01 00:00:00+00 BC",
+            "294276-12-31 23:59:59.999999+00",
+            "10000-01-01 00:00:00+00",
+            "0001-01-01 00:00:00+00",
+        ],
+    ),
+    (
+        "interval",
+        TEXT,
+        &[
+            "0",
+            "1 year 2 mons 3 days 04:05:06.789",
+            "-1 year +2 days -03:00:00",
+            "178000000 years",
+            "-00:00:00.000001",
+        ],
+    ),
     ("inet", TEXT, &["192.168.0.1/24", "::1", "10.0.0.1"]),
     ("cidr", TEXT, &["10.0.0.0/8"]),
     ("macaddr", TEXT, &["08:00:2b:01:02:03"]),
@@ -62,7 +229,11 @@ const TYPES: &[(&str, &str, &[&str])] = &[
     ("xml", TEXT, &["<a>b</a>"]),
     ("int4range", TEXT, &["[1,5)", "empty", "(,)", "[1,)"]),
     ("numrange", TEXT, &["[1.5,2.5]"]),
-    ("tstzrange", TEXT, &["[\"2026-01-01 00:00:00+00\",infinity)"]),
+    (
+        "tstzrange",
+        TEXT,
+        &["[\"2026-01-01 00:00:00+00\",infinity)"],
+    ),
     ("int4multirange", TEXT, &["{}", "{[1,5),[7,9)}"]),
     ("point", TEXT, &["(1,2)"]),
     ("line", TEXT, &["{1,2,3}"]),
@@ -83,16 +254,60 @@ const TYPES: &[(&str, &str, &[&str])] = &[
 
 /// Arrays: type, how to ask for an element's array as JSON, values.
 const ARRAYS: &[(&str, &str, &[&str])] = &[
-    ("int4[]", "to_json(v)::text", &["{}", "{1,NULL,3}", "{{1,2},{3,4}}", "[0:2]={7,8,9}", "[-1:0][2:3]={{1,2},{3,4}}"]),
-    ("text[]", "to_json(v)::text", &["{}", "{a,NULL,\"NULL\",\"null\"}", "{\"\",\"a b\",\"a,b\",\"a\\\"b\",\"a\\\\b\",\"{x}\"}", "{{a},{NULL}}", "{\" lead\",\"trail \"}"]),
+    (
+        "int4[]",
+        "to_json(v)::text",
+        &[
+            "{}",
+            "{1,NULL,3}",
+            "{{1,2},{3,4}}",
+            "[0:2]={7,8,9}",
+            "[-1:0][2:3]={{1,2},{3,4}}",
+        ],
+    ),
+    (
+        "text[]",
+        "to_json(v)::text",
+        &[
+            "{}",
+            "{a,NULL,\"NULL\",\"null\"}",
+            "{\"\",\"a b\",\"a,b\",\"a\\\"b\",\"a\\\\b\",\"{x}\"}",
+            "{{a},{NULL}}",
+            "{\" lead\",\"trail \"}",
+        ],
+    ),
     ("bool[]", "to_json(v)::text", &["{t,f,NULL}"]),
-    ("numeric[]", "to_json(v::text[])::text", &["{1.50,NaN,NULL}"]),
+    (
+        "numeric[]",
+        "to_json(v::text[])::text",
+        &["{1.50,NaN,NULL}"],
+    ),
     ("float8[]", "to_json(v::text[])::text", &["{NaN,Infinity}"]),
-    ("uuid[]", "to_json(v::text[])::text", &["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"]),
-    ("jsonb[]", "to_json(v)::text", &["{\"{\\\"a\\\": [1, null]}\",\"null\",NULL,\"\\\"x\\\"\"}"]),
-    ("box[]", "to_json(v::text[])::text", &["{(1,1),(0,0);(2,2),(1,1)}"]),
-    ("int4range[]", "to_json(v::text[])::text", &["{\"[1,5)\",empty,NULL}"]),
-    ("date[]", "to_json(v::text[])::text", &["{2026-11-21,infinity}"]),
+    (
+        "uuid[]",
+        "to_json(v::text[])::text",
+        &["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"],
+    ),
+    (
+        "jsonb[]",
+        "to_json(v)::text",
+        &["{\"{\\\"a\\\": [1, null]}\",\"null\",NULL,\"\\\"x\\\"\"}"],
+    ),
+    (
+        "box[]",
+        "to_json(v::text[])::text",
+        &["{(1,1),(0,0);(2,2),(1,1)}"],
+    ),
+    (
+        "int4range[]",
+        "to_json(v::text[])::text",
+        &["{\"[1,5)\",empty,NULL}"],
+    ),
+    (
+        "date[]",
+        "to_json(v::text[])::text",
+        &["{2026-11-21,infinity}"],
+    ),
     ("inet[]", "to_json(v::text[])::text", &["{10.0.0.1,NULL}"]),
 ];
 
@@ -121,37 +336,82 @@ fn check(version: PgVersion) -> Result<()> {
     let all: Vec<_> = TYPES.iter().chain(ARRAYS).collect();
     let tables: Vec<String> = (0..all.len()).map(|n| format!("public.t{n}")).collect();
     for (table, (name, _, _)) in tables.iter().zip(&all) {
-        client.batch_execute(&format!("create table {table} (id int primary key, v {name})"))?;
+        client.batch_execute(&format!(
+            "create table {table} (id int primary key, v {name})"
+        ))?;
     }
-    client.batch_execute(&format!("create publication walgate for table {}", tables.join(", ")))?;
-    client.execute("select pg_create_logical_replication_slot('types', 'pgoutput')", &[])?;
+    client.batch_execute(&format!(
+        "create publication walgate for table {}",
+        tables.join(", ")
+    ))?;
+    client.execute(
+        "select pg_create_logical_replication_slot('types', 'pgoutput')",
+        &[],
+    )?;
     let mut expected = BTreeMap::new();
     for (number, (table, (name, oracle, values))) in tables.iter().zip(&all).enumerate() {
         let supported = fill(&mut client, version, table, name, values)?;
         for row in client.query(&format!("select id, {oracle} from {table}"), &[])? {
             let json: Option<String> = row.get(1);
-            expected.insert((number, row.get::<_, i32>(0)), json.unwrap_or_else(|| "null".into()));
+            expected.insert(
+                (number, row.get::<_, i32>(0)),
+                json.unwrap_or_else(|| "null".into()),
+            );
         }
         ensure!(supported > 0, "{name} has a value on {version}");
     }
-    let args = ["tail", &url, "--slot", "types", "--publication", "walgate", "--until", "now", "--format", "json"];
+    let args = [
+        "tail",
+        &url,
+        "--slot",
+        "types",
+        "--publication",
+        "walgate",
+        "--until",
+        "now",
+        "--format",
+        "json",
+    ];
     let ended = Program::start(args)?.wait()?;
-    ensure!(ended.status.success(), "walgate ended with {}: {}", ended.status, ended.stderr);
-    ensure!(alarms(&ended.stderr, &[]).is_empty(), "unexpected in the log: {}", ended.stderr);
-    ensure!(ended.lines.len() == expected.len(), "{} events of {}", ended.lines.len(), expected.len());
+    ensure!(
+        ended.status.success(),
+        "walgate ended with {}: {}",
+        ended.status,
+        ended.stderr
+    );
+    ensure!(
+        alarms(&ended.stderr, &[]).is_empty(),
+        "unexpected in the log: {}",
+        ended.stderr
+    );
+    ensure!(
+        ended.lines.len() == expected.len(),
+        "{} events of {}",
+        ended.lines.len(),
+        expected.len()
+    );
     for line in &ended.lines {
         let event: Insert<'_> = serde_json::from_str(line).with_context(|| line.clone())?;
         let number: usize = event.table.trim_start_matches('t').parse()?;
         let id = i32::try_from(event.after.id)?;
-        let oracle = expected.get(&(number, id)).context("a row that was inserted")?;
-        same(event.after.v.get(), oracle).with_context(|| format!("{} on {version}", all[number].0))?;
+        let oracle = expected
+            .get(&(number, id))
+            .context("a row that was inserted")?;
+        same(event.after.v.get(), oracle)
+            .with_context(|| format!("{} on {version}", all[number].0))?;
     }
     Ok(())
 }
 
 /// Inserts the values and a NULL; what a version does not know (infinite numerics and intervals)
 /// is left out.
-fn fill(client: &mut Client, version: PgVersion, table: &str, name: &str, values: &[&str]) -> Result<usize> {
+fn fill(
+    client: &mut Client,
+    version: PgVersion,
+    table: &str,
+    name: &str,
+    values: &[&str],
+) -> Result<usize> {
     let mut supported = 0;
     for (id, value) in (1..).zip(values) {
         let value = value.replace('\'', "''");
