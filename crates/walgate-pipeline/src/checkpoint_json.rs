@@ -207,7 +207,7 @@ pub(crate) mod tests {
             r#""sinks":{"kafka":"01000016b374d848-00000000"},"#,
             r#""gaps":[{"from":"0/1","to":"0/2","reason":"slot_ahead"}]}"#
         );
-        let file = format!("walgate-checkpoint 1 7e7e4d7e {}\n{body}\n", body.len());
+        let file = format!("walgate-checkpoint 1 59556f9d {}\n{body}\n", body.len());
         assert_eq!(decode(file.as_bytes()), Ok(example()));
     }
 

@@ -160,6 +160,8 @@ impl Pipeline {
         let required = self.required();
         let chains = spawn(self.chains, &start, &journal, &moved, &inner);
         let (finish, finished) = oneshot::channel();
+        let mut confirming = JoinSet::new();
+        confirming.spawn(Box::new(confirmer).run(finished));
         let run = Run {
             options: self.options,
             journal,
@@ -169,7 +171,7 @@ impl Pipeline {
             stop,
             heard: Request::Run,
             inner,
-            confirming: Some(tokio::spawn(Box::new(confirmer).run(finished))),
+            confirming,
             finish,
             failure: None,
             stopped: false,

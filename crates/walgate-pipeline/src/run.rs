@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 use walgate_core::{Failure, Feed, Frames, Lsn, Source, StopReason, Watermark};
@@ -19,7 +19,7 @@ use crate::stop::{Request, Stop};
 pub(crate) type ChainEnd = (Demand, Result<Ended, Failure>);
 
 /// What the task that confirms returns: itself, for the last checkpoint.
-pub(crate) type Confirming = JoinHandle<(Box<Confirmer>, Result<(), Failure>)>;
+pub(crate) type Confirmed = (Box<Confirmer>, Result<(), Failure>);
 
 pub(crate) struct Run {
     pub(crate) options: PipelineOptions,
@@ -34,8 +34,8 @@ pub(crate) struct Run {
     pub(crate) heard: Request,
     /// The request to the chains.
     pub(crate) inner: Stop,
-    /// The task that confirms; none when it has failed.
-    pub(crate) confirming: Option<Confirming>,
+    /// The task that confirms; a set, because a set ends its tasks when it is dropped.
+    pub(crate) confirming: JoinSet<Confirmed>,
     /// Ends the task that confirms.
     pub(crate) finish: oneshot::Sender<()>,
     /// The first thing that has failed.
@@ -61,7 +61,7 @@ enum Event {
     /// All chains have ended.
     NoChain,
     /// The task that confirms has ended by itself.
-    Confirming(Result<(Box<Confirmer>, Result<(), Failure>), JoinError>),
+    Confirming(Result<Confirmed, JoinError>),
 }
 
 impl Run {
@@ -165,8 +165,8 @@ impl Run {
             return self.failure.map_or(Ok(()), Err);
         }
         drop(self.finish);
-        if let Some(confirming) = self.confirming.take() {
-            let last = match confirming.await {
+        if let Some(confirming) = self.confirming.join_next().await {
+            let last = match confirming {
                 Ok((mut confirmer, Ok(()))) => confirmer.finish().await,
                 Ok((_, failed)) => failed,
                 Err(panic) => Err(Failure::new(
@@ -191,17 +191,11 @@ impl Run {
 
     /// Waits for what happens beside the pump. Cancel-safe.
     async fn event(&mut self) -> Event {
-        let confirming = async {
-            match &mut self.confirming {
-                Some(confirming) => confirming.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             request = self.stop.other_than(self.heard) => Event::Asked(request),
             chain = self.chains.join_next() => chain.map_or(Event::NoChain, Event::Chain),
-            ended = confirming => Event::Confirming(ended),
+            Some(ended) = self.confirming.join_next() => Event::Confirming(ended),
         }
     }
 
@@ -218,7 +212,6 @@ impl Run {
             }
             Event::NoChain => Some(Halt::Failed),
             Event::Confirming(ended) => {
-                self.confirming = None;
                 let failure = match ended {
                     Ok((_, Err(failure))) => failure,
                     Ok((_, Ok(()))) => return None,

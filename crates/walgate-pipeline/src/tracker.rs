@@ -145,11 +145,7 @@ mod tests {
     }
 
     fn place(seen: Position, whole: u64) -> Place {
-        Place {
-            seen,
-            whole: Lsn(whole),
-            ..Place::default()
-        }
+        Place::start(0, Lsn(whole)).seen_up_to(seen)
     }
 
     fn started() -> Tracker {

@@ -1,0 +1,59 @@
+//! A source that hands over what it is told to.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use walgate_core::{Failure, Feed, Source};
+
+#[derive(Debug)]
+pub enum Act {
+    Feed(Feed),
+    Sleep(Duration),
+    Fail(Failure),
+}
+
+#[derive(Debug, Default)]
+pub struct ScriptedSource {
+    pub acts: VecDeque<Act>,
+    pub closed: Arc<AtomicBool>,
+    pub timeline: Option<u32>,
+}
+
+impl ScriptedSource {
+    pub fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self {
+            acts: acts.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Source for ScriptedSource {
+    async fn next(&mut self) -> Result<Feed, Failure> {
+        loop {
+            match self.acts.front() {
+                Some(Act::Sleep(time)) => {
+                    tokio::time::sleep(*time).await;
+                    self.acts.pop_front();
+                }
+                Some(_) => match self.acts.pop_front() {
+                    Some(Act::Feed(feed)) => return Ok(feed),
+                    Some(Act::Fail(failure)) => return Err(failure),
+                    _ => {}
+                },
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn timeline(&self) -> Option<u32> {
+        self.timeline
+    }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        self.closed.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+}
