@@ -17,6 +17,11 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// The OID of a user-defined type, which differs from database to database.
+static USER_TYPE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#","type_oid":(?:1638[4-9]|163[9]\d|16[4-9]\d\d|1[7-9]\d{3}|[2-9]\d{4}|\d{6,})"#)
+});
+
 fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -39,7 +44,11 @@ pub fn compact(lines: &[String]) -> Result<Vec<String>> {
                 line.starts_with(r#"{"op":"schema""#),
                 "an event without an id: {line}"
             );
-            compact.push(STAMP.replace(line, "").into_owned());
+            compact.push(
+                USER_TYPE
+                    .replace_all(&STAMP.replace(line, ""), "")
+                    .into_owned(),
+            );
             continue;
         };
         let whole = format!("{}-{}", &id[1], &id[2]);
