@@ -13,20 +13,31 @@ use walgate_replication::{PostgresSource, SlotConfig, SlotMode, SourceConfig, St
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let mut arguments = std::env::args().skip(1);
-    let (Some(url), Some(slot), Some(publication)) = (arguments.next(), arguments.next(), arguments.next()) else {
+    let (Some(url), Some(slot), Some(publication)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
         bail!("usage: drain URL SLOT PUBLICATION [peek]");
     };
     let connection = ConnectionConfig::parse(&url, &Environment::process())?;
-    let slot = SlotConfig { name: slot, mode: SlotMode::CreateIfMissing, failover: true };
+    let slot = SlotConfig {
+        name: slot,
+        mode: SlotMode::CreateIfMissing,
+        failover: true,
+    };
     let mut config = SourceConfig::new(connection, slot, vec![publication]);
     config.stop_at = Some(StopAtLsn::Now);
     config.peek = arguments.next().is_some();
     config.wait_at_start = false;
     let confirmed = Watermark::new(Lsn::ZERO);
     let started = PostgresSource::start(config, None, confirmed.clone()).await?;
-    println!("{:?} from {} on {}", started.identity, started.resume, started.server_version);
+    println!(
+        "{:?} from {} on {}",
+        started.identity, started.resume, started.server_version
+    );
     let mut source = started.source;
     let began = Instant::now();
     let (mut rows, mut transactions, mut runs, mut pinned) = (0_u64, 0_u64, 0_u64, 0_u64);
@@ -69,6 +80,11 @@ async fn main() -> Result<()> {
 fn cpu_seconds() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(')').context("no process name")?;
-    let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     Ok(ticks.iter().sum::<f64>() / 100.0)
 }

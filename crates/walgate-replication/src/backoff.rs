@@ -23,7 +23,11 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// With a given seed, so that a run can be repeated.
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { attempt: 0, random: seed, streaming_since: None }
+        Self {
+            attempt: 0,
+            random: seed,
+            streaming_since: None,
+        }
     }
 
     /// Streaming has begun.
@@ -73,7 +77,10 @@ mod tests {
         // Full jitter: over many seeds the ceiling is nearly reached.
         for (attempt, highest) in highest.iter().enumerate() {
             let ceiling = Duration::from_millis((500 << attempt).min(30_000));
-            assert!(*highest > ceiling.mul_f64(0.95), "attempt {attempt}: {highest:?}");
+            assert!(
+                *highest > ceiling.mul_f64(0.95),
+                "attempt {attempt}: {highest:?}"
+            );
         }
     }
 

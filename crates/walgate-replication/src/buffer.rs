@@ -49,12 +49,12 @@ pub(crate) struct ReadBuffer {
 impl ReadBuffer {
     /// `size` is what a read may bring at most, `max_message` bounds one message.
     pub(crate) fn new(size: usize, max_message: usize) -> Self {
-        Self { bytes: BytesMut::with_capacity(size), size, max_message, whole: 0 }
-    }
-
-    /// What was read already when the connection was handed over.
-    pub(crate) fn seed(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        Self {
+            bytes: BytesMut::with_capacity(size),
+            size,
+            max_message,
+            whole: 0,
+        }
     }
 
     /// The buffer to read into; it has room. Call [`take`](Self::take) after each read.
@@ -71,12 +71,12 @@ impl ReadBuffer {
         self.bytes.len() == self.bytes.capacity()
     }
 
-    /// Takes all whole messages out.
+    /// Takes all whole messages out. What is wrong behind them is said by the next call.
     pub(crate) fn take(&mut self) -> Result<Option<Run>, FramingError> {
-        self.measure()?;
+        let measured = self.measure();
         let whole = std::mem::take(&mut self.whole);
         if whole == 0 {
-            return Ok(None);
+            return measured.map(|()| None);
         }
         let capacity = self.bytes.capacity();
         if whole >= capacity / 2 {
@@ -84,23 +84,35 @@ impl ReadBuffer {
             let mut next = BytesMut::with_capacity(self.size.max(self.bytes.len()));
             next.extend_from_slice(&self.bytes);
             self.bytes = next;
-            return Ok(Some(Run { bytes: run.freeze(), pinned: capacity }));
+            return Ok(Some(Run {
+                bytes: run.freeze(),
+                pinned: capacity,
+            }));
         }
         let head = self.bytes.get(..whole).unwrap_or_default();
         let bytes = Bytes::copy_from_slice(head);
         let left = self.bytes.len() - whole;
         self.bytes.copy_within(whole.., 0);
         self.bytes.truncate(left);
-        Ok(Some(Run { bytes, pinned: whole }))
+        Ok(Some(Run {
+            bytes,
+            pinned: whole,
+        }))
     }
 
     /// Finds where the last whole message ends.
     fn measure(&mut self) -> Result<(), FramingError> {
-        while let Some(header) = self.bytes.get(self.whole..).and_then(<[u8]>::first_chunk::<HEADER>) {
+        while let Some(header) = self
+            .bytes
+            .get(self.whole..)
+            .and_then(<[u8]>::first_chunk::<HEADER>)
+        {
             let len = message_len(*header)?;
             let there = self.bytes.len() - self.whole;
             if len > self.max_message && there >= len.min(JUDGED) {
-                let head = self.bytes.get(self.whole + HEADER..self.whole + JUDGED.min(there));
+                let head = self
+                    .bytes
+                    .get(self.whole + HEADER..self.whole + JUDGED.min(there));
                 let head = Bytes::copy_from_slice(head.unwrap_or_default());
                 return Err(FramingError::TooLong { len, head });
             }
@@ -140,7 +152,14 @@ pub(crate) fn message_at(run: &[u8], at: usize) -> Option<(WireMessage<'_>, usiz
     let header = run.get(at..)?.first_chunk::<HEADER>()?;
     let end = at + message_len(*header).ok()?;
     let start = at + HEADER;
-    Some((WireMessage { tag: header[0], start, body: run.get(start..end)? }, end))
+    Some((
+        WireMessage {
+            tag: header[0],
+            start,
+            body: run.get(start..end)?,
+        },
+        end,
+    ))
 }
 
 #[cfg(test)]
@@ -174,7 +193,12 @@ mod tests {
                 at += read(&mut buffer, &stream[at..(at + step).min(stream.len())]);
                 if let Some(run) = buffer.take().expect("well-formed") {
                     assert!(run.pinned >= run.bytes.len());
-                    assert!(run.pinned <= 2 * run.bytes.len(), "{} {}", run.pinned, run.bytes.len());
+                    assert!(
+                        run.pinned <= 2 * run.bytes.len(),
+                        "{} {}",
+                        run.pinned,
+                        run.bytes.len()
+                    );
                     let mut place = 0;
                     while let Some((message, next)) = message_at(&run.bytes, place) {
                         out.push(message.body.to_vec());
@@ -211,6 +235,24 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_whole_comes_before_what_is_wrong() {
+        let mut buffer = ReadBuffer::new(1024, 100);
+        read(
+            &mut buffer,
+            &[message(10), message(20), message(200)].concat(),
+        );
+        let run = buffer
+            .take()
+            .expect("whole messages first")
+            .expect("two of them");
+        assert_eq!(run.bytes.len(), 40);
+        assert!(matches!(
+            buffer.take(),
+            Err(FramingError::TooLong { len: 205, .. })
+        ));
     }
 
     #[test]

@@ -49,7 +49,9 @@ pub(crate) async fn server(sql: &Client) -> Result<Server, tokio_postgres::Error
         )
         .await?;
     let timeout_ms: Option<i64> = row.try_get(4)?;
-    let timeout_ms = timeout_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+    let timeout_ms = timeout_ms
+        .and_then(|ms| u64::try_from(ms).ok())
+        .filter(|ms| *ms > 0);
     Ok(Server {
         version_num: row.try_get(0)?,
         version: row.try_get(1)?,
@@ -78,7 +80,10 @@ pub(crate) async fn slot(
                 restart_lsn::pg_catalog.text, confirmed_flush_lsn::pg_catalog.text, wal_status, two_phase, {newer} \
          FROM pg_catalog.pg_replication_slots WHERE slot_name = $1::pg_catalog.text"
     );
-    sql.query_opt(&query, &[&name]).await?.map(|row| slot_row(&row)).transpose()
+    sql.query_opt(&query, &[&name])
+        .await?
+        .map(|row| slot_row(&row))
+        .transpose()
 }
 
 fn slot_row(row: &Row) -> Result<SlotRow, tokio_postgres::Error> {
@@ -129,14 +134,23 @@ pub(crate) async fn log_end(sql: &Client) -> Result<(Lsn, Lsn), tokio_postgres::
             &[],
         )
         .await?;
-    let read = |place| row.try_get::<_, Option<String>>(place).map(|text| lsn(text).unwrap_or_default());
+    let read = |place| {
+        row.try_get::<_, Option<String>>(place)
+            .map(|text| lsn(text).unwrap_or_default())
+    };
     Ok((read(0)?, read(1)?))
 }
 
 /// Our walsender's `sync_state`; none when it can't be seen.
-pub(crate) async fn sync_state(sql: &Client, pid: i32) -> Result<Option<String>, tokio_postgres::Error> {
+pub(crate) async fn sync_state(
+    sql: &Client,
+    pid: i32,
+) -> Result<Option<String>, tokio_postgres::Error> {
     let row = sql
-        .query_opt("SELECT sync_state FROM pg_catalog.pg_stat_replication WHERE pid = $1", &[&pid])
+        .query_opt(
+            "SELECT sync_state FROM pg_catalog.pg_stat_replication WHERE pid = $1",
+            &[&pid],
+        )
         .await?;
     row.map_or(Ok(None), |row| row.try_get(0))
 }

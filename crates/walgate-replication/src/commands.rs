@@ -20,7 +20,9 @@ pub(crate) struct Identity {
 }
 
 /// IDENTIFY_SYSTEM; none when the answer makes no sense.
-pub(crate) async fn identify(stream: &mut ReplicationStream) -> Result<Option<Identity>, ConnectError> {
+pub(crate) async fn identify(
+    stream: &mut ReplicationStream,
+) -> Result<Option<Identity>, ConnectError> {
     let rows = stream.simple_query("IDENTIFY_SYSTEM").await?;
     let read = || {
         let row = rows.first()?;
@@ -39,8 +41,13 @@ pub(crate) async fn left_at(
     timeline: u32,
     ancestor: u32,
 ) -> Result<Option<Lsn>, ConnectError> {
-    let rows = stream.simple_query(&format!("TIMELINE_HISTORY {timeline}")).await?;
-    let content = rows.first().and_then(|row| row.bytes("content")).unwrap_or_default();
+    let rows = stream
+        .simple_query(&format!("TIMELINE_HISTORY {timeline}"))
+        .await?;
+    let content = rows
+        .first()
+        .and_then(|row| row.bytes("content"))
+        .unwrap_or_default();
     Ok(switch_point(&String::from_utf8_lossy(content), ancestor))
 }
 
@@ -49,7 +56,9 @@ fn switch_point(history: &str, ancestor: u32) -> Option<Lsn> {
     history.lines().find_map(|line| {
         let mut fields = line.split_whitespace();
         let timeline: u32 = fields.next()?.parse().ok()?;
-        (timeline == ancestor).then(|| fields.next()?.parse().ok()).flatten()
+        (timeline == ancestor)
+            .then(|| fields.next()?.parse().ok())
+            .flatten()
     })
 }
 
@@ -71,12 +80,20 @@ pub(crate) async fn create_slot(
     let name = quote_identifier(name);
     let command = format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {options}");
     let rows = stream.simple_query(&command).await?;
-    Ok(rows.first().and_then(|row| row.get("consistent_point")).and_then(|lsn| lsn.parse().ok()))
+    Ok(rows
+        .first()
+        .and_then(|row| row.get("consistent_point"))
+        .and_then(|lsn| lsn.parse().ok()))
 }
 
 /// DROP_REPLICATION_SLOT.
-pub(crate) async fn drop_slot(stream: &mut ReplicationStream, name: &str) -> Result<(), ConnectError> {
-    stream.simple_query(&format!("DROP_REPLICATION_SLOT {}", quote_identifier(name))).await?;
+pub(crate) async fn drop_slot(
+    stream: &mut ReplicationStream,
+    name: &str,
+) -> Result<(), ConnectError> {
+    stream
+        .simple_query(&format!("DROP_REPLICATION_SLOT {}", quote_identifier(name)))
+        .await?;
     Ok(())
 }
 
@@ -89,11 +106,16 @@ pub(crate) async fn start(
     publications: &[String],
     dialect: Dialect,
 ) -> Result<(), ConnectError> {
-    stream.start_copy_both(&start_command(slot, at, publications, dialect)).await
+    stream
+        .start_copy_both(&start_command(slot, at, publications, dialect))
+        .await
 }
 
 fn start_command(slot: &str, at: Lsn, publications: &[String], dialect: Dialect) -> String {
-    let names: Vec<String> = publications.iter().map(|name| quote_identifier(name)).collect();
+    let names: Vec<String> = publications
+        .iter()
+        .map(|name| quote_identifier(name))
+        .collect();
     let names = quote_literal(&names.join(","));
     let streaming = match dialect.streaming {
         Streaming::Off => "",
@@ -116,7 +138,10 @@ mod tests {
     #[test]
     fn names_are_quoted_for_the_list_and_for_the_literal() {
         let publications = ["plain".to_owned(), "it's \"odd\", really".to_owned()];
-        let dialect = Dialect { version: ProtocolVersion::V1, streaming: Streaming::Off };
+        let dialect = Dialect {
+            version: ProtocolVersion::V1,
+            streaming: Streaming::Off,
+        };
         assert_eq!(
             start_command("s", Lsn(0x1_0000_0028), &publications, dialect),
             "START_REPLICATION SLOT \"s\" LOGICAL 1/28 (proto_version '1', publication_names \
@@ -126,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_history_tells_where_each_ancestor_was_left() {
-        let history = "1\t0/3000000\tno recovery target specified\n\n2\t0/5000148\tbefore 2000-01-01\n";
+        let history =
+            "1\t0/3000000\tno recovery target specified\n\n2\t0/5000148\tbefore 2000-01-01\n";
         assert_eq!(switch_point(history, 1), Some(Lsn(0x300_0000)));
         assert_eq!(switch_point(history, 2), Some(Lsn(0x500_0148)));
         assert_eq!(switch_point(history, 3), None);

@@ -15,7 +15,7 @@ use walgate_core::{Failure, Relation};
 
 use crate::catalog;
 use crate::config::{OnMissingTable, SourceConfig};
-use crate::definition::Definition;
+use crate::definition::{Definition, Facts};
 use crate::facts;
 use crate::publication;
 use crate::reporter::Shared;
@@ -29,6 +29,8 @@ const KEEP: Duration = Duration::from_secs(5);
 /// While we don't read, we can't hear that the server shuts down: so long without reading, and so
 /// often, we ask.
 const PROBE: Duration = Duration::from_secs(5);
+/// A commit becomes visible within moments, unless it waits for a synchronous standby.
+const VISIBLE: Duration = Duration::from_secs(5);
 /// First and last wait before the catalog is asked again.
 const AGAIN: Duration = Duration::from_millis(200);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
@@ -79,11 +81,18 @@ impl Companion {
             shared,
             alarm: Arc::clone(&alarm),
         };
-        Self { requests, alarm, task: tokio::spawn(worker.run(inbox)) }
+        Self {
+            requests,
+            alarm,
+            task: tokio::spawn(worker.run(inbox)),
+        }
     }
 
     /// The relation of a definition, with its facts, once the catalog has given them.
-    pub(crate) fn ask(&self, definition: Definition) -> Pin<Box<dyn Future<Output = Relation> + Send>> {
+    pub(crate) fn ask(
+        &self,
+        definition: Definition,
+    ) -> Pin<Box<dyn Future<Output = Relation> + Send>> {
         let requests = self.requests.clone();
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
@@ -101,7 +110,13 @@ impl Companion {
     pub(crate) async fn trouble(&self) -> Trouble {
         loop {
             let raised = self.alarm.raised.notified();
-            if let Some(trouble) = self.alarm.trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(trouble) = self
+                .alarm
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+            {
                 return trouble;
             }
             raised.await;
@@ -145,27 +160,53 @@ impl Worker {
         let Request { definition, answer } = request;
         let mut wait = AGAIN;
         loop {
-            let asked = match self.client().await {
-                Ok(sql) => {
-                    facts::ask(sql, &definition).await.map_err(|error| Trouble::sql(&error, "ask the catalog"))
-                }
-                Err(trouble) => Err(trouble),
-            };
-            match asked {
-                Ok(facts) => {
+            match self.ask_catalog(&definition).await {
+                Ok(None) => continue,
+                Ok(Some(facts)) => {
                     // The session may be gone by now; then nobody needs the answer.
                     drop(answer.send(definition.with_facts(&facts)));
                     return;
                 }
                 Err(trouble) => {
                     let table = &definition.relation().name;
-                    tracing::info!(table, error = trouble.what(), "could not ask the catalog yet");
+                    tracing::info!(
+                        table,
+                        error = trouble.what(),
+                        "could not ask the catalog yet"
+                    );
                     self.sql = None;
                 }
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(AGAIN_AT_MOST);
         }
+    }
+
+    /// None when the transaction that brought the definition is not visible yet.
+    async fn ask_catalog(&mut self, definition: &Definition) -> Result<Option<Facts>, Trouble> {
+        let failed = |error: &tokio_postgres::Error| Trouble::sql(error, "ask the catalog");
+        let pid = self.pid;
+        let sql = self.client().await?;
+        let facts = facts::ask(sql, definition, VISIBLE)
+            .await
+            .map_err(|error| failed(&error))?;
+        if facts.is_some() {
+            return Ok(facts);
+        }
+        let Some(pid) = pid else { return Ok(None) };
+        let state = catalog::sync_state(sql, pid)
+            .await
+            .map_err(|error| failed(&error))?;
+        if state.is_none_or(|state| state == "async") {
+            return Ok(None);
+        }
+        // The transaction becomes visible when we have confirmed it, and we would confirm it when
+        // it is visible.
+        tracing::warn!(table = %definition.relation().name, "the commit waits for us as a synchronous standby: asking the catalog as it was before");
+        facts::ask_now(sql, definition)
+            .await
+            .map(Some)
+            .map_err(|error| failed(&error))
     }
 
     async fn look(&mut self) {
@@ -181,23 +222,33 @@ impl Worker {
         let pid = self.pid;
         let sql = self.client().await?;
         let doing = "look at the publications";
-        let published = publication::look(sql, &config).await.map_err(|error| Trouble::sql(&error, doing))?;
+        let published = publication::look(sql, &config)
+            .await
+            .map_err(|error| Trouble::sql(&error, doing))?;
         let state = match pid {
-            Some(pid) => catalog::sync_state(sql, pid).await.map_err(|error| Trouble::sql(&error, doing))?,
+            Some(pid) => catalog::sync_state(sql, pid)
+                .await
+                .map_err(|error| Trouble::sql(&error, doing))?,
             None => None,
         };
         if let Some(state) = state.filter(|state| state != "async" && !self.warned_sync) {
             self.warned_sync = true;
             tracing::warn!(sync_state = %state, "the server treats us as a synchronous standby: commits of the application wait for us; take us out of synchronous_standby_names (it may be '*')");
         }
-        let absent = config.publications.iter().find(|name| !published.names.contains(name));
+        let absent = config
+            .publications
+            .iter()
+            .find(|name| !published.names.contains(name));
         if let Some(absent) = absent {
             let what = format!("publication {absent} is gone");
             let at = self.shared.feedback().last_status().received;
             self.raise(Trouble::Stop(crate::trouble::publication_missing(what, at)));
         } else if published.missing != self.warned_tables {
             if !published.missing.is_empty() {
-                self.missing(publication::missing_tables(&published.missing, &config.publications));
+                self.missing(publication::missing_tables(
+                    &published.missing,
+                    &config.publications,
+                ));
             }
             self.warned_tables = published.missing;
         }
@@ -225,7 +276,10 @@ impl Worker {
         self.last_probe = Instant::now();
         self.sql = None;
         if let Err(Trouble::Retry(retry)) = self.client().await {
-            tracing::debug!(error = retry.what, "could not reach the server beside the stream");
+            tracing::debug!(
+                error = retry.what,
+                "could not reach the server beside the stream"
+            );
         }
     }
 
@@ -240,7 +294,10 @@ impl Worker {
             match sql::connect(&self.config).await {
                 Ok(client) => self.sql = Some(client),
                 Err(error) => {
-                    if error.server().is_some_and(|error| error.sqlstate == "57P03") {
+                    if error
+                        .server()
+                        .is_some_and(|error| error.sqlstate == "57P03")
+                    {
                         self.shared.feedback().server_stops(Instant::now());
                         self.shared.wake();
                     }
@@ -248,11 +305,17 @@ impl Worker {
                 }
             }
         }
-        self.sql.as_ref().ok_or_else(|| Trouble::retry("no connection"))
+        self.sql
+            .as_ref()
+            .ok_or_else(|| Trouble::retry("no connection"))
     }
 
     fn raise(&self, trouble: Trouble) {
-        *self.alarm.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+        *self
+            .alarm
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(trouble);
         self.alarm.raised.notify_one();
     }
 }

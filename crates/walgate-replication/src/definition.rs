@@ -51,7 +51,11 @@ impl TypeNames {
             }
         };
         let columns = body.columns.iter().map(column).collect();
-        let schema = if body.namespace.is_empty() { "pg_catalog" } else { body.namespace };
+        let schema = if body.namespace.is_empty() {
+            "pg_catalog"
+        } else {
+            body.namespace
+        };
         let relation = Relation {
             oid: body.oid,
             schema: schema.to_owned(),
@@ -60,7 +64,11 @@ impl TypeNames {
             columns,
             primary_key: Vec::new(),
         };
-        Definition { relation, unknown_types: unknown, xid }
+        Definition {
+            relation,
+            unknown_types: unknown,
+            xid,
+        }
     }
 }
 
@@ -120,7 +128,11 @@ impl Definition {
             }
         }
         let place = |name: &String| {
-            let place = self.relation.columns.iter().position(|column| column.name == *name)?;
+            let place = self
+                .relation
+                .columns
+                .iter()
+                .position(|column| column.name == *name)?;
             u16::try_from(place).ok()
         };
         let key: Option<Vec<u16>> = facts.primary_key.iter().map(place).collect();

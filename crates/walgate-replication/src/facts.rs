@@ -5,7 +5,7 @@
 //! commit can be streamed before other sessions see it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 use walgate_core::{Oid, Scalar, Shape, Xid};
@@ -47,17 +47,23 @@ const PRIMARY_KEY: &str = "\
      WHERE i.indrelid = $1::pg_catalog.oid AND i.indisprimary AND k.place <= i.indnkeyatts \
      ORDER BY a.attnum";
 
-/// Asks for the facts that a definition lacks. A type or table that is gone is left out.
-pub(crate) async fn ask(sql: &Client, definition: &Definition) -> Result<Facts, tokio_postgres::Error> {
-    let mut wait = LOOK_AGAIN;
+/// Asks for the facts that a definition lacks. A type or table that is gone is left out. None when
+/// the transaction that brought it does not become visible within `patience`.
+pub(crate) async fn ask(
+    sql: &Client,
+    definition: &Definition,
+    patience: Duration,
+) -> Result<Option<Facts>, tokio_postgres::Error> {
+    let (mut wait, began) = (LOOK_AGAIN, Instant::now());
     loop {
-        sql.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        sql.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
         let facts = match definition.xid() {
             Some(xid) if !is_visible(sql, xid).await? => None,
             _ => Some(read(sql, definition).await?),
         };
         sql.batch_execute("COMMIT").await?;
-        if let Some(facts) = facts {
+        if facts.is_some() || began.elapsed() >= patience {
             return Ok(facts);
         }
         tokio::time::sleep(wait).await;
@@ -65,14 +71,31 @@ pub(crate) async fn ask(sql: &Client, definition: &Definition) -> Result<Facts, 
     }
 }
 
+/// Asks without regard for what is visible.
+pub(crate) async fn ask_now(
+    sql: &Client,
+    definition: &Definition,
+) -> Result<Facts, tokio_postgres::Error> {
+    sql.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await?;
+    let facts = read(sql, definition).await?;
+    sql.batch_execute("COMMIT").await?;
+    Ok(facts)
+}
+
 /// Whether the snapshot of the open transaction sees `xid`, a transaction of the log's near past
 /// of which we have 32 of 64 bits.
 async fn is_visible(sql: &Client, xid: Xid) -> Result<bool, tokio_postgres::Error> {
     let next: String = sql
-        .query_one("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text", &[])
+        .query_one(
+            "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text",
+            &[],
+        )
         .await?
         .try_get(0)?;
-    let Ok(next) = next.parse::<u64>() else { return Ok(false) };
+    let Ok(next) = next.parse::<u64>() else {
+        return Ok(false);
+    };
     let wide = widen(next, xid).to_string();
     let row = sql
         .query_one(
@@ -87,7 +110,8 @@ async fn is_visible(sql: &Client, xid: Xid) -> Result<bool, tokio_postgres::Erro
 /// The 64 bits of `xid` that are nearest to `next`.
 fn widen(next: u64, xid: Xid) -> u64 {
     let ahead = xid.wrapping_sub(next as u32).cast_signed();
-    next.checked_add_signed(i64::from(ahead)).unwrap_or(u64::from(xid))
+    next.checked_add_signed(i64::from(ahead))
+        .unwrap_or(u64::from(xid))
 }
 
 async fn read(sql: &Client, definition: &Definition) -> Result<Facts, tokio_postgres::Error> {
@@ -104,8 +128,13 @@ async fn read(sql: &Client, definition: &Definition) -> Result<Facts, tokio_post
         facts.shapes = shapes.collect::<Result<HashMap<Oid, Shape>, tokio_postgres::Error>>()?;
     }
     if definition.wants_primary_key() {
-        let rows = sql.query(PRIMARY_KEY, &[&definition.relation().oid]).await?;
-        facts.primary_key = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let rows = sql
+            .query(PRIMARY_KEY, &[&definition.relation().oid])
+            .await?;
+        facts.primary_key = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
     }
     Ok(facts)
 }
@@ -143,9 +172,15 @@ mod tests {
     fn forms_of_base_and_element() {
         assert_eq!(shape(23, None, None), Shape::Scalar(Scalar::Integer));
         assert_eq!(shape(99_999, None, None), Shape::TEXT);
-        let ints = Shape::Array { element: Scalar::Integer, delimiter: b',' };
+        let ints = Shape::Array {
+            element: Scalar::Integer,
+            delimiter: b',',
+        };
         assert_eq!(shape(99_999, Some(23), Some(b','.cast_signed())), ints);
-        let nested = Shape::Array { element: Scalar::Text, delimiter: b';' };
+        let nested = Shape::Array {
+            element: Scalar::Text,
+            delimiter: b';',
+        };
         assert_eq!(shape(99_999, Some(1007), Some(b';'.cast_signed())), nested);
     }
 }

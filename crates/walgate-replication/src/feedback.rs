@@ -129,10 +129,18 @@ impl Feedback {
     /// The server wants a status now.
     pub(crate) fn requested(&mut self, now: Instant, wal_end: Lsn) {
         self.request = Some(match self.request {
-            Some(same) if same.wal_end == wal_end && same.confirmed == self.confirmed => {
-                Request { count: same.count.saturating_add(1), unanswered: true, ..same }
-            }
-            _ => Request { wal_end, confirmed: self.confirmed, since: now, count: 1, unanswered: true },
+            Some(same) if same.wal_end == wal_end && same.confirmed == self.confirmed => Request {
+                count: same.count.saturating_add(1),
+                unanswered: true,
+                ..same
+            },
+            _ => Request {
+                wal_end,
+                confirmed: self.confirmed,
+                since: now,
+                count: 1,
+                unanswered: true,
+            },
         });
     }
 
@@ -173,7 +181,9 @@ impl Feedback {
                 reply_requested: self.last_sent.is_some() && !self.heard,
             });
         }
-        let dead = self.reading_since.map(|since| since + (self.interval * SILENT_INTERVALS).saturating_sub(self.silent_for));
+        let dead = self.reading_since.map(|since| {
+            since + (self.interval * SILENT_INTERVALS).saturating_sub(self.silent_for)
+        });
         let yields = self.server_stops.map(|since| since + SHUTDOWN_PATIENCE);
         let next = [dead, yields].into_iter().flatten().fold(due, Instant::min);
         Action::Wait(next)
@@ -181,7 +191,10 @@ impl Feedback {
 
     /// A status was sent.
     pub(crate) fn sent(&mut self, now: Instant, status: Status) {
-        debug_assert!(status.confirmed <= status.received, "confirmed what was not received");
+        debug_assert!(
+            status.confirmed <= status.received,
+            "confirmed what was not received"
+        );
         self.last_sent = Some(now);
         self.heard = false;
         self.reported = status.confirmed;
@@ -195,12 +208,11 @@ impl Feedback {
 
     /// What the last status of all says.
     pub(crate) const fn last_status(&self) -> Status {
-        Status { received: self.received, confirmed: self.confirmed, reply_requested: false }
-    }
-
-    /// What the server has been told.
-    pub(crate) const fn reported(&self) -> Lsn {
-        self.reported
+        Status {
+            received: self.received,
+            confirmed: self.confirmed,
+            reply_requested: false,
+        }
     }
 
     /// When the last status was sent.
@@ -222,13 +234,19 @@ impl Feedback {
             }
         }
         if let Some(request) = self.request.filter(|request| request.unanswered) {
-            due = due.min(if request.count == 1 { request.since } else { sent + REPEATED_ANSWER });
+            due = due.min(if request.count == 1 {
+                request.since
+            } else {
+                sent + REPEATED_ANSWER
+            });
         }
         due
     }
 
     fn silence(&self, now: Instant) -> Duration {
-        let reading = self.reading_since.map(|since| now.saturating_duration_since(since));
+        let reading = self
+            .reading_since
+            .map(|since| now.saturating_duration_since(since));
         reading.map_or(Duration::ZERO, |reading| reading + self.silent_for)
     }
 
@@ -239,9 +257,9 @@ impl Feedback {
                 && self.confirmed < request.wal_end
                 && now.saturating_duration_since(request.since) >= SHUTDOWN_PATIENCE
         });
-        let told = self.server_stops.is_some_and(|since| {
-            now.saturating_duration_since(since) >= SHUTDOWN_PATIENCE
-        });
+        let told = self
+            .server_stops
+            .is_some_and(|since| now.saturating_duration_since(since) >= SHUTDOWN_PATIENCE);
         asked || told
     }
 }
@@ -257,7 +275,10 @@ mod tests {
     fn started() -> (Feedback, Instant) {
         let now = Instant::now();
         let mut feedback = Feedback::new(now, INTERVAL, Lsn(1000), Lsn(900));
-        assert!(send(&mut feedback, now).is_some(), "the first status goes out at once");
+        assert!(
+            send(&mut feedback, now).is_some(),
+            "the first status goes out at once"
+        );
         (feedback, now)
     }
 
@@ -276,7 +297,14 @@ mod tests {
         let now = Instant::now();
         let mut feedback = Feedback::new(now, INTERVAL, Lsn(1000), Lsn(900));
         let status = send(&mut feedback, now).expect("due");
-        assert_eq!(status, Status { received: Lsn(1000), confirmed: Lsn(900), reply_requested: false });
+        assert_eq!(
+            status,
+            Status {
+                received: Lsn(1000),
+                confirmed: Lsn(900),
+                reply_requested: false
+            }
+        );
     }
 
     #[test]
@@ -298,7 +326,10 @@ mod tests {
         feedback.reading(now);
         feedback.heard(now, Lsn(1000));
         let first = send(&mut feedback, now + INTERVAL).expect("due");
-        assert!(!first.reply_requested, "something was heard since the last status");
+        assert!(
+            !first.reply_requested,
+            "something was heard since the last status"
+        );
         let second = send(&mut feedback, now + 2 * INTERVAL).expect("due");
         assert!(second.reply_requested);
         assert_ne!(feedback.poll(now + 3 * INTERVAL - SECOND), Action::Dead);
@@ -338,8 +369,12 @@ mod tests {
         assert!(feedback.confirm(moved, Lsn(2000)));
         assert_eq!(feedback.poll(moved), Action::Wait(moved + SECOND));
         assert!(feedback.confirm(moved + SECOND / 4, Lsn(2500)));
-        let status = send(&mut feedback, moved + SECOND).expect("a second has passed since it moved");
-        assert_eq!((status.confirmed, feedback.reported()), (Lsn(2500), Lsn(2500)));
+        let status =
+            send(&mut feedback, moved + SECOND).expect("a second has passed since it moved");
+        assert_eq!(
+            (status.confirmed, feedback.reported),
+            (Lsn(2500), Lsn(2500))
+        );
         assert!(feedback.confirm(moved + SECOND, Lsn(2500 + MOVED_BYTES - 1)));
         assert!(send(&mut feedback, moved + SECOND).is_none());
         assert!(feedback.confirm(moved + SECOND, Lsn(2500 + MOVED_BYTES)));
@@ -353,7 +388,10 @@ mod tests {
         assert_eq!(feedback.last_status().confirmed, Lsn(900));
         feedback.heard(now, Lsn(1001));
         assert!(feedback.confirm(now, Lsn(1001)));
-        assert!(feedback.confirm(now, Lsn(950)), "an older position changes nothing");
+        assert!(
+            feedback.confirm(now, Lsn(950)),
+            "an older position changes nothing"
+        );
         assert_eq!(feedback.last_status().confirmed, Lsn(1001));
     }
 
@@ -367,7 +405,10 @@ mod tests {
         assert!(send(&mut feedback, now).is_none());
         assert!(send(&mut feedback, now + REPEATED_ANSWER).is_some());
         feedback.requested(now + REPEATED_ANSWER, Lsn(1001));
-        assert!(send(&mut feedback, now + REPEATED_ANSWER).is_some(), "a new position is a new request");
+        assert!(
+            send(&mut feedback, now + REPEATED_ANSWER).is_some(),
+            "a new position is a new request"
+        );
     }
 
     #[test]
@@ -384,7 +425,11 @@ mod tests {
                 confirmed += 10;
                 feedback.confirm(now, Lsn(confirmed));
             }
-            assert!(!matches!(feedback.poll(now), Action::Yield), "{:?}", now.duration_since(start));
+            assert!(
+                !matches!(feedback.poll(now), Action::Yield),
+                "{:?}",
+                now.duration_since(start)
+            );
             send(&mut feedback, now);
         }
         // They stop.
@@ -393,7 +438,10 @@ mod tests {
             send(&mut feedback, now);
             now += REPEATED_ANSWER;
             feedback.requested(now, Lsn(5000));
-            assert!(now.duration_since(stopped) < 7 * SECOND, "held the shutdown up");
+            assert!(
+                now.duration_since(stopped) < 7 * SECOND,
+                "held the shutdown up"
+            );
         }
         assert!(now.duration_since(stopped) > 4 * SECOND);
     }

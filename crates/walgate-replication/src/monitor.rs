@@ -122,7 +122,11 @@ impl SourceMonitor {
 
     /// What the source is doing.
     pub fn state(&self) -> SourceState {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The counters.
@@ -143,7 +147,9 @@ impl SourceMonitor {
             notices: count(&shared.notices),
             received_lsn: Lsn(count(&shared.received)),
             confirmed_lsn: Lsn(count(&shared.confirmed)),
-            wal_sender_pid: i32::try_from(count(&shared.wal_sender_pid)).ok().filter(|pid| *pid > 0),
+            wal_sender_pid: i32::try_from(count(&shared.wal_sender_pid))
+                .ok()
+                .filter(|pid| *pid > 0),
         }
     }
 
@@ -152,7 +158,9 @@ impl SourceMonitor {
     }
 
     pub(crate) fn read(&self, now: Instant, bytes: usize) {
-        self.0.last_message.store(self.millis(now), Ordering::Relaxed);
+        self.0
+            .last_message
+            .store(self.millis(now), Ordering::Relaxed);
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.0.reads.fetch_add(1, Ordering::Relaxed);
     }
@@ -163,7 +171,9 @@ impl SourceMonitor {
     }
 
     pub(crate) fn status(&self, now: Instant, confirmed: Lsn) {
-        self.0.last_status.store(self.millis(now), Ordering::Relaxed);
+        self.0
+            .last_status
+            .store(self.millis(now), Ordering::Relaxed);
         self.0.confirmed.fetch_max(confirmed.0, Ordering::Relaxed);
     }
 
@@ -182,6 +192,8 @@ impl SourceMonitor {
 
     fn millis(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.0.started).as_millis();
-        u64::try_from(since).unwrap_or(u64::MAX - 1).saturating_add(1)
+        u64::try_from(since)
+            .unwrap_or(u64::MAX - 1)
+            .saturating_add(1)
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use walgate_core::{Failure, Lsn, StopReason};
 
 use crate::monitor::SourceState;
-use crate::trouble::{Limit, Retry, Trouble};
+use crate::trouble::{Limit, Retry, Trouble, in_use};
 
 /// Between two lines about the same outage.
 const SUMMARY: Duration = Duration::from_secs(30);
@@ -54,7 +54,15 @@ impl Outage {
     /// `patient`: a server that can't be reached at the start, and a slot that another connection
     /// has, are waited for without end.
     pub(crate) const fn new(patient: bool) -> Self {
-        Self { patient, since: None, attempts: 0, said: None, waiting_since: None, limited: None, data: None }
+        Self {
+            patient,
+            since: None,
+            attempts: 0,
+            said: None,
+            waiting_since: None,
+            limited: None,
+            data: None,
+        }
     }
 
     /// Replication has started.
@@ -72,43 +80,68 @@ impl Outage {
     }
 
     /// An attempt or a connection has come to its end.
-    pub(crate) fn next(&mut self, now: Instant, trouble: &Trouble, delay: Duration, slot_wait: Duration) -> Next {
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        trouble: &Trouble,
+        delay: Duration,
+        slot_wait: Duration,
+    ) -> Next {
         let since = *self.since.get_or_insert(now);
         self.attempts = self.attempts.saturating_add(1);
-        if !matches!(trouble, Trouble::Busy(_)) {
+        if !matches!(trouble, Trouble::Busy(..)) {
             self.waiting_since = None;
         }
         let delay = match trouble {
-            Trouble::Stop(failure) | Trouble::Gap(_, failure) => return Next::Stop(failure.clone()),
+            Trouble::Stop(failure) | Trouble::Gap(_, failure) => {
+                return Next::Stop(failure.clone());
+            }
             Trouble::Data(at, failure) => match self.data(*at, failure) {
                 Some(failure) => return Next::Stop(failure),
                 None => delay,
             },
-            Trouble::Busy(holder) => return self.busy(now, *holder, delay, slot_wait),
+            Trouble::Busy(pid, who) => {
+                let text = in_use(*pid, who.as_deref());
+                return self.busy(now, *pid, text, delay, slot_wait);
+            }
             Trouble::Retry(retry) => match self.retry(now, retry, delay) {
                 Ok(delay) => delay,
                 Err(failure) => return Next::Stop(failure),
             },
         };
         self.say(now, since, trouble);
-        let state = SourceState::Down { since, attempts: self.attempts, last: trouble.what() };
+        let state = SourceState::Down {
+            since,
+            attempts: self.attempts,
+            last: trouble.what(),
+        };
         Next::Again { delay, state }
     }
 
     fn retry(&mut self, now: Instant, retry: &Retry, delay: Duration) -> Result<Duration, Failure> {
-        let failure = |reason| Failure { reason, message: retry.what.clone(), hint: retry.hint.clone() };
+        let failure = |reason| Failure {
+            reason,
+            message: retry.what.clone(),
+            hint: retry.hint.clone(),
+        };
         if !self.patient && matches!(retry.limit, Limit::None | Limit::Slow) {
             return Err(failure(StopReason::Config));
         }
         let limited = match &mut self.limited {
             Some(limited) if limited.limit == retry.limit => limited,
-            other => other.insert(Limited { limit: retry.limit, since: now, times: 0 }),
+            other => other.insert(Limited {
+                limit: retry.limit,
+                since: now,
+                times: 0,
+            }),
         };
         limited.times += 1;
         match retry.limit {
             Limit::None => Ok(delay),
             Limit::Slow => Ok(SLOWLY),
-            Limit::For(time, reason) if now.saturating_duration_since(limited.since) >= time => Err(failure(reason)),
+            Limit::For(time, reason) if now.saturating_duration_since(limited.since) >= time => {
+                Err(failure(reason))
+            }
             Limit::Times(times, reason) if limited.times >= times => Err(failure(reason)),
             Limit::For(..) | Limit::Times(..) => Ok(delay),
         }
@@ -123,23 +156,36 @@ impl Outage {
         (times >= DATA_ATTEMPTS).then(|| failure.clone())
     }
 
-    fn busy(&mut self, now: Instant, holder: Option<i32>, delay: Duration, slot_wait: Duration) -> Next {
+    fn busy(
+        &mut self,
+        now: Instant,
+        holder: Option<i32>,
+        text: String,
+        delay: Duration,
+        slot_wait: Duration,
+    ) -> Next {
         let first = self.waiting_since.is_none();
         let since = *self.waiting_since.get_or_insert(now);
         if !self.patient && now.saturating_duration_since(since) >= slot_wait {
-            let pid = holder.map_or_else(String::new, |pid| format!(" by process {pid}"));
-            let failure = Failure::new(StopReason::SlotBusy, format!("the slot is in use{pid}"));
+            let failure = Failure::new(StopReason::SlotBusy, text);
             return Next::Stop(failure.hint("stop the other consumer (SELECT * FROM pg_stat_replication), or use a slot of your own"));
         }
         if first {
-            tracing::info!(holder, "the slot is in use: waiting for it");
+            tracing::info!("{text}: waiting for it");
             self.said = Some(now);
-        } else if self.said.is_none_or(|said| now.saturating_duration_since(said) >= SUMMARY) {
-            tracing::info!(holder, seconds = now.saturating_duration_since(since).as_secs(), "still waiting for the slot");
+        } else if self
+            .said
+            .is_none_or(|said| now.saturating_duration_since(said) >= SUMMARY)
+        {
+            let seconds = now.saturating_duration_since(since).as_secs();
+            tracing::info!(seconds, "{text}: still waiting for it");
             self.said = Some(now);
         }
         // A slot becomes free without a sign; ten seconds is soon enough to take over.
-        Next::Again { delay: delay.min(Duration::from_secs(10)), state: SourceState::WaitingForSlot { since, holder } }
+        Next::Again {
+            delay: delay.min(Duration::from_secs(10)),
+            state: SourceState::WaitingForSlot { since, holder },
+        }
     }
 
     fn say(&mut self, now: Instant, since: Instant, trouble: &Trouble) {
@@ -150,12 +196,156 @@ impl Outage {
         let what = trouble.what();
         if self.said.is_none() {
             tracing::warn!(hint, "replication is down: {what}");
-        } else if self.said.is_some_and(|said| now.saturating_duration_since(said) >= SUMMARY) {
+        } else if self
+            .said
+            .is_some_and(|said| now.saturating_duration_since(said) >= SUMMARY)
+        {
             let seconds = now.saturating_duration_since(since).as_secs();
-            tracing::warn!(hint, seconds, attempts = self.attempts, "replication is still down: {what}");
+            tracing::warn!(
+                hint,
+                seconds,
+                attempts = self.attempts,
+                "replication is still down: {what}"
+            );
         } else {
             return;
         }
         self.said = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use walgate_core::{Gap, GapReason};
+
+    use super::*;
+
+    const DELAY: Duration = Duration::from_secs(1);
+    const SLOT_WAIT: Duration = Duration::from_secs(75);
+
+    fn limited(limit: Limit) -> Trouble {
+        Trouble::Retry(Retry {
+            what: "what".to_owned(),
+            hint: Some("hint".to_owned()),
+            limit,
+        })
+    }
+
+    fn stops(outage: &mut Outage, now: Instant, trouble: &Trouble) -> Option<StopReason> {
+        match outage.next(now, trouble, DELAY, SLOT_WAIT) {
+            Next::Stop(failure) => Some(failure.reason),
+            Next::Again { .. } => None,
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_waited_for_without_end() {
+        let (mut outage, mut now) = (Outage::new(true), Instant::now());
+        for attempt in 1..1000 {
+            now += Duration::from_secs(30);
+            match outage.next(now, &limited(Limit::None), DELAY, SLOT_WAIT) {
+                Next::Again {
+                    delay,
+                    state: SourceState::Down { attempts, .. },
+                } => {
+                    assert_eq!((delay, attempts), (DELAY, attempt));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn limits_end_it_with_their_reason() {
+        let now = Instant::now();
+        let mut outage = Outage::new(true);
+        let times = limited(Limit::Times(3, StopReason::Permission));
+        assert_eq!(stops(&mut outage, now, &times), None);
+        assert_eq!(stops(&mut outage, now, &times), None);
+        assert_eq!(
+            stops(&mut outage, now, &times),
+            Some(StopReason::Permission)
+        );
+
+        let mut outage = Outage::new(true);
+        let time = limited(Limit::For(Duration::from_secs(120), StopReason::Config));
+        assert_eq!(stops(&mut outage, now, &time), None);
+        assert_eq!(
+            stops(&mut outage, now + Duration::from_secs(119), &time),
+            None
+        );
+        assert_eq!(
+            stops(&mut outage, now + Duration::from_secs(120), &time),
+            Some(StopReason::Config)
+        );
+    }
+
+    #[test]
+    fn the_same_data_error_at_the_same_place_stops_the_third_time_even_when_it_connects_between() {
+        let now = Instant::now();
+        let data = |lsn| Trouble::Data(Lsn(lsn), Failure::new(StopReason::Data, "bad"));
+        let mut outage = Outage::new(true);
+        assert_eq!(stops(&mut outage, now, &data(1)), None);
+        outage.over(now, Lsn(1), true);
+        assert_eq!(stops(&mut outage, now, &data(1)), None);
+        assert_eq!(
+            stops(&mut outage, now, &data(2)),
+            None,
+            "another place is another error"
+        );
+        outage.over(now, Lsn(2), true);
+        assert_eq!(stops(&mut outage, now, &data(2)), None);
+        assert_eq!(stops(&mut outage, now, &data(2)), Some(StopReason::Data));
+    }
+
+    #[test]
+    fn a_slot_in_use_is_waited_for_as_long_as_patience_says() {
+        let now = Instant::now();
+        let busy = Trouble::Busy(Some(7), None);
+        let mut patient = Outage::new(true);
+        assert_eq!(stops(&mut patient, now, &busy), None);
+        assert_eq!(
+            stops(&mut patient, now + Duration::from_secs(86_400), &busy),
+            None
+        );
+        let mut impatient = Outage::new(false);
+        assert_eq!(
+            stops(&mut impatient, now, &busy),
+            None,
+            "it may be our own dead connection"
+        );
+        assert_eq!(
+            stops(&mut impatient, now + SLOT_WAIT, &busy),
+            Some(StopReason::SlotBusy)
+        );
+    }
+
+    #[test]
+    fn an_impatient_start_fails_and_what_has_once_started_is_patient() {
+        let now = Instant::now();
+        let mut outage = Outage::new(false);
+        assert_eq!(
+            stops(&mut outage, now, &limited(Limit::None)),
+            Some(StopReason::Config)
+        );
+        outage.over(now, Lsn(1), false);
+        assert_eq!(stops(&mut outage, now, &limited(Limit::None)), None);
+    }
+
+    #[test]
+    fn gaps_stop_and_a_full_disk_is_asked_about_once_a_minute() {
+        let now = Instant::now();
+        let mut outage = Outage::new(true);
+        let gap = Gap {
+            from: Lsn(1),
+            to: Lsn(2),
+            reason: GapReason::SlotAhead,
+        };
+        let trouble = Trouble::Gap(gap, Failure::new(StopReason::Gap, "gone"));
+        assert_eq!(stops(&mut outage, now, &trouble), Some(StopReason::Gap));
+        match outage.next(now, &limited(Limit::Slow), DELAY, SLOT_WAIT) {
+            Next::Again { delay, .. } => assert_eq!(delay, SLOWLY),
+            other @ Next::Stop(_) => panic!("{other:?}"),
+        }
     }
 }

@@ -55,20 +55,41 @@ pub async fn create(
     token: &str,
     wanted: impl Fn(&TableName) -> bool,
 ) -> Result<OwnPublications, Failure> {
-    let tables = table_identity::all(sql).await.map_err(|error| failed(&error, "list the tables"))?;
-    let wanted: Vec<TableIdentity> = tables.into_iter().filter(|table| wanted(&table.table)).collect();
+    let tables = table_identity::all(sql)
+        .await
+        .map_err(|error| failed(&error, "list the tables"))?;
+    let wanted: Vec<TableIdentity> = tables
+        .into_iter()
+        .filter(|table| wanted(&table.table))
+        .collect();
     let (owned, foreign): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|table| table.owned);
-    let names = |tables: Vec<TableIdentity>| tables.into_iter().map(|table| table.table).collect::<Vec<_>>();
+    let names = |tables: Vec<TableIdentity>| {
+        tables
+            .into_iter()
+            .map(|table| table.table)
+            .collect::<Vec<_>>()
+    };
     let not_owned = names(foreign);
     let (with, without): (Vec<_>, Vec<_>) = owned.into_iter().partition(|table| table.identity);
     let (with_identity, inserts_only) = (names(with), names(without));
     if with_identity.is_empty() && inserts_only.is_empty() {
         return Err(nothing_to_publish(sql, &not_owned).await);
     }
-    let mut made = OwnPublications { with_identity, inserts_only, not_owned, ..OwnPublications::default() };
-    sql.batch_execute(LOCK_TIMEOUT).await.map_err(|error| failed(&error, "set lock_timeout"))?;
+    let mut made = OwnPublications {
+        with_identity,
+        inserts_only,
+        not_owned,
+        ..OwnPublications::default()
+    };
+    sql.batch_execute(LOCK_TIMEOUT)
+        .await
+        .map_err(|error| failed(&error, "set lock_timeout"))?;
     let all = [
-        ("", "insert, update, delete, truncate", made.with_identity.clone()),
+        (
+            "",
+            "insert, update, delete, truncate",
+            made.with_identity.clone(),
+        ),
         ("_inserts", "insert, truncate", made.inserts_only.clone()),
     ];
     for (suffix, publish, tables) in all {
@@ -77,12 +98,20 @@ pub async fn create(
         }
         let name = format!("{PREFIX}{token}{suffix}");
         if let Err(error) = create_one(sql, &name, token, publish, &tables).await {
+            end_failed_transaction(sql).await;
             drop_own(sql, &made).await;
             return Err(refused(sql, &error, &tables).await);
         }
         made.names.push(name);
     }
     Ok(made)
+}
+
+/// Nothing else can be asked before that.
+async fn end_failed_transaction(sql: &Client) {
+    if let Err(error) = sql.batch_execute("ROLLBACK").await {
+        tracing::debug!(%error, "could not roll back");
+    }
 }
 
 /// Publication and comment in one transaction, so that there is never one without an owner.
@@ -103,7 +132,9 @@ async fn create_one(
         list.join(", ")
     ))
     .await
-    .inspect_err(|error| tracing::debug!(%error, publication = name, "could not create the publication"))
+    .inspect_err(
+        |error| tracing::debug!(%error, publication = name, "could not create the publication"),
+    )
 }
 
 /// Drops the publications of a run. What can't be dropped is logged, and left to the next
@@ -115,7 +146,10 @@ pub async fn drop_own(sql: &Client, own: &OwnPublications) {
 }
 
 async fn drop_one(sql: &Client, name: &str) -> bool {
-    let command = format!("ROLLBACK; {LOCK_TIMEOUT}; DROP PUBLICATION IF EXISTS {}", quote_identifier(name));
+    let command = format!(
+        "{LOCK_TIMEOUT}; DROP PUBLICATION IF EXISTS {}",
+        quote_identifier(name)
+    );
     match sql.batch_execute(&command).await {
         Ok(()) => true,
         Err(error) => {
@@ -132,12 +166,16 @@ async fn drop_one(sql: &Client, name: &str) -> bool {
 /// # Errors
 /// When the catalog can't be read.
 pub async fn sweep(sql: &Client, grace: Duration) -> Result<Vec<String>, Failure> {
-    let first = abandoned(sql).await.map_err(|error| failed(&error, "look for leftovers"))?;
+    let first = abandoned(sql)
+        .await
+        .map_err(|error| failed(&error, "look for leftovers"))?;
     if first.is_empty() {
         return Ok(Vec::new());
     }
     tokio::time::sleep(grace).await;
-    let second = abandoned(sql).await.map_err(|error| failed(&error, "look for leftovers"))?;
+    let second = abandoned(sql)
+        .await
+        .map_err(|error| failed(&error, "look for leftovers"))?;
     let mut dropped = Vec::new();
     for name in second.into_iter().filter(|name| first.contains(name)) {
         if drop_one(sql, &name).await {
@@ -169,7 +207,10 @@ async fn nothing_to_publish(sql: &Client, not_owned: &[TableName]) -> Failure {
         return Failure::new(StopReason::Config, "there is no table to publish");
     }
     let tables: Vec<String> = not_owned.iter().map(TableName::quoted).collect();
-    let message = format!("none of the {} tables may be published by this user", not_owned.len());
+    let message = format!(
+        "none of the {} tables may be published by this user",
+        not_owned.len()
+    );
     Failure::new(StopReason::Permission, message).hint(remedy(sql, &tables).await)
 }
 
@@ -199,10 +240,16 @@ async fn remedy(sql: &Client, tables: &[String]) -> String {
         )
         .await;
     let (grant, there): (Option<String>, Option<String>) = match &row {
-        Ok(row) => (row.try_get(0).unwrap_or_default(), row.try_get(1).unwrap_or_default()),
+        Ok(row) => (
+            row.try_get(0).unwrap_or_default(),
+            row.try_get(1).unwrap_or_default(),
+        ),
         Err(_) => (None, None),
     };
-    let there = there.map_or_else(|| "there is none yet".to_owned(), |names| format!("there are: {names}"));
+    let there = there.map_or_else(
+        || "there is none yet".to_owned(),
+        |names| format!("there are: {names}"),
+    );
     format!(
         "use an existing publication with --publication ({there}); or have the owner of the tables run: \
          CREATE PUBLICATION tail FOR TABLE {}; or let this user make its own: {} and membership in the \
@@ -217,6 +264,7 @@ fn failed(error: &tokio_postgres::Error, doing: &str) -> Failure {
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => StopReason::Permission,
         _ => StopReason::Config,
     };
-    let text = walgate_connection::ServerError::from_sql(error).map_or_else(|| error.to_string(), |error| error.to_string());
+    let text = walgate_connection::ServerError::from_sql(error)
+        .map_or_else(|| error.to_string(), |error| error.to_string());
     Failure::new(reason, format!("{doing}: {text}"))
 }

@@ -27,7 +27,12 @@ pub(crate) struct Pace {
 impl Pace {
     /// At the head; the socket's mark is 1, as the kernel made it.
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { lowat: 1, window_start: now, window_bytes: 0, deadline: None }
+        Self {
+            lowat: 1,
+            window_start: now,
+            window_bytes: 0,
+            deadline: None,
+        }
     }
 
     /// A read has brought `bytes`; `filled` when it filled all the room there was. Returns the
@@ -103,7 +108,9 @@ mod tests {
             raised = raised.or(pace.on_read(now, 1000, false));
         }
         assert_eq!(raised, Some(BEHIND_LOWAT));
-        let due = pace.deadline().expect("a timer runs while the mark is raised");
+        let due = pace
+            .deadline()
+            .expect("a timer runs while the mark is raised");
         assert_eq!(pace.on_timer(due - MS), None);
         assert_eq!(pace.on_timer(due), Some(1));
         assert_eq!(pace.deadline(), None);

@@ -27,18 +27,31 @@ const INSERTS_ONLY: &str = "_inserts";
 pub(crate) async fn prepare(sql: &Client, config: &SourceConfig) -> Result<Published, Trouble> {
     if config.publications.is_empty() {
         let failure = Failure::new(StopReason::Config, "no publication is configured");
-        return Err(Trouble::Stop(failure.hint("name at least one in [source] publications")));
+        return Err(Trouble::Stop(
+            failure.hint("name at least one in [source] publications"),
+        ));
     }
     if config.publication_mode == PublicationMode::Manage {
         manage(sql, config).await?;
     }
-    let published = look(sql, config).await.map_err(|error| Trouble::sql(&error, "read the publications"))?;
-    let absent: Vec<&String> = config.publications.iter().filter(|name| !published.names.contains(name)).collect();
+    let published = look(sql, config)
+        .await
+        .map_err(|error| Trouble::sql(&error, "read the publications"))?;
+    let absent: Vec<&String> = config
+        .publications
+        .iter()
+        .filter(|name| !published.names.contains(name))
+        .collect();
     if !absent.is_empty() {
-        return Err(Trouble::Stop(absent_publications(sql, &absent, config).await));
+        return Err(Trouble::Stop(
+            absent_publications(sql, &absent, config).await,
+        ));
     }
     if !published.missing.is_empty() {
-        return Err(Trouble::Stop(missing_tables(&published.missing, &config.publications)));
+        return Err(Trouble::Stop(missing_tables(
+            &published.missing,
+            &config.publications,
+        )));
     }
     if published.tables == 0 {
         tracing::warn!(publications = ?published.names, "the publications hold no table: nothing will come");
@@ -47,20 +60,45 @@ pub(crate) async fn prepare(sql: &Client, config: &SourceConfig) -> Result<Publi
 }
 
 /// Reads what is published. Names that don't exist are left out of [`Published::names`].
-pub(crate) async fn look(sql: &Client, config: &SourceConfig) -> Result<Published, tokio_postgres::Error> {
+pub(crate) async fn look(
+    sql: &Client,
+    config: &SourceConfig,
+) -> Result<Published, tokio_postgres::Error> {
     let mut wanted = config.publications.clone();
     if config.publication_mode == PublicationMode::Manage {
-        wanted.extend(config.publications.first().map(|name| format!("{name}{INSERTS_ONLY}")));
+        wanted.extend(
+            config
+                .publications
+                .first()
+                .map(|name| format!("{name}{INSERTS_ONLY}")),
+        );
     }
     let existing = names(sql, &wanted).await?;
-    let names: Vec<String> = wanted.into_iter().filter(|name| existing.contains(name)).collect();
+    let names: Vec<String> = wanted
+        .into_iter()
+        .filter(|name| existing.contains(name))
+        .collect();
     let rows = sql.query(TABLES, &[&names]).await?;
     let tables: BTreeSet<TableName> = rows
         .iter()
-        .map(|row| Ok(TableName { schema: row.try_get(0)?, name: row.try_get(1)? }))
+        .map(|row| {
+            Ok(TableName {
+                schema: row.try_get(0)?,
+                name: row.try_get(1)?,
+            })
+        })
         .collect::<Result<_, tokio_postgres::Error>>()?;
-    let missing = config.tables.iter().filter(|table| !tables.contains(table)).cloned().collect();
-    Ok(Published { names, missing, tables: tables.len() })
+    let missing = config
+        .tables
+        .iter()
+        .filter(|table| !tables.contains(table))
+        .cloned()
+        .collect();
+    Ok(Published {
+        names,
+        missing,
+        tables: tables.len(),
+    })
 }
 
 /// The published tables, and the partitioned tables above published partitions: without
@@ -89,11 +127,21 @@ async fn names(sql: &Client, wanted: &[String]) -> Result<BTreeSet<String>, toki
 /// Creates what is missing, and adds configured tables one at a time in the order of their names,
 /// each under the connection's `lock_timeout`. Nothing is ever taken out, and never FOR ALL TABLES.
 async fn manage(sql: &Client, config: &SourceConfig) -> Result<(), Trouble> {
-    let Some(first) = config.publications.first() else { return Ok(()) };
+    let Some(first) = config.publications.first() else {
+        return Ok(());
+    };
     let failed = |error: &tokio_postgres::Error| Trouble::sql(error, "manage the publications");
-    let existing = names(sql, &config.publications).await.map_err(|error| failed(&error))?;
-    for name in config.publications.iter().filter(|name| !existing.contains(*name)) {
-        create(sql, name, "insert, update, delete, truncate").await.map_err(|error| failed(&error))?;
+    let existing = names(sql, &config.publications)
+        .await
+        .map_err(|error| failed(&error))?;
+    for name in config
+        .publications
+        .iter()
+        .filter(|name| !existing.contains(*name))
+    {
+        create(sql, name, "insert, update, delete, truncate")
+            .await
+            .map_err(|error| failed(&error))?;
         tracing::info!(publication = %name, "created the publication");
     }
     let published = look(sql, config).await.map_err(|error| failed(&error))?;
@@ -101,16 +149,29 @@ async fn manage(sql: &Client, config: &SourceConfig) -> Result<(), Trouble> {
     if missing.is_empty() {
         return Ok(());
     }
-    let tables = table_identity::of(sql, &missing).await.map_err(|error| failed(&error))?;
+    let tables = table_identity::of(sql, &missing)
+        .await
+        .map_err(|error| failed(&error))?;
     let inserts = format!("{first}{INSERTS_ONLY}");
     if tables.iter().any(|table| !table.identity) && !published.names.contains(&inserts) {
-        create(sql, &inserts, "insert, truncate").await.map_err(|error| failed(&error))?;
+        create(sql, &inserts, "insert, truncate")
+            .await
+            .map_err(|error| failed(&error))?;
         tracing::warn!(publication = %inserts, "created a publication without updates and deletes: publishing them of a table without replica identity makes the application's own statements fail");
     }
-    for TableIdentity { table, identity, .. } in &tables {
+    for TableIdentity {
+        table, identity, ..
+    } in &tables
+    {
         let publication = if *identity { first } else { &inserts };
-        let add = format!("ALTER PUBLICATION {} ADD TABLE {}", quote_identifier(publication), table.quoted());
-        sql.batch_execute(&add).await.map_err(|error| failed(&error))?;
+        let add = format!(
+            "ALTER PUBLICATION {} ADD TABLE {}",
+            quote_identifier(publication),
+            table.quoted()
+        );
+        sql.batch_execute(&add)
+            .await
+            .map_err(|error| failed(&error))?;
         tracing::warn!(%table, publication = %publication, "added the table: rows of transactions that began before now are not streamed");
     }
     Ok(())
@@ -126,28 +187,70 @@ async fn create(sql: &Client, name: &str, publish: &str) -> Result<(), tokio_pos
 
 async fn absent_publications(sql: &Client, absent: &[&String], config: &SourceConfig) -> Failure {
     let named: Vec<&str> = absent.iter().map(|name| name.as_str()).collect();
-    let there = sql.query("SELECT pubname::pg_catalog.text FROM pg_catalog.pg_publication ORDER BY 1", &[]).await;
-    let there: Vec<String> = there.unwrap_or_default().iter().filter_map(|row| row.try_get(0).ok()).collect();
-    let there = if there.is_empty() { "there is none".to_owned() } else { format!("there are: {}", there.join(", ")) };
+    let there = sql
+        .query(
+            "SELECT pubname::pg_catalog.text FROM pg_catalog.pg_publication ORDER BY 1",
+            &[],
+        )
+        .await;
+    let there: Vec<String> = there
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|row| row.try_get(0).ok())
+        .collect();
+    let there = if there.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("there are: {}", there.join(", "))
+    };
     let tables: Vec<String> = config.tables.iter().map(TableName::quoted).collect();
-    let list = if tables.is_empty() { "schema.table, …".to_owned() } else { tables.join(", ") };
-    let commands: Vec<String> =
-        absent.iter().map(|name| format!("CREATE PUBLICATION {} FOR TABLE {list};", quote_identifier(name))).collect();
-    let noun = if named.len() == 1 { "publication" } else { "publications" };
-    Failure::new(StopReason::Config, format!("{noun} {} does not exist in this database ({there})", named.join(", ")))
-        .hint(format!(
-            "{} A slot that is older than its publication never sees it: create the publication first",
-            commands.join(" ")
-        ))
+    let list = if tables.is_empty() {
+        "schema.table, …".to_owned()
+    } else {
+        tables.join(", ")
+    };
+    let commands: Vec<String> = absent
+        .iter()
+        .map(|name| {
+            format!(
+                "CREATE PUBLICATION {} FOR TABLE {list};",
+                quote_identifier(name)
+            )
+        })
+        .collect();
+    let noun = if named.len() == 1 {
+        "publication"
+    } else {
+        "publications"
+    };
+    Failure::new(
+        StopReason::Config,
+        format!(
+            "{noun} {} does not exist in this database ({there})",
+            named.join(", ")
+        ),
+    )
+    .hint(format!(
+        "{} A slot that is older than its publication never sees it: create the publication first",
+        commands.join(" ")
+    ))
 }
 
 /// What to say when configured tables are not published.
 pub(crate) fn missing_tables(missing: &[TableName], publications: &[String]) -> Failure {
     let named: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let publication = publications.first().map(|name| quote_identifier(name)).unwrap_or_default();
+    let publication = publications
+        .first()
+        .map(|name| quote_identifier(name))
+        .unwrap_or_default();
     let commands: Vec<String> = missing
         .iter()
-        .map(|table| format!("ALTER PUBLICATION {publication} ADD TABLE {};", table.quoted()))
+        .map(|table| {
+            format!(
+                "ALTER PUBLICATION {publication} ADD TABLE {};",
+                table.quoted()
+            )
+        })
         .collect();
     Failure::new(
         StopReason::Config,

@@ -58,7 +58,10 @@ impl Shared {
 
     /// Why the reporter has ended, if it has.
     pub(crate) fn end(&self) -> Option<ReporterEnd> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits for the reporter to end by itself. Cancel-safe.
@@ -111,8 +114,12 @@ impl Reporter {
     }
 }
 
-async fn run<W>(mut write: W, shared: Arc<Shared>, confirmed: Option<Watermark<Lsn>>, monitor: SourceMonitor)
-where
+async fn run<W>(
+    mut write: W,
+    shared: Arc<Shared>,
+    confirmed: Option<Watermark<Lsn>>,
+    monitor: SourceMonitor,
+) where
     W: AsyncWrite + Unpin + Send,
 {
     let end = drive(&mut write, &shared, confirmed.as_ref(), &monitor).await;
@@ -192,7 +199,9 @@ where
     let sent = async {
         send(write, frame, status).await?;
         // CopyDone, and Terminate for when the copy has ended: the slot is free at once.
-        write.write_all(&[b'c', 0, 0, 0, 4, b'X', 0, 0, 0, 4]).await?;
+        write
+            .write_all(&[b'c', 0, 0, 0, 4, b'X', 0, 0, 0, 4])
+            .await?;
         write.flush().await
     };
     if let Err(error) = sent.await {
@@ -233,6 +242,8 @@ where
 
 /// The wall clock, which the server only shows in `pg_stat_replication.reply_time`.
 fn client_time() -> PgMicros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     PgMicros::from_unix_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

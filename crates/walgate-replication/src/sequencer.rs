@@ -98,8 +98,14 @@ impl Sequencer {
             relations: HashMap::new(),
             open: None,
             resume,
-            heard: Heard { received: resume, reply_requested: None },
-            run: Run { bytes: bytes::Bytes::new(), pinned: 0 },
+            heard: Heard {
+                received: resume,
+                reply_requested: None,
+            },
+            run: Run {
+                bytes: bytes::Bytes::new(),
+                pinned: 0,
+            },
             at: 0,
             building: Building::default(),
             ended: false,
@@ -142,7 +148,10 @@ impl Sequencer {
 
     /// Gives the next run. The one before must have been read to its end.
     pub(crate) fn feed(&mut self, run: Run) {
-        debug_assert!(self.at >= self.run.bytes.len(), "the run before is not read to its end");
+        debug_assert!(
+            self.at >= self.run.bytes.len(),
+            "the run before is not read to its end"
+        );
         self.run = run;
         self.at = 0;
         self.building.open = self.open.map(|open| open.transaction);
@@ -217,7 +226,9 @@ impl Sequencer {
         let built = std::mem::take(&mut self.building);
         self.building.open = self.open.map(|open| open.transaction);
         if built.frames.is_empty() {
-            return built.progress.map(|lsn| Output::Frames(Frames::progress(self.epoch, lsn)));
+            return built
+                .progress
+                .map(|lsn| Output::Frames(Frames::progress(self.epoch, lsn)));
         }
         Some(Output::Frames(Frames {
             bytes: self.run.bytes.clone(),
@@ -234,14 +245,18 @@ impl Sequencer {
     #[inline]
     fn copy_data(&mut self, message: WireMessage<'_>) -> Result<Taken, SequenceError> {
         match CopyFrame::decode(message.body)? {
-            CopyFrame::XLogData { wal_end, payload, .. } => {
+            CopyFrame::XLogData {
+                wal_end, payload, ..
+            } => {
                 self.heard.received = self.heard.received.max(wal_end);
                 let start = message.start + XLOG_DATA_HEADER;
                 self.message(payload, start)
             }
-            CopyFrame::Keepalive { wal_end, reply_requested, .. } => {
-                Ok(self.keepalive(wal_end, reply_requested))
-            }
+            CopyFrame::Keepalive {
+                wal_end,
+                reply_requested,
+                ..
+            } => Ok(self.keepalive(wal_end, reply_requested)),
         }
     }
 
@@ -286,8 +301,15 @@ impl Sequencer {
 
     /// What must happen before a message may be taken at all.
     fn before(&self, message: &Message<'_>) -> Option<Taken> {
-        if let (Some(stop), Message::Begin { final_lsn: lsn, .. } | Message::Message { lsn, transactional: false, .. }) =
-            (self.stop_at, message)
+        if let (
+            Some(stop),
+            Message::Begin { final_lsn: lsn, .. }
+            | Message::Message {
+                lsn,
+                transactional: false,
+                ..
+            },
+        ) = (self.stop_at, message)
         {
             if *lsn > stop.lsn {
                 return Some(Taken::End);
@@ -298,11 +320,27 @@ impl Sequencer {
         full.then_some(Taken::FlushFirst)
     }
 
-    fn other(&mut self, message: &Message<'_>, start: usize, len: usize) -> Result<Taken, SequenceError> {
+    fn other(
+        &mut self,
+        message: &Message<'_>,
+        start: usize,
+        len: usize,
+    ) -> Result<Taken, SequenceError> {
         match *message {
-            Message::Begin { final_lsn, commit_time, xid } => {
-                let transaction = Transaction { xid, commit_lsn: final_lsn, commit_time };
-                self.open = Some(Open { transaction, next_index: Position::BEGIN });
+            Message::Begin {
+                final_lsn,
+                commit_time,
+                xid,
+            } => {
+                let transaction = Transaction {
+                    xid,
+                    commit_lsn: final_lsn,
+                    commit_time,
+                };
+                self.open = Some(Open {
+                    transaction,
+                    next_index: Position::BEGIN,
+                });
                 self.building.progress = None;
                 let index = self.take_indices(1)?;
                 self.push(FrameKind::Begin, 0, index, start, len)?;
@@ -317,11 +355,18 @@ impl Sequencer {
                 }
             }
             Message::Truncate { relations, .. } => self.truncate(relations, start, len)?,
-            Message::Message { transactional: true, .. } => {
+            Message::Message {
+                transactional: true,
+                ..
+            } => {
                 let index = self.take_indices(1)?;
                 self.push(FrameKind::Message, 0, index, start, len)?;
             }
-            Message::Message { transactional: false, lsn, .. } => {
+            Message::Message {
+                transactional: false,
+                lsn,
+                ..
+            } => {
                 self.building.progress = None;
                 self.push(FrameKind::Standalone, 0, 0, start, len)?;
                 // The message's LSN is the end of its record, which may be where the commit
@@ -333,7 +378,12 @@ impl Sequencer {
                 let definition = self.types.definition(&relation, self.open_xid());
                 return Ok(self.announce(definition));
             }
-            Message::Type { oid, namespace, name, .. } => self.types.insert(oid, namespace, name),
+            Message::Type {
+                oid,
+                namespace,
+                name,
+                ..
+            } => self.types.insert(oid, namespace, name),
             Message::Origin { .. } => {}
             _ => return Err(SequenceError::NotAskedFor(message.tag())),
         }
@@ -352,7 +402,12 @@ impl Sequencer {
         Taken::Yes
     }
 
-    fn truncate(&mut self, oids: RelationOids<'_>, start: usize, len: usize) -> Result<(), SequenceError> {
+    fn truncate(
+        &mut self,
+        oids: RelationOids<'_>,
+        start: usize,
+        len: usize,
+    ) -> Result<(), SequenceError> {
         let tables = u32::try_from(oids.len()).map_err(|_| SequenceError::TooManyTables)?;
         let index = self.take_indices(tables)?;
         let first = u16::try_from(self.building.truncated.len());
@@ -368,7 +423,9 @@ impl Sequencer {
         let open = self.open.as_mut().ok_or(SequenceError::NoTransaction)?;
         let index = open.next_index;
         // The last index is the commit's.
-        let next = index.checked_add(count).filter(|next| *next < Position::COMMIT);
+        let next = index
+            .checked_add(count)
+            .filter(|next| *next < Position::COMMIT);
         open.next_index = next.ok_or(SequenceError::TooManyChanges)?;
         Ok(index)
     }
@@ -381,7 +438,10 @@ impl Sequencer {
                 return Ok(place);
             }
         }
-        let relation = self.relations.get(&oid).ok_or(SequenceError::UnknownRelation(oid))?;
+        let relation = self
+            .relations
+            .get(&oid)
+            .ok_or(SequenceError::UnknownRelation(oid))?;
         let list = &mut self.building.relations;
         let place = list.iter().rposition(|known| Arc::ptr_eq(known, relation));
         let place = place.unwrap_or_else(|| {
@@ -394,11 +454,24 @@ impl Sequencer {
     }
 
     #[inline]
-    fn push(&mut self, kind: FrameKind, relation: u16, index: u32, start: usize, len: usize) -> Result<(), SequenceError> {
+    fn push(
+        &mut self,
+        kind: FrameKind,
+        relation: u16,
+        index: u32,
+        start: usize,
+        len: usize,
+    ) -> Result<(), SequenceError> {
         let (Ok(start), Ok(len)) = (u32::try_from(start), u32::try_from(len)) else {
             return Err(SequenceError::RunTooLong);
         };
-        self.building.frames.push(Frame { kind, relation, index, start, len });
+        self.building.frames.push(Frame {
+            kind,
+            relation,
+            index,
+            start,
+            len,
+        });
         Ok(())
     }
 }
@@ -413,3 +486,6 @@ enum Taken {
     End,
     YesAndEnd,
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,9 +76,28 @@ struct Waiting {
 impl Session {
     /// `parts` are those of a connection that has just switched to copy-both mode.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { read, buffer, sequencer, reporter, companion, low_water, monitor, max_row } = parts;
+        let Parts {
+            read,
+            buffer,
+            sequencer,
+            reporter,
+            companion,
+            low_water,
+            monitor,
+            max_row,
+        } = parts;
         let tuner = low_water.then(Tuner::new);
-        Self { read, buffer, sequencer, reporter, companion, tuner, waiting: None, monitor, max_row }
+        Self {
+            read,
+            buffer,
+            sequencer,
+            reporter,
+            companion,
+            tuner,
+            waiting: None,
+            monitor,
+            max_row,
+        }
     }
 
     /// The sequencer, for the next connection.
@@ -96,7 +115,8 @@ impl Session {
             match self.sequencer.next() {
                 Ok(Some(Output::Frames(frames))) => {
                     self.tell();
-                    self.monitor.frames(frames.frames.len(), self.sequencer.heard().received);
+                    self.monitor
+                        .frames(frames.frames.len(), self.sequencer.heard().received);
                     return Ok(Handed::Frames(frames));
                 }
                 Ok(Some(Output::Undefined(definition))) => self.ask(*definition),
@@ -170,8 +190,15 @@ impl Session {
                 }
             };
             let now = Instant::now();
+            // The reporter may have closed the connection, and then it knows why.
+            let ended = || {
+                self.reporter
+                    .shared
+                    .end()
+                    .map(|end| self.reporter_ended(end))
+            };
             match read {
-                Ok(0) => return Err(self.server_closed(now)),
+                Ok(0) => return Err(ended().unwrap_or_else(|| self.server_closed(now))),
                 Ok(bytes) => {
                     self.monitor.read(now, bytes);
                     self.reporter.shared.feedback().heard(now, Lsn::ZERO);
@@ -180,7 +207,10 @@ impl Session {
                     let mark = tuner.and_then(|tuner| tuner.pace.on_read(now, bytes, filled));
                     self.low_water(mark);
                 }
-                Err(error) => return Err(Trouble::retry(format!("the connection broke: {error}"))),
+                Err(error) => {
+                    let broke = || Trouble::retry(format!("the connection broke: {error}"));
+                    return Err(ended().unwrap_or_else(broke));
+                }
             }
         }
     }
@@ -194,14 +224,25 @@ impl Session {
     }
 
     fn ask(&mut self, definition: Definition) {
-        let table = format!("{}.{}", definition.relation().schema, definition.relation().name);
+        let table = format!(
+            "{}.{}",
+            definition.relation().schema,
+            definition.relation().name
+        );
         let answer = self.companion.ask(definition);
-        self.waiting = Some(Waiting { answer, since: Instant::now(), said: false, table });
+        self.waiting = Some(Waiting {
+            answer,
+            since: Instant::now(),
+            said: false,
+            table,
+        });
     }
 
     /// Waits for the facts of a definition. Nothing is read meanwhile, and the server is answered.
     async fn definition(&mut self) -> Result<(), Trouble> {
-        let Some(waiting) = &mut self.waiting else { return Ok(()) };
+        let Some(waiting) = &mut self.waiting else {
+            return Ok(());
+        };
         self.reporter.shared.feedback().paused(Instant::now());
         let relation = loop {
             let patience = Duration::from_secs(if waiting.said { 30 } else { 5 });
@@ -242,7 +283,10 @@ impl Session {
         self.monitor.notice();
         if skips_publication(notice) {
             let what = format!("the server skips a publication: {notice}");
-            return Err(Trouble::Stop(publication_missing(what, self.sequencer.resume())));
+            return Err(Trouble::Stop(publication_missing(
+                what,
+                self.sequencer.resume(),
+            )));
         }
         let hint = classify(notice).hint;
         if notice.severity == "WARNING" {
@@ -295,38 +339,55 @@ impl Session {
 
     fn framing(&self, error: &FramingError) -> Trouble {
         match error {
-            FramingError::Length(length) => {
-                self.data(format!("a message of length {length}: this is not the protocol"))
-            }
+            FramingError::Length(length) => self.data(format!(
+                "a message of length {length}: this is not the protocol"
+            )),
             FramingError::TooLong { len, head } => {
                 let (lsn, table) = self.describe(head);
-                let xid = self.sequencer.open_xid().map_or_else(String::new, |xid| format!(" of transaction {xid}"));
+                let xid = self
+                    .sequencer
+                    .open_xid()
+                    .map_or_else(String::new, |xid| format!(" of transaction {xid}"));
                 let what = format!(
                     "a row of {len} bytes{xid}{table} at {lsn} is longer than max_row ({} bytes)",
                     self.max_row
                 );
                 let failure = Failure::new(StopReason::Data, what);
-                Trouble::Data(self.sequencer.resume(), failure.hint("raise [source] max_row"))
+                Trouble::Data(
+                    self.sequencer.resume(),
+                    failure.hint("raise [source] max_row"),
+                )
             }
         }
     }
 
     /// What the first bytes of a message say about it.
     fn describe(&self, head: &[u8]) -> (Lsn, String) {
-        let Ok(CopyFrame::XLogData { wal_start, payload, .. }) = CopyFrame::decode(head) else {
+        let Ok(CopyFrame::XLogData {
+            wal_start, payload, ..
+        }) = CopyFrame::decode(head)
+        else {
             return (self.sequencer.resume(), String::new());
         };
         let oid = walgate_pgoutput::peek_relation(payload, false).ok();
         let table = oid.and_then(|oid| self.sequencer.relation(oid));
-        let table = table.map_or_else(String::new, |table| format!(" in {}.{}", table.schema, table.name));
+        let table = table.map_or_else(String::new, |table| {
+            format!(" in {}.{}", table.schema, table.name)
+        });
         (wal_start, table)
     }
 
     fn data(&self, what: String) -> Trouble {
         let at = self.sequencer.resume();
-        let xid = self.sequencer.open_xid().map_or_else(String::new, |xid| format!(", transaction {xid}"));
+        let xid = self
+            .sequencer
+            .open_xid()
+            .map_or_else(String::new, |xid| format!(", transaction {xid}"));
         let failure = Failure::new(StopReason::Data, format!("{what} (behind {at}{xid})"));
-        Trouble::Data(at, failure.hint("the slot was not moved; a proxy in between, or a bug: please report it"))
+        Trouble::Data(
+            at,
+            failure.hint("the slot was not moved; a proxy in between, or a bug: please report it"),
+        )
     }
 }
 
@@ -354,14 +415,21 @@ struct Tuner {
 
 impl Tuner {
     fn new() -> Self {
-        Self { pace: Pace::new(Instant::now()), timer: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+        Self {
+            pace: Pace::new(Instant::now()),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        }
     }
 
     /// Waits until the mark has to be lowered, and returns it; for ever when there is nothing to
     /// lower. Cancel-safe.
     async fn due(tuner: Option<&mut Self>) -> Option<u32> {
-        let Some(tuner) = tuner else { return pending().await };
-        let Some(deadline) = tuner.pace.deadline() else { return pending().await };
+        let Some(tuner) = tuner else {
+            return pending().await;
+        };
+        let Some(deadline) = tuner.pace.deadline() else {
+            return pending().await;
+        };
         tuner.timer.as_mut().reset(deadline.into());
         tuner.timer.as_mut().await;
         tuner.pace.on_timer(Instant::now())

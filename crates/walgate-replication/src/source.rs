@@ -112,7 +112,14 @@ impl PostgresSource {
                 let identity = source.known.identity.clone();
                 let Some(identity) = identity else { continue };
                 let stop_at = source.known.stop_at.map(|stop| stop.lsn);
-                return Ok(Started { source, identity, resume, server_version, warnings, stop_at });
+                return Ok(Started {
+                    source,
+                    identity,
+                    resume,
+                    server_version,
+                    warnings,
+                    stop_at,
+                });
             }
         }
     }
@@ -136,7 +143,7 @@ impl PostgresSource {
                 self.phase = Phase::Opening(Box::pin(open));
             }
             Phase::Opening(opening) => match opening.await {
-                Ok(opened) => return self.opened(opened).map(Some),
+                Ok(opened) => return self.opened(opened),
                 Err(trouble) => self.failed(trouble)?,
             },
             Phase::Streaming(_) | Phase::Stopped(_) | Phase::Closed => {}
@@ -144,9 +151,19 @@ impl PostgresSource {
         Ok(None)
     }
 
-    fn opened(&mut self, opened: Opened) -> Result<(String, Vec<String>, Lsn), Failure> {
+    fn opened(&mut self, opened: Opened) -> Result<Option<(String, Vec<String>, Lsn)>, Failure> {
         let now = Instant::now();
-        let Opened { stream, sql, server, identity, start, confirmed, gap, warnings, stop_at } = opened;
+        let Opened {
+            stream,
+            sql,
+            server,
+            identity,
+            start,
+            confirmed,
+            gap,
+            warnings,
+            stop_at,
+        } = opened;
         let pid = Some(stream.backend_pid()).filter(|pid| *pid > 0);
         let low_water = stream.is_tcp() && stream.tls().is_none() && cfg!(target_os = "linux");
         let timeout = self.config.wal_sender_timeout.or(server.wal_sender_timeout);
@@ -155,7 +172,7 @@ impl PostgresSource {
             Ok(halves) => halves,
             Err(error) => {
                 self.failed(Trouble::retry(format!("split the connection: {error}")))?;
-                return Err(Failure::new(walgate_core::StopReason::Config, error.to_string()));
+                return Ok(None);
             }
         };
         let interval = status_interval(self.config.status_interval, timeout);
@@ -165,10 +182,23 @@ impl PostgresSource {
         let shared = Arc::clone(&reporter.shared);
         let companion = Companion::start(Arc::clone(&self.config), sql, pid, shared);
         let relations = std::mem::take(&mut self.relations);
-        let sequencer = Sequencer::new(DIALECT, self.config.epoch, start, stop_at).with_known(relations);
-        let max_row = self.config.max_row.clamp(1 << 16, SourceConfig::MAX_ROW_LIMIT);
+        let sequencer =
+            Sequencer::new(DIALECT, self.config.epoch, start, stop_at).with_known(relations);
+        let max_row = self
+            .config
+            .max_row
+            .clamp(1 << 16, SourceConfig::MAX_ROW_LIMIT);
         let buffer = ReadBuffer::new(self.config.read_buffer.max(1 << 12), max_row);
-        let parts = Parts { read, buffer, sequencer, reporter, companion, low_water, monitor: self.monitor.clone(), max_row };
+        let parts = Parts {
+            read,
+            buffer,
+            sequencer,
+            reporter,
+            companion,
+            low_water,
+            monitor: self.monitor.clone(),
+            max_row,
+        };
         self.phase = Phase::Streaming(Box::new(Session::new(parts)));
         self.monitor.wal_sender(pid);
         self.monitor.enter(SourceState::Streaming { since: now });
@@ -186,7 +216,7 @@ impl PostgresSource {
         self.known.delivered = self.known.delivered.max(start);
         self.known.stop_at = stop_at;
         self.known.reconnecting = true;
-        Ok((server.version, warnings, start))
+        Ok(Some((server.version, warnings, start)))
     }
 
     /// An attempt, or a connection, has come to its end.
@@ -269,7 +299,12 @@ fn status_interval(configured: Duration, wal_sender_timeout: Option<Duration>) -
 
 fn known_from(checkpoint: Checkpoint) -> Known {
     let epoch = checkpoint.source.epoch;
-    let delivered = checkpoint.sinks.values().filter(|position| position.epoch() == epoch).map(|position| position.lsn()).max();
+    let delivered = checkpoint
+        .sinks
+        .values()
+        .filter(|position| position.epoch() == epoch)
+        .map(|position| position.lsn())
+        .max();
     Known {
         position: Some(checkpoint.confirmed).filter(|lsn| *lsn > Lsn::ZERO),
         delivered: delivered.unwrap_or_default().max(checkpoint.confirmed),

@@ -30,19 +30,40 @@ const SQL_SETTINGS: &[(&str, &str)] = &[
 
 /// Opens a connection for SQL.
 pub(crate) async fn connect(config: &SourceConfig) -> Result<SqlClient, ConnectError> {
-    let settings: Vec<_> = PINNED_SETTINGS.iter().chain(SQL_SETTINGS).copied().collect();
+    let settings: Vec<_> = PINNED_SETTINGS
+        .iter()
+        .chain(SQL_SETTINGS)
+        .copied()
+        .collect();
     config.connection.connect_sql(&settings).await
 }
 
 /// Opens a connection for replication, with the settings that are ours to choose on it.
-pub(crate) async fn connect_replication(config: &SourceConfig) -> Result<ReplicationStream, ConnectError> {
+pub(crate) async fn connect_replication(
+    config: &SourceConfig,
+) -> Result<ReplicationStream, ConnectError> {
     let lock_timeout = format!("{}ms", config.lock_timeout.as_millis());
-    let sender_timeout = config.wal_sender_timeout.map(|time| format!("{}ms", time.as_millis()));
-    let work_mem = config.logical_decoding_work_mem_kib.map(|kib| format!("{kib}kB"));
+    let sender_timeout = config
+        .wal_sender_timeout
+        .map(|time| format!("{}ms", time.as_millis()));
+    let work_mem = config
+        .logical_decoding_work_mem_kib
+        .map(|kib| format!("{kib}kB"));
     let mut settings = PINNED_SETTINGS.to_vec();
     // statement_timeout does not apply to CREATE_REPLICATION_SLOT; lock_timeout does.
-    settings.extend([("lock_timeout", lock_timeout.as_str()), ("statement_timeout", "0")]);
-    settings.extend(sender_timeout.as_deref().map(|value| ("wal_sender_timeout", value)));
-    settings.extend(work_mem.as_deref().map(|value| ("logical_decoding_work_mem", value)));
+    settings.extend([
+        ("lock_timeout", lock_timeout.as_str()),
+        ("statement_timeout", "0"),
+    ]);
+    settings.extend(
+        sender_timeout
+            .as_deref()
+            .map(|value| ("wal_sender_timeout", value)),
+    );
+    settings.extend(
+        work_mem
+            .as_deref()
+            .map(|value| ("logical_decoding_work_mem", value)),
+    );
     config.connection.connect_replication(&settings).await
 }

@@ -70,17 +70,33 @@ struct Attempt<'a> {
 }
 
 /// Tries to start.
-pub(crate) async fn open(config: Arc<SourceConfig>, known: Known, dialect: Dialect) -> Result<Opened, Trouble> {
-    let sql = sql::connect(&config).await.map_err(|error| Trouble::connect(&error))?;
-    let server = catalog::server(&sql).await.map_err(|error| Trouble::sql(&error, "ask the server for its settings"))?;
+pub(crate) async fn open(
+    config: Arc<SourceConfig>,
+    known: Known,
+    dialect: Dialect,
+) -> Result<Opened, Trouble> {
+    let sql = sql::connect(&config)
+        .await
+        .map_err(|error| Trouble::connect(&error))?;
+    let server = catalog::server(&sql)
+        .await
+        .map_err(|error| Trouble::sql(&error, "ask the server for its settings"))?;
     if server.major() < OLDEST {
-        let what = format!("the server is PostgreSQL {}, and 14 is the oldest that is supported", server.version);
+        let what = format!(
+            "the server is PostgreSQL {}, and 14 is the oldest that is supported",
+            server.version
+        );
         return Err(Trouble::Stop(Failure::new(StopReason::Config, what)));
     }
     let published = publication::prepare(&sql, &config).await?;
-    let mut stream = sql::connect_replication(&config).await.map_err(|error| Trouble::connect(&error))?;
-    let system = commands::identify(&mut stream).await.map_err(|error| Trouble::connect(&error))?;
-    let system = system.ok_or_else(|| Trouble::retry("IDENTIFY_SYSTEM gave no answer that makes sense"))?;
+    let mut stream = sql::connect_replication(&config)
+        .await
+        .map_err(|error| Trouble::connect(&error))?;
+    let system = commands::identify(&mut stream)
+        .await
+        .map_err(|error| Trouble::connect(&error))?;
+    let system =
+        system.ok_or_else(|| Trouble::retry("IDENTIFY_SYSTEM gave no answer that makes sense"))?;
     let mut warnings = Vec::new();
     let mut attempt = Attempt {
         config: &config,
@@ -94,9 +110,15 @@ pub(crate) async fn open(config: Arc<SourceConfig>, known: Known, dialect: Diale
     let slot = attempt.slot().await?;
     let stop_at = attempt.stop_at().await?;
     let identity = attempt.identity(&slot);
-    commands::start(&mut stream, &config.slot.name, slot.start, &published.names, dialect)
-        .await
-        .map_err(|error| Trouble::connect(&error))?;
+    commands::start(
+        &mut stream,
+        &config.slot.name,
+        slot.start,
+        &published.names,
+        dialect,
+    )
+    .await
+    .map_err(|error| Trouble::connect(&error))?;
     look_again(&config, &sql, &server, &slot).await?;
     for notice in stream.take_notices() {
         warnings.push(notice.to_string());
@@ -117,7 +139,10 @@ pub(crate) async fn open(config: Arc<SourceConfig>, known: Known, dialect: Diale
 impl Attempt<'_> {
     /// The epoch was raised: what is known from before is about another log.
     fn raised(&self) -> bool {
-        self.known.identity.as_ref().is_some_and(|identity| self.config.epoch > identity.epoch)
+        self.known
+            .identity
+            .as_ref()
+            .is_some_and(|identity| self.config.epoch > identity.epoch)
     }
 
     async fn slot(&mut self) -> Result<Slot, Trouble> {
@@ -127,7 +152,9 @@ impl Attempt<'_> {
         let row = if temporary {
             None
         } else {
-            catalog::slot(self.sql, self.server, name).await.map_err(|error| Trouble::sql(&error, "read the slot's row"))?
+            catalog::slot(self.sql, self.server, name)
+                .await
+                .map_err(|error| Trouble::sql(&error, "read the slot's row"))?
         };
         let expected = Expected {
             database: &self.server.database,
@@ -146,16 +173,32 @@ impl Attempt<'_> {
             Verdict::Lost(why) => self.lost(&why).await,
             Verdict::Sound => self.existing(row.unwrap_or_default()).await,
             Verdict::Ahead { from, to } => self.ahead(from, to, row.unwrap_or_default()).await,
+            Verdict::Active(pid) => Err(self.busy(pid).await),
             other => Err(self.refuse(other)),
         }
     }
 
+    async fn busy(&self, pid: Option<i32>) -> Trouble {
+        let who = match pid {
+            Some(pid) => catalog::holder(self.sql, pid).await,
+            None => None,
+        };
+        Trouble::Busy(pid, who)
+    }
+
     fn epoch_is_not_lower(&self) -> Result<(), Trouble> {
-        let Some(identity) = self.known.identity.as_ref() else { return Ok(()) };
+        let Some(identity) = self.known.identity.as_ref() else {
+            return Ok(());
+        };
         if identity.epoch > self.config.epoch {
-            let what = format!("[source] epoch is {}, and {} was reached before", self.config.epoch, identity.epoch);
+            let what = format!(
+                "[source] epoch is {}, and {} was reached before",
+                self.config.epoch, identity.epoch
+            );
             let failure = Failure::new(StopReason::Config, what);
-            return Err(Trouble::Stop(failure.hint("an epoch never falls: positions must go on growing")));
+            return Err(Trouble::Stop(
+                failure.hint("an epoch never falls: positions must go on growing"),
+            ));
         }
         Ok(())
     }
@@ -184,7 +227,7 @@ impl Attempt<'_> {
                     },
                 ),
             ),
-            Verdict::Active(pid) => Trouble::Busy(pid),
+            Verdict::Active(pid) => Trouble::Busy(pid, None),
             Verdict::Sound | Verdict::Missing | Verdict::Lost(_) | Verdict::Ahead { .. } => Trouble::retry("the slot has changed"),
         }
     }
@@ -193,10 +236,17 @@ impl Attempt<'_> {
     async fn existing(&mut self, row: SlotRow) -> Result<Slot, Trouble> {
         let name = &self.config.slot.name;
         let Some(confirmed) = row.confirmed_flush_lsn else {
-            return Err(retry_for(format!("slot {name} is still being created"), Duration::from_secs(60)));
+            return Err(retry_for(
+                format!("slot {name} is still being created"),
+                Duration::from_secs(60),
+            ));
         };
         let known = self.known.position.filter(|_| !self.raised());
-        if known.is_none() && !self.known.reconnecting && self.config.start_at.is_none() && !self.config.peek {
+        if known.is_none()
+            && !self.known.reconnecting
+            && self.config.start_at.is_none()
+            && !self.config.peek
+        {
             self.warnings.push(format!(
                 "slot {name} exists and nothing is known about it: going on at {confirmed}, which it has confirmed"
             ));
@@ -209,19 +259,33 @@ impl Attempt<'_> {
         };
         self.timeline().await?;
         self.within_the_log(start)?;
-        Ok(Slot { start, confirmed, consistent_point: Lsn::ZERO, created: false, gap: None })
+        Ok(Slot {
+            start,
+            confirmed,
+            consistent_point: Lsn::ZERO,
+            created: false,
+            gap: None,
+        })
     }
 
     fn start_at(&self, at: Lsn, confirmed: Lsn) -> Result<Lsn, Trouble> {
         let name = &self.config.slot.name;
         if at < confirmed {
-            let what = format!("slot {name} has confirmed {confirmed}: what commits below is gone, and {at} was asked for");
-            return Err(Trouble::Stop(Failure::new(StopReason::Gap, what).hint("start there, or leave the position out")));
+            let what = format!(
+                "slot {name} has confirmed {confirmed}: what commits below is gone, and {at} was asked for"
+            );
+            return Err(Trouble::Stop(
+                Failure::new(StopReason::Gap, what).hint("start there, or leave the position out"),
+            ));
         }
         if at > confirmed && !self.config.peek {
-            let what = format!("starting slot {name} at {at} would skip what commits between {confirmed} and there");
+            let what = format!(
+                "starting slot {name} at {at} would skip what commits between {confirmed} and there"
+            );
             let failure = Failure::new(StopReason::Config, what);
-            return Err(Trouble::Stop(failure.hint("look without confirming (--peek), or leave the position out")));
+            return Err(Trouble::Stop(failure.hint(
+                "look without confirming (--peek), or leave the position out",
+            )));
         }
         Ok(at)
     }
@@ -232,7 +296,9 @@ impl Attempt<'_> {
         if start <= flushed {
             return Ok(());
         }
-        let what = format!("we are at {start}, and the server's log ends at {flushed}: it is not the log that we know");
+        let what = format!(
+            "we are at {start}, and the server's log ends at {flushed}: it is not the log that we know"
+        );
         Err(Trouble::Stop(Failure::new(StopReason::Gap, what).hint(
             "the server was restored to an earlier time, or the state is another's: if this server takes the place of the old one, raise [source] epoch",
         )))
@@ -240,29 +306,47 @@ impl Attempt<'_> {
 
     /// A timeline that is not ours must have left ours behind everything that was delivered.
     async fn timeline(&mut self) -> Result<(), Trouble> {
-        let Some(identity) = self.known.identity.as_ref().filter(|_| !self.raised()) else { return Ok(()) };
+        let Some(identity) = self.known.identity.as_ref().filter(|_| !self.raised()) else {
+            return Ok(());
+        };
         let (ours, theirs) = (identity.timeline, self.system.timeline);
         if ours == theirs || ours == 0 {
             return Ok(());
         }
-        let delivered = self.known.delivered.max(self.known.position.unwrap_or_default());
+        let delivered = self
+            .known
+            .delivered
+            .max(self.known.position.unwrap_or_default());
         let left = if theirs > ours {
-            commands::left_at(self.stream, theirs, ours).await.map_err(|error| Trouble::connect(&error))?
+            commands::left_at(self.stream, theirs, ours)
+                .await
+                .map_err(|error| Trouble::connect(&error))?
         } else {
             None
         };
         match left {
             Some(left) if left >= delivered => {
-                self.warnings.push(format!("the server is on timeline {theirs} now, which left {ours} at {left}"));
+                self.warnings.push(format!(
+                    "the server is on timeline {theirs} now, which left {ours} at {left}"
+                ));
                 Ok(())
             }
             left => {
-                let at = left.map_or_else(|| "is not of its history".to_owned(), |left| format!("was left at {left}"));
-                let what = format!("the server is on timeline {theirs}; ours, {ours}, {at}, and we have delivered up to {delivered}");
+                let at = left.map_or_else(
+                    || "is not of its history".to_owned(),
+                    |left| format!("was left at {left}"),
+                );
+                let what = format!(
+                    "the server is on timeline {theirs}; ours, {ours}, {at}, and we have delivered up to {delivered}"
+                );
                 let failure = Failure::new(StopReason::Gap, what).hint(
                     "what was delivered is not the history of this server: raise [source] epoch to go on with it",
                 );
-                let gap = Gap { from: delivered, to: left.unwrap_or_default(), reason: GapReason::Timeline };
+                let gap = Gap {
+                    from: delivered,
+                    to: left.unwrap_or_default(),
+                    reason: GapReason::Timeline,
+                };
                 Err(Trouble::Gap(gap, failure))
             }
         }
@@ -284,61 +368,109 @@ impl Attempt<'_> {
             let failure = Failure::new(StopReason::Gap, what).hint(
                 "restore the slot if a failover lost it; or set [source] on_gap = \"continue\" to go on with a new one, which announces the gap",
             );
-            return Err(Trouble::Gap(Gap { from, to: from, reason: GapReason::SlotLost }, failure));
+            return Err(Trouble::Gap(
+                Gap {
+                    from,
+                    to: from,
+                    reason: GapReason::SlotLost,
+                },
+                failure,
+            ));
         }
-        let what = format!("slot {name} does not exist in database {}", self.server.database);
-        let hint = format!("SELECT pg_create_logical_replication_slot('{name}', 'pgoutput'); or let it be created (create_slot = true)");
-        Err(Trouble::Stop(Failure::new(StopReason::Config, what).hint(hint)))
+        let what = format!(
+            "slot {name} does not exist in database {}",
+            self.server.database
+        );
+        let hint = format!(
+            "SELECT pg_create_logical_replication_slot('{name}', 'pgoutput'); or let it be created (create_slot = true)"
+        );
+        Err(Trouble::Stop(
+            Failure::new(StopReason::Config, what).hint(hint),
+        ))
     }
 
     async fn lost(&mut self, why: &str) -> Result<Slot, Trouble> {
         let name = self.config.slot.name.clone();
         let from = self.known.position.unwrap_or_default();
-        let ours = self.known.identity.as_ref().is_some_and(|identity| identity.created_by_us);
-        let may = self.config.slot.mode == SlotMode::CreateIfMissing && self.config.on_gap == OnGap::Continue;
+        let ours = self
+            .known
+            .identity
+            .as_ref()
+            .is_some_and(|identity| identity.created_by_us);
+        let may = self.config.slot.mode == SlotMode::CreateIfMissing
+            && self.config.on_gap == OnGap::Continue;
         if ours && may {
             tracing::warn!(slot = %name, why, "the slot was invalidated: dropping it for a new one");
-            commands::drop_slot(self.stream, &name).await.map_err(|error| Trouble::connect(&error))?;
+            commands::drop_slot(self.stream, &name)
+                .await
+                .map_err(|error| Trouble::connect(&error))?;
             return self.create(false, GapReason::SlotLost).await;
         }
-        let what = format!("slot {name} was invalidated ({why}): what commits behind {from} is lost");
+        let what =
+            format!("slot {name} was invalidated ({why}): what commits behind {from} is lost");
         let hint = format!(
             "drop it (SELECT pg_drop_replication_slot('{name}')) and start anew; so that it does not happen again: {}",
             prevention(why)
         );
-        let gap = Gap { from, to: from, reason: GapReason::SlotLost };
-        Err(Trouble::Gap(gap, Failure::new(StopReason::Gap, what).hint(hint)))
+        let gap = Gap {
+            from,
+            to: from,
+            reason: GapReason::SlotLost,
+        };
+        Err(Trouble::Gap(
+            gap,
+            Failure::new(StopReason::Gap, what).hint(hint),
+        ))
     }
 
     async fn ahead(&mut self, from: Lsn, to: Lsn, row: SlotRow) -> Result<Slot, Trouble> {
         let name = &self.config.slot.name;
-        let gap = Gap { from, to, reason: GapReason::SlotAhead };
+        let gap = Gap {
+            from,
+            to,
+            reason: GapReason::SlotAhead,
+        };
         if self.config.on_gap == OnGap::Continue && !row.active {
             self.within_the_log(to)?;
-            return Ok(Slot { start: to, confirmed: to, consistent_point: Lsn::ZERO, created: false, gap: Some(gap) });
+            return Ok(Slot {
+                start: to,
+                confirmed: to,
+                consistent_point: Lsn::ZERO,
+                created: false,
+                gap: Some(gap),
+            });
         }
         if row.active {
-            return Err(Trouble::Busy(row.active_pid));
+            return Err(self.busy(row.active_pid).await);
         }
-        let what = format!("slot {name} has confirmed {to}, and we have only got to {from}: somebody moved or re-created it, and what commits in between is lost");
-        Err(Trouble::Gap(gap, Failure::new(StopReason::Gap, what).hint(
-            "set [source] on_gap = \"continue\" to go on there, which announces the gap",
-        )))
+        let what = format!(
+            "slot {name} has confirmed {to}, and we have only got to {from}: somebody moved or re-created it, and what commits in between is lost"
+        );
+        Err(Trouble::Gap(
+            gap,
+            Failure::new(StopReason::Gap, what)
+                .hint("set [source] on_gap = \"continue\" to go on there, which announces the gap"),
+        ))
     }
 
     /// Creates the slot. Where something was known before, what lies between is a gap.
     async fn create(&mut self, temporary: bool, reason: GapReason) -> Result<Slot, Trouble> {
         let name = &self.config.slot.name;
-        let failover = self.config.slot.failover && !temporary && self.server.major() >= 17 && !self.server.in_recovery;
+        let failover = self.config.slot.failover
+            && !temporary
+            && self.server.major() >= 17
+            && !self.server.in_recovery;
         let began = Instant::now();
         let waiting = blockers(self.sql, name);
-        let create = commands::create_slot(self.stream, name, temporary, failover, self.server.major());
+        let create =
+            commands::create_slot(self.stream, name, temporary, failover, self.server.major());
         let created = tokio::select! {
             created = create => created,
             () = waiting => unreachable_wait().await,
         };
         let point = created.map_err(|error| Trouble::connect(&error))?;
-        let point = point.ok_or_else(|| Trouble::retry("CREATE_REPLICATION_SLOT gave no consistent point"))?;
+        let point = point
+            .ok_or_else(|| Trouble::retry("CREATE_REPLICATION_SLOT gave no consistent point"))?;
         tracing::info!(slot = %name, temporary, failover, consistent_point = %point, seconds = began.elapsed().as_secs(), "created the slot");
         if !temporary {
             self.warnings.push(format!(
@@ -346,17 +478,31 @@ impl Attempt<'_> {
             ));
         }
         let from = self.known.position.filter(|_| !self.raised());
-        let gap = from.map(|from| Gap { from, to: point, reason });
-        Ok(Slot { start: point, confirmed: point, consistent_point: point, created: !temporary, gap })
+        let gap = from.map(|from| Gap {
+            from,
+            to: point,
+            reason,
+        });
+        Ok(Slot {
+            start: point,
+            confirmed: point,
+            consistent_point: point,
+            created: !temporary,
+            gap,
+        })
     }
 
     async fn stop_at(&self) -> Result<Option<StopAt>, Trouble> {
         if self.known.stop_at.is_some() {
             return Ok(self.known.stop_at);
         }
-        let Some(wanted) = self.config.stop_at else { return Ok(None) };
+        let Some(wanted) = self.config.stop_at else {
+            return Ok(None);
+        };
         let doing = "ask where the log ends";
-        let (mut insert, mut flushed) = catalog::log_end(self.sql).await.map_err(|error| Trouble::sql(&error, doing))?;
+        let (mut insert, mut flushed) = catalog::log_end(self.sql)
+            .await
+            .map_err(|error| Trouble::sql(&error, doing))?;
         let lsn = match wanted {
             StopAtLsn::Lsn(lsn) => lsn,
             StopAtLsn::Now => {
@@ -366,23 +512,34 @@ impl Attempt<'_> {
                 let patience = Instant::now() + Duration::from_secs(2);
                 while flushed < now && Instant::now() < patience {
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    (insert, flushed) = catalog::log_end(self.sql).await.map_err(|error| Trouble::sql(&error, doing))?;
+                    (insert, flushed) = catalog::log_end(self.sql)
+                        .await
+                        .map_err(|error| Trouble::sql(&error, doing))?;
                 }
                 now.min(flushed)
             }
         };
-        Ok(Some(StopAt { lsn, log_goes_on: lsn < flushed.min(insert) }))
+        Ok(Some(StopAt {
+            lsn,
+            log_goes_on: lsn < flushed.min(insert),
+        }))
     }
 
     fn identity(&self, slot: &Slot) -> SourceIdentity {
-        let before = self.known.identity.as_ref().filter(|identity| identity.slot == self.config.slot.name);
+        let before = self
+            .known
+            .identity
+            .as_ref()
+            .filter(|identity| identity.slot == self.config.slot.name);
         SourceIdentity {
             system_id: self.system.system_id,
             timeline: self.system.timeline,
             epoch: self.config.epoch,
             slot: self.config.slot.name.clone(),
             consistent_point: match before {
-                Some(before) if !slot.created && slot.consistent_point == Lsn::ZERO => before.consistent_point,
+                Some(before) if !slot.created && slot.consistent_point == Lsn::ZERO => {
+                    before.consistent_point
+                }
                 _ => slot.consistent_point,
             },
             created_by_us: slot.created || before.is_some_and(|before| before.created_by_us),
@@ -392,15 +549,27 @@ impl Attempt<'_> {
 
 /// The slot may have moved between our look and the start; the server would have gone on behind
 /// the gap without a word.
-async fn look_again(config: &SourceConfig, sql: &SqlClient, server: &Server, slot: &Slot) -> Result<(), Trouble> {
+async fn look_again(
+    config: &SourceConfig,
+    sql: &SqlClient,
+    server: &Server,
+    slot: &Slot,
+) -> Result<(), Trouble> {
     if config.slot.mode == SlotMode::Temporary {
         return Ok(());
     }
     let name = &config.slot.name;
-    let row = catalog::slot(sql, server, name).await.map_err(|error| Trouble::sql(&error, "read the slot's row again"))?;
-    let confirmed = row.and_then(|row| row.confirmed_flush_lsn).unwrap_or_default();
+    let row = catalog::slot(sql, server, name)
+        .await
+        .map_err(|error| Trouble::sql(&error, "read the slot's row again"))?;
+    let confirmed = row
+        .and_then(|row| row.confirmed_flush_lsn)
+        .unwrap_or_default();
     if confirmed > slot.start {
-        return Err(Trouble::retry(format!("slot {name} moved to {confirmed} while we were starting at {}", slot.start)));
+        return Err(Trouble::retry(format!(
+            "slot {name} moved to {confirmed} while we were starting at {}",
+            slot.start
+        )));
     }
     Ok(())
 }
@@ -419,8 +588,16 @@ async fn blockers(sql: &SqlClient, slot: &str) {
                 &[],
             )
             .await;
-        let who: Vec<String> = rows.unwrap_or_default().iter().filter_map(|row| row.try_get(0).ok()).collect();
-        tracing::warn!(slot, "creating the slot waits for older transactions: {}", who.join("; "));
+        let who: Vec<String> = rows
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|row| row.try_get(0).ok())
+            .collect();
+        tracing::warn!(
+            slot,
+            "creating the slot waits for older transactions: {}",
+            who.join("; ")
+        );
     }
 }
 
@@ -431,5 +608,9 @@ async fn unreachable_wait<T>() -> T {
 
 fn retry_for(what: String, time: Duration) -> Trouble {
     use crate::trouble::{Limit, Retry};
-    Trouble::Retry(Retry { what, hint: None, limit: Limit::For(time, StopReason::Config) })
+    Trouble::Retry(Retry {
+        what,
+        hint: None,
+        limit: Limit::For(time, StopReason::Config),
+    })
 }

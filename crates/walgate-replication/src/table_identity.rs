@@ -49,7 +49,10 @@ pub async fn all(sql: &Client) -> Result<Vec<TableIdentity>, tokio_postgres::Err
     rows.iter()
         .map(|row| {
             Ok(TableIdentity {
-                table: TableName { schema: row.try_get(0)?, name: row.try_get(1)? },
+                table: TableName {
+                    schema: row.try_get(0)?,
+                    name: row.try_get(1)?,
+                },
                 identity: row.try_get(2)?,
                 owned: row.try_get(3)?,
             })
@@ -67,7 +70,11 @@ pub(crate) async fn of(
     let all = all(sql).await?;
     let found = |table: &TableName| {
         let known = all.iter().find(|known| known.table == *table).cloned();
-        known.unwrap_or_else(|| TableIdentity { table: table.clone(), identity: true, owned: true })
+        known.unwrap_or_else(|| TableIdentity {
+            table: table.clone(),
+            identity: true,
+            owned: true,
+        })
     };
     Ok(wanted.iter().map(found).collect())
 }

@@ -12,8 +12,8 @@ use crate::classify::{Class, Reaction, Sound, classify};
 pub(crate) enum Trouble {
     /// Try again.
     Retry(Retry),
-    /// Somebody else has the slot.
-    Busy(Option<i32>),
+    /// Somebody else has the slot: its process, and who that is, where it can be seen.
+    Busy(Option<i32>, Option<String>),
     /// Changes are lost: the policy decides, and the failure is what it says when it stops.
     Gap(Gap, Failure),
     /// Bytes that make no sense, or a row that can't be sent; the position where it happened.
@@ -49,7 +49,11 @@ pub(crate) enum Limit {
 impl Trouble {
     /// Try again.
     pub(crate) fn retry(what: impl Into<String>) -> Self {
-        Self::Retry(Retry { what: what.into(), hint: None, limit: Limit::None })
+        Self::Retry(Retry {
+            what: what.into(),
+            hint: None,
+            limit: Limit::None,
+        })
     }
 
     /// What the server said about something that was asked of it. `at` is where the stream is.
@@ -69,7 +73,13 @@ impl Trouble {
             let own = (!class.hint.is_empty()).then(|| class.hint.to_owned());
             return from_class(class, what, hint.or(own), Lsn::ZERO);
         }
-        let retry = |limit| Self::Retry(Retry { what: what.clone(), hint: hint.clone(), limit });
+        let retry = |limit| {
+            Self::Retry(Retry {
+                what: what.clone(),
+                hint: hint.clone(),
+                limit,
+            })
+        };
         match error {
             ConnectError::Config(_) | ConnectError::Tls(_) | ConnectError::Auth { .. } => {
                 Self::Stop(failure(StopReason::Config, what, hint))
@@ -86,7 +96,10 @@ impl Trouble {
         match ServerError::from_sql(error) {
             Some(server) => match Self::server(&server, doing, Lsn::ZERO) {
                 // What can't work in SQL won't work the third time either.
-                Self::Data(_, failure) => Self::Stop(Failure { reason: StopReason::Config, ..failure }),
+                Self::Data(_, failure) => Self::Stop(Failure {
+                    reason: StopReason::Config,
+                    ..failure
+                }),
                 other => other,
             },
             None => Self::retry(format!("{doing}: {error}")),
@@ -97,15 +110,31 @@ impl Trouble {
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Retry(retry) => retry.what.clone(),
-            Self::Busy(Some(pid)) => format!("the slot is in use by process {pid}"),
-            Self::Busy(None) => "the slot is in use".to_owned(),
-            Self::Gap(_, failure) | Self::Data(_, failure) | Self::Stop(failure) => failure.message.clone(),
+            Self::Busy(pid, who) => in_use(*pid, who.as_deref()),
+            Self::Gap(_, failure) | Self::Data(_, failure) | Self::Stop(failure) => {
+                failure.message.clone()
+            }
         }
     }
 }
 
+/// Who has the slot, in words.
+pub(crate) fn in_use(pid: Option<i32>, who: Option<&str>) -> String {
+    match (who, pid) {
+        (Some(who), _) => format!("the slot is in use by process {who}"),
+        (None, Some(pid)) => format!("the slot is in use by process {pid}"),
+        (None, None) => "the slot is in use".to_owned(),
+    }
+}
+
 fn from_class(class: Class, what: String, hint: Option<String>, at: Lsn) -> Trouble {
-    let retry = |limit| Trouble::Retry(Retry { what: what.clone(), hint: hint.clone(), limit });
+    let retry = |limit| {
+        Trouble::Retry(Retry {
+            what: what.clone(),
+            hint: hint.clone(),
+            limit,
+        })
+    };
     match class.reaction {
         // The slot's row is read before every attempt: when something is wrong with it, that
         // attempt says so. What is left for here is a sound slot.
@@ -117,18 +146,23 @@ fn from_class(class: Class, what: String, hint: Option<String>, at: Lsn) -> Trou
         }
         Reaction::RetryTimes(times, reason) => retry(Limit::Times(times, reason)),
         Reaction::RetrySlowly => retry(Limit::Slow),
-        Reaction::Wait => Trouble::Busy(None),
+        Reaction::Wait => Trouble::Busy(None, None),
         Reaction::Lost => retry(Limit::Times(2, StopReason::Gap)),
         Reaction::Publication => Trouble::Stop(publication_missing(what, at)),
         Reaction::Stop(reason) => Trouble::Stop(failure(reason, what, hint)),
-        Reaction::Data | Reaction::Probe(Sound::Data) => {
-            Trouble::Data(at, failure(StopReason::Data, format!("{what} (behind {at})"), hint))
-        }
+        Reaction::Data | Reaction::Probe(Sound::Data) => Trouble::Data(
+            at,
+            failure(StopReason::Data, format!("{what} (behind {at})"), hint),
+        ),
     }
 }
 
 fn failure(reason: StopReason, message: String, hint: Option<String>) -> Failure {
-    Failure { reason, message, hint }
+    Failure {
+        reason,
+        message,
+        hint,
+    }
 }
 
 /// The publication is missing at a point of the log. If it exists now, the slot is older than it:

@@ -90,7 +90,10 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(row: Option<&SlotRow>, expected: &Expected<'_>) -> Verdict {
     if let (Some(identity), Some(found)) = (expected.identity, expected.system_id) {
         if identity.system_id != found && expected.epoch <= identity.epoch {
-            return Verdict::OtherSystem { found, expected: identity.system_id };
+            return Verdict::OtherSystem {
+                found,
+                expected: identity.system_id,
+            };
         }
     }
     if expected.in_recovery && row.is_none_or(|row| row.synced) {
@@ -99,7 +102,9 @@ pub(crate) fn judge(row: Option<&SlotRow>, expected: &Expected<'_>) -> Verdict {
     if expected.wal_level != "logical" {
         return Verdict::WalLevel(expected.wal_level.to_owned());
     }
-    let Some(row) = row else { return Verdict::Missing };
+    let Some(row) = row else {
+        return Verdict::Missing;
+    };
     if let Some(wrong) = wrong_kind(row, expected) {
         return Verdict::Unusable(wrong);
     }
@@ -107,12 +112,18 @@ pub(crate) fn judge(row: Option<&SlotRow>, expected: &Expected<'_>) -> Verdict {
         return Verdict::Lost(why);
     }
     if let (Some(from), Some(to)) = (expected.position, row.confirmed_flush_lsn) {
-        let raised = expected.identity.is_some_and(|identity| expected.epoch > identity.epoch);
+        let raised = expected
+            .identity
+            .is_some_and(|identity| expected.epoch > identity.epoch);
         if to > from && !raised {
             return Verdict::Ahead { from, to };
         }
     }
-    if row.active { Verdict::Active(row.active_pid) } else { Verdict::Sound }
+    if row.active {
+        Verdict::Active(row.active_pid)
+    } else {
+        Verdict::Sound
+    }
 }
 
 fn wrong_kind(row: &SlotRow, expected: &Expected<'_>) -> Option<String> {
@@ -124,12 +135,16 @@ fn wrong_kind(row: &SlotRow, expected: &Expected<'_>) -> Option<String> {
     }
     if row.database != expected.database {
         let Expected { database, .. } = expected;
-        return Some(format!("it belongs to database {}, and this is {database}", row.database));
+        return Some(format!(
+            "it belongs to database {}, and this is {database}",
+            row.database
+        ));
     }
     if row.two_phase {
         return Some("it decodes prepared transactions (two_phase)".to_owned());
     }
-    row.temporary.then(|| "it is another connection's temporary slot".to_owned())
+    row.temporary
+        .then(|| "it is another connection's temporary slot".to_owned())
 }
 
 fn lost(row: &SlotRow) -> Option<String> {

@@ -1,12 +1,13 @@
 //! A database of its own for each test, and a reader that writes down what comes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use walgate_connection::{ConnectionConfig, Environment};
 use walgate_core::{
-    Checkpoint, Failure, Feed, FrameKind, Frames, Gap, Lsn, Position, Source, SourceIdentity,
-    Transaction, Value, Watermark,
+    Checkpoint, Failure, Feed, FrameKind, Frames, Gap, Lsn, Position, Relation, Source,
+    SourceIdentity, Transaction, Value, Watermark,
 };
 use walgate_pgoutput::{Dialect, Message, ProtocolVersion, Streaming};
 use walgate_replication::{PostgresSource, SlotConfig, SlotMode, SourceConfig, Started};
@@ -14,7 +15,10 @@ use walgate_throwaway::{PgVersion, Postgres, PostgresOptions, SharedPostgres, sh
 
 /// Nothing that these tests wait for takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-const DIALECT: Dialect = Dialect { version: ProtocolVersion::V1, streaming: Streaming::Off };
+const DIALECT: Dialect = Dialect {
+    version: ProtocolVersion::V1,
+    streaming: Streaming::Off,
+};
 
 /// A database on a shared server.
 pub(crate) struct Bed {
@@ -26,7 +30,11 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A name that no other test of this run has, nor one of another run on the same server.
 pub(crate) fn unique(what: &str) -> String {
-    format!("{what}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{what}_{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 impl Bed {
@@ -51,22 +59,33 @@ impl Bed {
 }
 
 pub(crate) fn one(rows: Vec<Vec<Option<String>>>) -> String {
-    rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten().unwrap_or_default()
+    rows.into_iter()
+        .next()
+        .and_then(|row| row.into_iter().next())
+        .flatten()
+        .unwrap_or_default()
 }
 
 fn admin(server: &SharedPostgres, database: &str, sql: &str) -> Vec<Vec<Option<String>>> {
     match server {
-        SharedPostgres::Own(server) => {
-            server.admin_in(database).and_then(|mut session| session.query(sql)).expect(sql)
+        SharedPostgres::Own(server) => server
+            .admin_in(database)
+            .and_then(|mut session| session.query(sql))
+            .expect(sql),
+        SharedPostgres::External(_) => {
+            panic!("these tests administer a server of their own: unset WALGATE_TEST_PG_*")
         }
-        SharedPostgres::External(_) => panic!("these tests administer a server of their own: unset WALGATE_TEST_PG_*"),
     }
 }
 
 fn in_database(url: &str, database: &str) -> String {
     let (head, tail) = url.split_once('?').unwrap_or((url, ""));
     let (base, _) = head.rsplit_once('/').expect("a URL with a database");
-    let query = if tail.is_empty() { String::new() } else { format!("?{tail}") };
+    let query = if tail.is_empty() {
+        String::new()
+    } else {
+        format!("?{tail}")
+    };
     format!("{base}/{database}{query}")
 }
 
@@ -81,8 +100,13 @@ pub(crate) fn server(version: PgVersion, settings: &[(&str, &str)]) -> Postgres 
 
 /// A configuration with publication `p` and a slot that is created.
 pub(crate) fn config(url: &str, slot: &str) -> SourceConfig {
-    let connection = ConnectionConfig::parse(url, &Environment::from_pairs([("HOME", "/nonexistent")]));
-    let slot = SlotConfig { name: slot.to_owned(), mode: SlotMode::CreateIfMissing, failover: false };
+    let connection =
+        ConnectionConfig::parse(url, &Environment::from_pairs([("HOME", "/nonexistent")]));
+    let slot = SlotConfig {
+        name: slot.to_owned(),
+        mode: SlotMode::CreateIfMissing,
+        failover: false,
+    };
     SourceConfig::new(connection.expect("a URL"), slot, vec!["p".to_owned()])
 }
 
@@ -104,15 +128,28 @@ pub(crate) struct Reader {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) progress: Lsn,
     pub(crate) ended: bool,
-    pub(crate) last: Option<Frames>,
+    relations: Vec<Arc<Relation>>,
     open: Option<Transaction>,
 }
 
 impl Reader {
-    pub(crate) async fn start(config: SourceConfig, checkpoint: Option<Checkpoint>) -> Result<Self, Failure> {
-        let confirmed = Watermark::new(checkpoint.as_ref().map_or(Lsn::ZERO, |checkpoint| checkpoint.confirmed));
+    pub(crate) async fn start(
+        config: SourceConfig,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Self, Failure> {
+        let confirmed = Watermark::new(
+            checkpoint
+                .as_ref()
+                .map_or(Lsn::ZERO, |checkpoint| checkpoint.confirmed),
+        );
         let started = PostgresSource::start(config, checkpoint, confirmed.clone()).await?;
-        let Started { source, identity, warnings, resume, .. } = started;
+        let Started {
+            source,
+            identity,
+            warnings,
+            resume,
+            ..
+        } = started;
         Ok(Self {
             source,
             identity,
@@ -123,7 +160,7 @@ impl Reader {
             gaps: Vec::new(),
             progress: Lsn::ZERO,
             ended: false,
-            last: None,
+            relations: Vec::new(),
             open: None,
         })
     }
@@ -143,7 +180,11 @@ impl Reader {
     pub(crate) async fn until(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), Failure> {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) && !self.ended {
-            assert!(Instant::now() < deadline, "it did not come; so far: {:?}", self.texts());
+            assert!(
+                Instant::now() < deadline,
+                "it did not come; so far: {:?}",
+                self.texts()
+            );
             self.step().await?;
         }
         Ok(())
@@ -152,14 +193,32 @@ impl Reader {
     /// Reads until a row with this text has come, and the commit behind it.
     pub(crate) async fn until_row(&mut self, text: &str) -> Result<(), Failure> {
         self.until(|reader| {
-            let row = reader.seen.iter().rposition(|seen| seen.what.contains(text));
-            row.is_some_and(|row| reader.seen.iter().skip(row).any(|seen| seen.what == "commit"))
+            let row = reader
+                .seen
+                .iter()
+                .rposition(|seen| seen.what.contains(text));
+            row.is_some_and(|row| {
+                reader
+                    .seen
+                    .iter()
+                    .skip(row)
+                    .any(|seen| seen.what == "commit")
+            })
         })
         .await
     }
 
     pub(crate) fn texts(&self) -> Vec<&str> {
         self.seen.iter().map(|seen| seen.what.as_str()).collect()
+    }
+
+    /// The latest definition of a table.
+    pub(crate) fn relation(&self, name: &str) -> &Relation {
+        let relation = self
+            .relations
+            .iter()
+            .rfind(|relation| relation.name == name);
+        relation.unwrap_or_else(|| panic!("no definition of {name} has come"))
     }
 
     pub(crate) fn rows(&self) -> Vec<&str> {
@@ -184,14 +243,27 @@ impl Reader {
     fn take(&mut self, frames: Frames) {
         let mut open = frames.open;
         for frame in &frames.frames {
-            let message = walgate_pgoutput::decode(frames.message(frame), DIALECT, false).expect("frames decode");
+            let message = walgate_pgoutput::decode(frames.message(frame), DIALECT, false)
+                .expect("frames decode");
             let what = self.describe(&frames, frame, &message);
             let lsn = match message {
-                Message::Begin { final_lsn, commit_time, xid } => {
-                    open = Some(Transaction { xid, commit_lsn: final_lsn, commit_time });
+                Message::Begin {
+                    final_lsn,
+                    commit_time,
+                    xid,
+                } => {
+                    open = Some(Transaction {
+                        xid,
+                        commit_lsn: final_lsn,
+                        commit_time,
+                    });
                     final_lsn
                 }
-                Message::Message { lsn, transactional: false, .. } => lsn,
+                Message::Message {
+                    lsn,
+                    transactional: false,
+                    ..
+                } => lsn,
                 _ => open.expect("a frame inside a transaction").commit_lsn,
             };
             if let Message::Commit { end_lsn, .. } = message {
@@ -201,18 +273,31 @@ impl Reader {
             if frame.kind == FrameKind::Standalone {
                 self.progress = self.progress.max(lsn);
             }
-            self.seen.push(Seen { id: Position::new(frames.epoch, lsn, frame.index), what });
+            self.seen.push(Seen {
+                id: Position::new(frames.epoch, lsn, frame.index),
+                what,
+            });
         }
         self.open = open;
         self.progress = self.progress.max(frames.progress.unwrap_or_default());
-        assert!(frames.pinned >= frames.bytes.len(), "pinned memory is at least what is used");
-        if !frames.frames.is_empty() {
-            self.last = Some(frames);
-        }
+        assert!(
+            frames.pinned >= frames.bytes.len(),
+            "pinned memory is at least what is used"
+        );
+        self.relations.extend(frames.relations);
     }
 
-    fn describe(&self, frames: &Frames, frame: &walgate_core::Frame, message: &Message<'_>) -> String {
-        let table = || frames.relation(frame).map_or_else(String::new, |relation| relation.name.clone());
+    fn describe(
+        &self,
+        frames: &Frames,
+        frame: &walgate_core::Frame,
+        message: &Message<'_>,
+    ) -> String {
+        let table = || {
+            frames
+                .relation(frame)
+                .map_or_else(String::new, |relation| relation.name.clone())
+        };
         let values = |tuple: walgate_core::Tuple<'_>| {
             let text = |value: Value<'_>| match value {
                 Value::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -230,10 +315,15 @@ impl Reader {
             Message::Truncate { relations, .. } => {
                 let first = usize::from(frame.relation);
                 let places = &frames.truncated[first..first + relations.len()];
-                let names: Vec<&str> = places.iter().map(|place| frames.relations[usize::from(*place)].name.as_str()).collect();
+                let names: Vec<&str> = places
+                    .iter()
+                    .map(|place| frames.relations[usize::from(*place)].name.as_str())
+                    .collect();
                 format!("truncate {}", names.join(","))
             }
-            Message::Message { prefix, content, .. } => {
+            Message::Message {
+                prefix, content, ..
+            } => {
                 format!("message {prefix} {}", String::from_utf8_lossy(content))
             }
             ref other => format!("{:?}", other.tag()),

@@ -1,1 +1,240 @@
-//! stub
+//! Lost history is never papered over.
+
+use walgate_core::{GapReason, Lsn, Source, StopReason};
+use walgate_replication::{OnGap, SlotMode};
+use walgate_throwaway::PgVersion;
+
+use crate::bed::{Bed, Reader, config, server, unique};
+
+const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE PUBLICATION p FOR TABLE t";
+
+async fn started(bed: &Bed, slot: &str) -> Reader {
+    bed.sql(TABLE);
+    let mut reader = Reader::start(config(&bed.url(), slot), None)
+        .await
+        .expect("starts");
+    bed.sql("INSERT INTO t VALUES (1, 'one')");
+    reader.until_row("1,one").await.expect("streams");
+    reader.confirm();
+    reader.source.close().await.expect("closes");
+    reader
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_somebody_moved() {
+    let bed = Bed::new(PgVersion::V17);
+    let slot = unique("s");
+    let reader = started(&bed, &slot).await;
+    bed.sql("INSERT INTO t VALUES (2, 'lost')");
+    bed.sql(&format!(
+        "SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())"
+    ));
+    let failure = Reader::start(config(&bed.url(), &slot), Some(reader.checkpoint()))
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+    assert!(
+        failure.message.contains(&slot) && failure.message.contains(&reader.progress.to_string()),
+        "{failure}"
+    );
+    let mut go_on = config(&bed.url(), &slot);
+    go_on.on_gap = OnGap::Continue;
+    let mut again = Reader::start(go_on, Some(reader.checkpoint()))
+        .await
+        .expect("goes on by policy");
+    bed.sql("INSERT INTO t VALUES (3, 'three')");
+    again.until_row("3,three").await.expect("streams");
+    assert_eq!(again.rows(), ["insert t 3,three"]);
+    let gap = again.gaps.first().expect("the gap is announced");
+    assert_eq!(
+        (gap.reason, gap.from),
+        (GapReason::SlotAhead, reader.progress)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_is_gone_or_was_made_anew() {
+    let bed = Bed::new(PgVersion::V17);
+    let slot = unique("s");
+    let reader = started(&bed, &slot).await;
+    bed.sql(&format!("SELECT pg_drop_replication_slot('{slot}')"));
+    let failure = Reader::start(config(&bed.url(), &slot), Some(reader.checkpoint()))
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+    bed.sql("INSERT INTO t VALUES (2, 'lost')");
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+    ));
+    let failure = Reader::start(config(&bed.url(), &slot), Some(reader.checkpoint()))
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+    // Without a checkpoint it is a mistake in the configuration, unless it may be created.
+    let mut existing = config(&bed.url(), &unique("nope"));
+    existing.slot.mode = SlotMode::Existing;
+    let failure = Reader::start(existing, None).await.err().expect("refuses");
+    assert_eq!(failure.reason, StopReason::Config, "{failure}");
+    assert!(
+        failure
+            .hint
+            .expect("says how")
+            .contains("pg_create_logical_replication_slot")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_goes_while_it_is_in_use() {
+    let bed = Bed::new(PgVersion::V17);
+    let slot = unique("s");
+    bed.sql(TABLE);
+    let mut reader = Reader::start(config(&bed.url(), &slot), None)
+        .await
+        .expect("starts");
+    bed.sql("INSERT INTO t VALUES (1, 'one')");
+    reader.until_row("1,one").await.expect("streams");
+    // What the client sees is the same as a restart.
+    bed.sql(&format!(
+        "DO $$ BEGIN PERFORM pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = '{slot}'; \
+         PERFORM pg_drop_replication_slot('{slot}'); END $$"
+    ));
+    let failure = reader.until(|_| false).await.expect_err("must not go on");
+    assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalidated_slot() {
+    let server = server(
+        PgVersion::V17,
+        &[
+            ("max_slot_wal_keep_size", "1MB"),
+            ("max_wal_size", "32MB"),
+            ("min_wal_size", "32MB"),
+        ],
+    );
+    server.sql(TABLE).expect("sql");
+    let mut reader = Reader::start(config(&server.url(), "s"), None)
+        .await
+        .expect("starts");
+    server.sql("INSERT INTO t VALUES (1, 'one')").expect("sql");
+    reader.until_row("1,one").await.expect("streams");
+    reader.confirm();
+    reader.source.close().await.expect("closes");
+    for _ in 0..4 {
+        server.sql("SELECT pg_switch_wal(); INSERT INTO t SELECT (random() * 1e9)::int, repeat('x', 1000) FROM generate_series(1, 5000) ON CONFLICT DO NOTHING").expect("sql");
+    }
+    server.sql("CHECKPOINT").expect("sql");
+    let failure = Reader::start(config(&server.url(), "s"), Some(reader.checkpoint()))
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+    assert!(
+        failure
+            .hint
+            .expect("says how")
+            .contains("max_slot_wal_keep_size")
+    );
+    let mut go_on = config(&server.url(), "s");
+    go_on.on_gap = OnGap::Continue;
+    let mut again = Reader::start(go_on, Some(reader.checkpoint()))
+        .await
+        .expect("a new slot in its place");
+    again
+        .until(|reader| !reader.gaps.is_empty())
+        .await
+        .expect("announces");
+    assert_eq!(again.gaps[0].reason, GapReason::SlotLost);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_server_and_a_log_that_ends_before_us() {
+    let bed = Bed::new(PgVersion::V17);
+    let slot = unique("s");
+    let reader = started(&bed, &slot).await;
+    let mut other = reader.checkpoint();
+    other.source.system_id += 1;
+    let failure = Reader::start(config(&bed.url(), &slot), Some(other.clone()))
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Gap);
+    assert!(failure.message.contains("system identifier"), "{failure}");
+    let mut raised = config(&bed.url(), &slot);
+    raised.epoch = 1;
+    let again = Reader::start(raised.clone(), Some(other.clone()))
+        .await
+        .expect("a raised epoch takes it");
+    assert_eq!(again.identity.epoch, 1);
+    drop(again);
+    other.source.epoch = 2;
+    let failure = Reader::start(raised, Some(other))
+        .await
+        .err()
+        .expect("an epoch never falls");
+    assert_eq!(failure.reason, StopReason::Config, "{failure}");
+
+    let mut beyond = reader.checkpoint();
+    beyond.confirmed = Lsn(beyond.confirmed.0 + (1 << 40));
+    let failure = Reader::start(config(&bed.url(), &slot), Some(beyond))
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Gap);
+    assert!(failure.message.contains("log ends at"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_of_another_kind() {
+    let bed = Bed::new(PgVersion::V17);
+    bed.sql(TABLE);
+    let (physical, decoding, two_phase) = (unique("s"), unique("s"), unique("s"));
+    bed.sql(&format!(
+        "SELECT pg_create_physical_replication_slot('{physical}', true)"
+    ));
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{decoding}', 'test_decoding')"
+    ));
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{two_phase}', 'pgoutput', false, true)"
+    ));
+    for (slot, says) in [
+        (&physical, "physical"),
+        (&decoding, "test_decoding"),
+        (&two_phase, "two_phase"),
+    ] {
+        let failure = Reader::start(config(&bed.url(), slot), None)
+            .await
+            .err()
+            .expect("refuses");
+        assert_eq!(failure.reason, StopReason::Config, "{failure}");
+        assert!(failure.message.contains(says), "{failure}");
+        bed.sql(&format!("SELECT pg_drop_replication_slot('{slot}')"));
+    }
+    let elsewhere = Bed::new(PgVersion::V17);
+    elsewhere.sql(TABLE);
+    let slot = unique("s");
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+    ));
+    let failure = Reader::start(config(&elsewhere.url(), &slot), None)
+        .await
+        .err()
+        .expect("refuses");
+    assert!(failure.message.contains(&bed.database), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wal_level_is_named_with_its_remedy() {
+    let server = server(PgVersion::V17, &[("wal_level", "replica")]);
+    server.sql(TABLE).expect("sql");
+    let failure = Reader::start(config(&server.url(), "s"), None)
+        .await
+        .err()
+        .expect("refuses");
+    assert_eq!(failure.reason, StopReason::Config, "{failure}");
+    assert!(failure.hint.expect("says how").contains("wal_level"));
+}

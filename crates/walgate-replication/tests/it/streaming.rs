@@ -16,24 +16,45 @@ async fn frames_have_the_positions_of_the_format() {
     for version in [PgVersion::V14, PgVersion::V18] {
         let bed = Bed::new(version);
         bed.sql(TABLES);
-        let mut reader = Reader::start(config(&bed.url(), &unique("s")), None).await.expect("starts");
+        let mut reader = Reader::start(config(&bed.url(), &unique("s")), None)
+            .await
+            .expect("starts");
         bed.sql("BEGIN; INSERT INTO t VALUES (1, 'a'), (2, 'b'); SAVEPOINT s; INSERT INTO t VALUES (9); \
                  ROLLBACK TO s; UPDATE t SET v = 'c' WHERE id = 1; TRUNCATE t, u; \
                  SELECT pg_logical_emit_message(true, 'in', 'x'); DELETE FROM t; INSERT INTO u VALUES (3); COMMIT");
         bed.sql("SELECT pg_logical_emit_message(false, 'alone', 'y'); INSERT INTO u VALUES (4)");
         reader.until_row("insert u 4").await.expect("streams");
-        let kinds: Vec<(&str, u32)> = reader.seen.iter().map(|seen| (seen.what.as_str(), seen.id.index())).collect();
+        let kinds: Vec<(&str, u32)> = reader
+            .seen
+            .iter()
+            .map(|seen| (seen.what.as_str(), seen.id.index()))
+            .collect();
         let last = Position::COMMIT;
         assert_eq!(
             kinds,
             [
-                ("begin", 1), ("insert t 1,a", 2), ("insert t 2,b", 3), ("update t 1,c", 4), ("truncate t,u", 5),
-                ("message in x", 7), ("insert u 3", 8), ("commit", last),
-                ("message alone y", 0), ("begin", 1), ("insert u 4", 2), ("commit", last),
+                ("begin", 1),
+                ("insert t 1,a", 2),
+                ("insert t 2,b", 3),
+                ("update t 1,c", 4),
+                ("truncate t,u", 5),
+                ("message in x", 7),
+                ("insert u 3", 8),
+                ("commit", last),
+                ("message alone y", 0),
+                ("begin", 1),
+                ("insert u 4", 2),
+                ("commit", last),
             ],
             "{version}"
         );
-        assert!(reader.seen.is_sorted_by(|a, b| a.id < b.id || a.id.index() == Position::COMMIT), "{:?}", reader.seen);
+        assert!(
+            reader
+                .seen
+                .is_sorted_by(|a, b| a.id < b.id || a.id.index() == Position::COMMIT),
+            "{:?}",
+            reader.seen
+        );
         reader.source.close().await.expect("closes");
     }
 }
@@ -43,23 +64,46 @@ async fn a_clean_stop_repeats_nothing_and_frees_the_slot_at_once() {
     let bed = Bed::new(PgVersion::V18);
     bed.sql(TABLES);
     let slot = unique("s");
-    let mut reader = Reader::start(config(&bed.url(), &slot), None).await.expect("starts");
+    let mut reader = Reader::start(config(&bed.url(), &slot), None)
+        .await
+        .expect("starts");
     assert!(reader.identity.created_by_us && reader.identity.consistent_point > Lsn::ZERO);
-    assert!(reader.warnings.iter().any(|warning| warning.contains("keeps WAL")), "{:?}", reader.warnings);
+    assert!(
+        reader
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("keeps WAL")),
+        "{:?}",
+        reader.warnings
+    );
     bed.sql("INSERT INTO t VALUES (1, 'one')");
     reader.until_row("1,one").await.expect("streams");
     reader.confirm();
     reader.source.close().await.expect("closes");
-    let row = bed.sql(&format!("SELECT active, confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"));
-    assert_eq!(row[0][1].as_deref(), Some(reader.progress.to_string().as_str()), "the last status arrived");
+    let row = bed.sql(&format!(
+        "SELECT active, confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    ));
+    assert_eq!(
+        row[0][1].as_deref(),
+        Some(reader.progress.to_string().as_str()),
+        "the last status arrived"
+    );
     bed.sql("INSERT INTO t VALUES (2, 'two')");
     let checkpoint = reader.checkpoint();
-    let mut again = Reader::start(config(&bed.url(), &slot), Some(checkpoint)).await.expect("starts again");
+    let mut again = Reader::start(config(&bed.url(), &slot), Some(checkpoint))
+        .await
+        .expect("starts again");
     assert_eq!(again.resume, reader.progress);
     again.until_row("2,two").await.expect("streams");
     assert_eq!(again.rows(), ["insert t 2,two"]);
-    assert!(again.identity.created_by_us, "who created the slot is not forgotten");
-    assert!(matches!(again.source.monitor().state(), SourceState::Streaming { .. }));
+    assert!(
+        again.identity.created_by_us,
+        "who created the slot is not forgotten"
+    );
+    assert!(matches!(
+        again.source.monitor().state(),
+        SourceState::Streaming { .. }
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,19 +111,30 @@ async fn until_now_hands_over_what_is_committed_and_ends() {
     let bed = Bed::new(PgVersion::V18);
     bed.sql(TABLES);
     let slot = unique("s");
-    bed.sql(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+    ));
     bed.sql("INSERT INTO t SELECT i, 'x' FROM generate_series(1, 100) i");
     let mut until = config(&bed.url(), &slot);
     until.stop_at = Some(StopAtLsn::Now);
     let mut reader = Reader::start(until, None).await.expect("starts");
-    assert!(reader.warnings.iter().any(|warning| warning.contains("nothing is known")), "{:?}", reader.warnings);
+    assert!(
+        reader
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("nothing is known")),
+        "{:?}",
+        reader.warnings
+    );
     bed.sql("INSERT INTO t VALUES (1000, 'behind')");
     reader.until(|_| false).await.expect("ends");
     assert_eq!(reader.rows().len(), 100);
     reader.confirm();
     let progress = reader.progress;
     reader.source.close().await.expect("closes");
-    let confirmed = bed.text(&format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"));
+    let confirmed = bed.text(&format!(
+        "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    ));
     assert_eq!(confirmed, progress.to_string());
 
     // The commit LSN of an event, given back: everything up to and including it.
@@ -90,7 +145,13 @@ async fn until_now_hands_over_what_is_committed_and_ends() {
     let mut all = Reader::start(second.clone(), None).await.expect("starts");
     all.until_row("1001,later").await.expect("streams");
     assert!(all.seen[0].id.lsn() > first_commit);
-    let behind = all.seen.iter().find(|seen| seen.what.contains("behind")).expect("is there").id.lsn();
+    let behind = all
+        .seen
+        .iter()
+        .find(|seen| seen.what.contains("behind"))
+        .expect("is there")
+        .id
+        .lsn();
     all.source.close().await.expect("closes");
     second.stop_at = Some(StopAtLsn::Lsn(behind));
     let mut upto = Reader::start(second, None).await.expect("starts");
@@ -98,7 +159,9 @@ async fn until_now_hands_over_what_is_committed_and_ends() {
     assert_eq!(upto.rows(), ["insert t 1000,behind"]);
     upto.confirm();
     upto.source.close().await.expect("closes");
-    let peeked = bed.text(&format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"));
+    let peeked = bed.text(&format!(
+        "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    ));
     assert_eq!(peeked, progress.to_string(), "peek confirms nothing");
 }
 
@@ -107,17 +170,28 @@ async fn from_is_checked_against_the_slot() {
     let bed = Bed::new(PgVersion::V18);
     bed.sql(TABLES);
     let slot = unique("s");
-    bed.sql(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+    ));
     bed.sql("INSERT INTO t VALUES (1, 'one')");
-    let middle: Lsn = bed.text("SELECT pg_current_wal_lsn()").parse().expect("an LSN");
+    let middle: Lsn = bed
+        .text("SELECT pg_current_wal_lsn()")
+        .parse()
+        .expect("an LSN");
     bed.sql("INSERT INTO t VALUES (2, 'two')");
     let mut from = config(&bed.url(), &slot);
     from.slot.mode = SlotMode::Existing;
     from.start_at = Some(Lsn(1));
-    let below = Reader::start(from.clone(), None).await.err().expect("is refused");
+    let below = Reader::start(from.clone(), None)
+        .await
+        .err()
+        .expect("is refused");
     assert_eq!(below.reason, StopReason::Gap, "{below}");
     from.start_at = Some(middle);
-    let above = Reader::start(from.clone(), None).await.err().expect("needs peek");
+    let above = Reader::start(from.clone(), None)
+        .await
+        .err()
+        .expect("needs peek");
     assert_eq!(above.reason, StopReason::Config, "{above}");
     from.peek = true;
     let mut reader = Reader::start(from, None).await.expect("starts");
@@ -135,12 +209,20 @@ async fn an_idle_database_with_a_busy_neighbour_advances() {
     quick.status_interval = Duration::from_millis(200);
     let mut reader = Reader::start(quick, None).await.expect("starts");
     bed.sql("INSERT INTO unpublished SELECT generate_series(1, 10000)");
-    let end: Lsn = bed.text("SELECT pg_current_wal_lsn()").parse().expect("an LSN");
-    reader.until(|reader| reader.progress >= end).await.expect("advances by keepalives");
+    let end: Lsn = bed
+        .text("SELECT pg_current_wal_lsn()")
+        .parse()
+        .expect("an LSN");
+    reader
+        .until(|reader| reader.progress >= end)
+        .await
+        .expect("advances by keepalives");
     assert!(reader.seen.is_empty(), "{:?}", reader.seen);
     reader.confirm();
     let progress = reader.progress.to_string();
-    let query = format!("SELECT confirmed_flush_lsn >= '{progress}' FROM pg_replication_slots WHERE slot_name = '{slot}'");
+    let query = format!(
+        "SELECT confirmed_flush_lsn >= '{progress}' FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    );
     eventually("the slot advances", || bed.text(&query) == "t").await;
 }
 
@@ -154,7 +236,10 @@ async fn a_consumer_that_does_not_read_is_not_thrown_out() {
     let mut reader = Reader::start(slow, None).await.expect("starts");
     // More than the socket's buffers hold, so that the server waits for us.
     bed.sql("INSERT INTO t SELECT i, repeat('x', 2000) FROM generate_series(1, 20000) i");
-    reader.until(|reader| !reader.seen.is_empty()).await.expect("begins");
+    reader
+        .until(|reader| !reader.seen.is_empty())
+        .await
+        .expect("begins");
     let replies = format!(
         "SELECT r.pid, r.reply_time FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid \
          WHERE s.slot_name = '{slot}'"
@@ -172,7 +257,11 @@ async fn a_consumer_that_does_not_read_is_not_thrown_out() {
     })
     .await;
     reader.until_row("20000,").await.expect("the rest comes");
-    assert_eq!(bed.sql(&replies)[0][0], first[0][0], "it is still the same walsender");
+    assert_eq!(
+        bed.sql(&replies)[0][0],
+        first[0][0],
+        "it is still the same walsender"
+    );
     assert_eq!(reader.rows().len(), 20_000);
     assert_eq!(reader.source.monitor().counters().reconnects, 0);
 }
