@@ -4,6 +4,7 @@
 //! same workload and the same moments again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use walgate_throwaway::{PgVersion, shared_kafka};
 const KILLS: usize = 40;
 const KILLS_LONG: usize = 500;
 
-/// What the log of a killed program may hold: the walsender of the one before it may still be
-/// there for a moment.
-const KNOWN: &[&str] = &["is active for pid", "slot is in use"];
+/// What the log of a killed program may hold: the walsender of the one before it is still there for
+/// a moment.
+const KNOWN: &[&str] = &["is active for", "in use"];
 
 fn kills() -> usize {
     if long() { KILLS_LONG } else { KILLS }
@@ -52,6 +53,18 @@ fn torment<T>(
     let mut admin = session(&url)?;
     admin.batch_execute(LEDGER)?;
     admin.batch_execute("create publication walgate for table ledger")?;
+    // The slot is there before the first change.
+    let until_now = || {
+        let args = ["run", "--until", "now", "-c"].map(OsString::from);
+        Program::start(args.into_iter().chain([config.clone().into_os_string()]))?.wait()
+    };
+    let first = until_now()?;
+    ensure!(
+        first.status.success(),
+        "the first run ended with {}: {}",
+        first.status,
+        first.stderr
+    );
     let workload = Workload::start(&url, seed, 3, Duration::from_millis(8));
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Vec::new();
@@ -80,8 +93,7 @@ fn torment<T>(
         committed > kills() as u64,
         "the workload was alive: {committed} transactions"
     );
-    let last = ["run", "--until", "now", "-c"].map(Into::into).into_iter();
-    let ended = Program::start(last.chain([config.into_os_string()]))?.wait()?;
+    let ended = until_now()?;
     ensure!(
         ended.status.success(),
         "the last run ended with {}: {}",
