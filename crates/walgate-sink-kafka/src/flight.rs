@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 use walgate_core::{ErrorClass, Position, Watermark};
 
-use crate::ledger::{Ledger, Sequence};
+use crate::lanes::{Lane, Lanes, wire_bytes};
+use crate::ledger::{Ledger, SEQUENCE_BITS, Sequence};
 use crate::outage::{Outage, Say, Signs};
 use crate::refusal;
 use crate::statistics::{KafkaStatistics, StatisticsHandle};
@@ -109,6 +110,7 @@ pub(crate) struct Flight {
 #[derive(Debug, Default)]
 struct State {
     ledger: Ledger,
+    lanes: Lanes,
     /// Reports since the last signal.
     unsignalled: usize,
     /// Bytes that reports have freed since the last signal.
@@ -116,10 +118,14 @@ struct State {
 }
 
 impl Flight {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, batch_bytes: usize) -> Self {
+        let state = State {
+            lanes: Lanes::new(batch_bytes),
+            ..State::default()
+        };
         Self {
             shared,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             refusal: Mutex::default(),
             failed: AtomicBool::new(false),
             progress: Notify::new(),
@@ -133,6 +139,37 @@ impl Flight {
     /// Does something with the ledger.
     pub(crate) fn ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
         act(&mut lock(&self.state).ledger)
+    }
+
+    /// Enters a record and its messages, (partition, payload bytes) each, when there is room: less
+    /// than `most` bytes in all, and room in each partition.
+    pub(crate) fn accept(
+        &self,
+        position: Position,
+        messages: impl ExactSizeIterator<Item = (Lane, usize)> + Clone,
+        bytes: usize,
+        most: usize,
+    ) -> Option<Sequence> {
+        let mut state = lock(&self.state);
+        if state.ledger.bytes() > 0 && state.ledger.bytes() + bytes > most {
+            return None;
+        }
+        if !messages
+            .clone()
+            .all(|(lane, bytes)| state.lanes.fits(lane, wire_bytes(bytes)))
+        {
+            return None;
+        }
+        let count = messages.len() as u32;
+        messages.for_each(|(lane, bytes)| state.lanes.add(lane, wire_bytes(bytes)));
+        Some(state.ledger.accept(position, count, bytes))
+    }
+
+    /// Forgets what is not delivered; no report is due.
+    pub(crate) fn restart(&self) {
+        let mut state = lock(&self.state);
+        state.ledger.restart();
+        state.lanes.clear();
     }
 
     /// Takes a record that has no message.
@@ -157,6 +194,11 @@ impl Flight {
     /// The last trouble with a connection.
     pub(crate) fn trouble(&self) -> Option<(Code, String)> {
         lock(&self.trouble).clone()
+    }
+
+    /// Whether TLS is the last trouble.
+    pub(crate) fn distrusts(&self) -> bool {
+        self.trouble().is_some_and(|(code, _)| code == Code::SSL)
     }
 
     /// Waits until reports have come, or an error. It may return early. Cancel-safe.
@@ -235,17 +277,28 @@ impl Flight {
     }
 }
 
-impl ProducerContext for Flight {
-    type DeliveryOpaque = Sequence;
+/// The word that travels with a message through librdkafka.
+pub(crate) const fn opaque(lane: Lane, sequence: Sequence) -> usize {
+    (lane << SEQUENCE_BITS) | sequence
+}
 
-    fn delivery(&self, result: &DeliveryResult<'_>, sequence: Sequence) {
+impl ProducerContext for Flight {
+    /// See [`opaque`].
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let (lane, sequence) = (opaque >> SEQUENCE_BITS, opaque & ((1 << SEQUENCE_BITS) - 1));
+        let (Ok(message) | Err((_, message))) = result;
+        let bytes = wire_bytes(message.payload_len() + message.key_len());
         let (signal, position) = {
             let mut state = lock(&self.state);
             let before = state.ledger.bytes();
             state.ledger.report(sequence, result.is_ok());
             state.freed += before - state.ledger.bytes();
             state.unsignalled += 1;
-            let due = state.unsignalled >= SIGNAL_REPORTS
+            let room = state.lanes.remove(lane, bytes);
+            let due = room
+                || state.unsignalled >= SIGNAL_REPORTS
                 || state.freed >= self.shared.signal_bytes
                 || state.ledger.messages() == 0;
             if due {
@@ -299,7 +352,12 @@ impl ClientContext for Flight {
             Code::AllBrokersDown => self.all_down.store(true, Ordering::Relaxed),
             Code::Fatal => self.refuse(code, reason, None),
             _ if refusal::meaning(code).0 == ErrorClass::Fatal => self.refuse(code, reason, None),
-            _ => *lock(&self.trouble) = Some((code, reason.to_owned())),
+            _ => {
+                // librdkafka calls this one a broken connection, or a TLS error, as it comes.
+                let distrust = reason.contains("certificate verify failed");
+                let code = if distrust { Code::SSL } else { code };
+                *lock(&self.trouble) = Some((code, reason.to_owned()));
+            }
         }
     }
 }
@@ -339,7 +397,7 @@ mod tests {
     use super::*;
 
     fn flight() -> Flight {
-        Flight::new(Arc::new(Shared::new(1 << 20)))
+        Flight::new(Arc::new(Shared::new(1 << 20)), 1000)
     }
 
     fn message(sequence: Sequence) -> Option<RefusedMessage> {

@@ -9,6 +9,10 @@ use walgate_core::Position;
 /// the record's messages. One producer's numbers mean nothing to another's ledger.
 pub(crate) type Sequence = usize;
 
+/// Bits of a sequence, which wraps. The rest of a message's opaque word is its partition.
+pub(crate) const SEQUENCE_BITS: u32 = 44;
+const SEQUENCE_MASK: usize = (1 << SEQUENCE_BITS) - 1;
+
 /// Records that are accepted and not yet delivered, in order. A record is delivered when all of
 /// its messages are (event, tombstones, copies), and counts once everything before it is.
 #[derive(Debug, Default)]
@@ -49,7 +53,7 @@ impl Ledger {
             refused: false,
             bytes,
         });
-        self.base + self.entries.len() - 1
+        (self.base + self.entries.len() - 1) & SEQUENCE_MASK
     }
 
     /// Takes a record that has no message here: it is delivered with the one before it.
@@ -78,7 +82,7 @@ impl Ledger {
     /// [`messages`]: Self::messages
     pub(crate) fn restart(&mut self) {
         debug_assert_eq!(self.messages, 0, "reports are still due");
-        self.base += self.entries.len();
+        self.base = (self.base + self.entries.len()) & SEQUENCE_MASK;
         self.entries.clear();
         self.accepted = self.delivered;
         self.bytes = 0;
@@ -86,9 +90,8 @@ impl Ledger {
 
     /// A message's report. Returns whether the delivered position has grown.
     pub(crate) fn report(&mut self, sequence: Sequence, delivered: bool) -> bool {
-        let entry = sequence
-            .checked_sub(self.base)
-            .and_then(|place| self.entries.get_mut(place));
+        let place = self.place(sequence);
+        let entry = self.entries.get_mut(place);
         let Some(entry) = entry else {
             debug_assert!(false, "a report for a record that is not here");
             return false;
@@ -109,7 +112,7 @@ impl Ledger {
     /// Position of the record with this number, while it is not delivered.
     pub(crate) fn position(&self, sequence: Sequence) -> Option<Position> {
         self.entries
-            .get(sequence.checked_sub(self.base)?)
+            .get(self.place(sequence))
             .map(|entry| entry.position)
     }
 
@@ -139,6 +142,10 @@ impl Ledger {
         self.entries.is_empty()
     }
 
+    const fn place(&self, sequence: Sequence) -> usize {
+        sequence.wrapping_sub(self.base) & SEQUENCE_MASK
+    }
+
     fn advance(&mut self) -> bool {
         let before = self.base;
         while let Some(first) = self.entries.front() {
@@ -147,9 +154,9 @@ impl Ledger {
             }
             self.delivered = Some(first.position);
             self.entries.pop_front();
-            self.base += 1;
+            self.base = (self.base + 1) & SEQUENCE_MASK;
         }
-        self.base > before
+        self.base != before
     }
 }
 
@@ -209,6 +216,20 @@ mod tests {
         assert_ne!(again, second);
         ledger.report(again, true);
         assert_eq!(ledger.delivered(), Some(at(2)));
+    }
+
+    #[test]
+    fn numbers_wrap() {
+        let mut ledger = Ledger {
+            base: SEQUENCE_MASK - 1,
+            ..Ledger::default()
+        };
+        let numbers: Vec<_> = (1..=4).map(|i| ledger.accept(at(i), 1, 10)).collect();
+        assert_eq!(numbers, [SEQUENCE_MASK - 1, SEQUENCE_MASK, 0, 1]);
+        for number in numbers.into_iter().rev() {
+            ledger.report(number, true);
+        }
+        assert_eq!(ledger.delivered(), Some(at(4)));
     }
 
     proptest! {

@@ -21,6 +21,7 @@
 
 mod config;
 mod flight;
+mod lanes;
 mod ledger;
 mod live;
 mod murmur2;

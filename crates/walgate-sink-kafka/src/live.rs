@@ -30,7 +30,7 @@ impl Live {
         batch_bytes: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self, SinkError> {
-        let flight = Flight::new(Arc::clone(shared));
+        let flight = Flight::new(Arc::clone(shared), batch_bytes);
         let created = properties::producer(config, batch_bytes).create_with_context(flight);
         let producer: Arc<BaseProducer<Flight>> =
             Arc::new(created.map_err(|error| properties::refused(&error))?);

@@ -53,9 +53,12 @@ const RESERVED: &[(&str, &str)] = &[
 /// an end; so it stays below that.
 const MESSAGE_MAX_BYTES: usize = 100_000_000;
 
-/// How long messages wait for company while the producer has nothing to do, in ms. At the head of
-/// the log that is all the latency that the producer adds; behind, batches fill by themselves.
-const LINGER_MS: &str = "2";
+/// How long messages wait for company while the producer has nothing to do, in ms: all the latency
+/// that it adds at the head of the log. Behind, batches fill by themselves; but while messages wait
+/// longer than this for the answer to the request before theirs, librdkafka spins, so it should be
+/// above a broker's usual answer (a million rows into one partition took 2.8 CPU-seconds at 2 ms,
+/// 1.7 at 10 ms, 1.4 at 50 ms).
+const LINGER_MS: &str = "10";
 
 /// How often librdkafka reports its statistics, in ms; new partitions are noticed with them.
 const STATISTICS_INTERVAL_MS: &str = "5000";
@@ -76,6 +79,17 @@ pub(crate) fn check(config: &KafkaConfig) -> Result<(), SinkError> {
         if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
             return Err(SinkError::fatal(format!("kafka property {name} can't be set")).hint(*why));
         }
+    }
+    let files = config
+        .tls
+        .iter()
+        .flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
+    for path in files.flatten() {
+        // librdkafka's own words for it name neither the file nor the reason.
+        std::fs::read(path).map_err(|error| {
+            let what = format!("kafka's tls file {} can't be read: {error}", path.display());
+            SinkError::fatal(what).hint("ca, certificate and key are the paths of PEM files")
+        })?;
     }
     let native = producer(config, DEFAULT_BATCH_BYTES).create_native_config();
     native.map(drop).map_err(|error| refused(&error))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use walgate_core::SinkError;
 
+use crate::lanes::Lane;
 use crate::template::check_topic_name;
 use crate::{KafkaConfig, TopicCreation, properties};
 
@@ -25,6 +26,25 @@ pub(crate) struct Topic {
     /// Largest batch that it is taken to accept, in bytes: `max.message.bytes` where it may be
     /// read, else what the broker's default is, less once that was refused.
     pub(crate) limit: usize,
+    /// The lanes of its partitions.
+    lanes: Vec<Lane>,
+}
+
+impl Topic {
+    /// The lane of a partition.
+    pub(crate) fn lane(&self, partition: i32) -> Lane {
+        let place = usize::try_from(partition).unwrap_or(0);
+        self.lanes.get(place).copied().unwrap_or(0)
+    }
+
+    /// Gives each partition a lane.
+    fn line_up(&mut self, next: &mut Lane) {
+        let partitions = self.facts.map_or(0, |facts| facts.partitions);
+        while self.lanes.len() < usize::try_from(partitions).unwrap_or(0) {
+            self.lanes.push(*next);
+            *next += 1;
+        }
+    }
 }
 
 /// What a topic is for.
@@ -72,6 +92,7 @@ pub(crate) struct Routes {
     owners: HashMap<String, (String, String)>,
     meta: Option<TopicPlace>,
     stream: Option<TopicPlace>,
+    next_lane: Lane,
 }
 
 impl Routes {
@@ -133,6 +154,7 @@ impl Routes {
             create,
             facts: None,
             limit: DEFAULT_LIMIT,
+            lanes: Vec::new(),
         });
         self.topics.len() - 1
     }
@@ -256,6 +278,7 @@ impl Routes {
         if let Some(topic) = self.topics.iter_mut().find(|topic| topic.name == name) {
             topic.facts = Some(facts);
             topic.limit = facts.max_message_bytes.unwrap_or(topic.limit);
+            topic.line_up(&mut self.next_lane);
         }
     }
 
@@ -276,6 +299,7 @@ impl Routes {
                     "topic has more partitions"
                 );
                 facts.partitions = *count;
+                topic.line_up(&mut self.next_lane);
             }
         }
     }

@@ -5,7 +5,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use walgate_core::{Batch, Op, Record, SinkError, Span};
 
-use crate::flight::Flight;
+use crate::flight::{Flight, opaque};
 use crate::ledger::Sequence;
 use crate::murmur2::partition_of;
 use crate::routes::{Route, Routes, Topic, TopicPlace};
@@ -170,7 +170,8 @@ pub(crate) fn bytes(messages: &[Outgoing], record: &Record) -> usize {
         .sum()
 }
 
-fn payload_bytes(message: &Outgoing, record: &Record) -> usize {
+/// Bytes of key and value of a message.
+pub(crate) fn payload_bytes(message: &Outgoing, record: &Record) -> usize {
     let key = match message.key {
         Key::None => 0,
         Key::Empty => NO_KEY.len(),
@@ -210,7 +211,8 @@ pub(crate) fn send(
         return Err(Code::UnknownTopic);
     };
     let headers = headers(record, label, message.tombstone);
-    let mut outgoing = BaseRecord::<[u8], [u8], Sequence>::with_opaque_to(&topic.name, sequence)
+    let opaque = opaque(topic.lane(message.partition), sequence);
+    let mut outgoing = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic.name, opaque)
         .partition(message.partition)
         .headers(headers);
     outgoing.key = match message.key {

@@ -117,7 +117,7 @@ impl KafkaSink {
             live.drained().await;
             self.end().await;
         } else {
-            live.flight().ledger(|ledger| ledger.restart());
+            live.flight().restart();
         }
     }
 
@@ -186,9 +186,12 @@ impl KafkaSink {
                 error
             }
             CheckError::Unreachable(mut error) => {
-                let trouble = self.live.as_ref().and_then(|live| live.flight().trouble());
+                let distrusts = self
+                    .live
+                    .as_ref()
+                    .is_some_and(|live| live.flight().distrusts());
                 // Certificates that never worked won't by waiting.
-                if !self.opened && trouble.is_some_and(|(code, _)| code == Code::SSL) {
+                if !self.opened && distrusts {
                     error.class = ErrorClass::Fatal;
                 }
                 error
@@ -268,8 +271,7 @@ impl KafkaSink {
         if alone.is_some() {
             self.drain().await?;
         }
-        let bytes = send::bytes(&self.messages, record);
-        let sequence = self.accept(&flight, record.position, bytes).await?;
+        let sequence = self.accept(&flight, record).await?;
         let is_alone = alone.is_some();
         self.alone = alone.map(|what| Alone {
             sequence,
@@ -297,22 +299,19 @@ impl KafkaSink {
     }
 
     /// Waits until there is room for a record, and enters it.
-    async fn accept(
-        &mut self,
-        flight: &Flight,
-        position: Position,
-        bytes: usize,
-    ) -> Result<Sequence, SinkError> {
-        let count = self.messages.len() as u32;
+    async fn accept(&mut self, flight: &Flight, record: &Record) -> Result<Sequence, SinkError> {
+        let bytes = send::bytes(&self.messages, record);
         let most = self.config.buffer_bytes;
         loop {
             if flight.failed() {
                 return Err(self.failure().await);
             }
-            let accepted = flight.ledger(|ledger| {
-                let fits = ledger.bytes() == 0 || ledger.bytes() + bytes <= most;
-                fits.then(|| ledger.accept(position, count, bytes))
+            let messages = self.messages.iter().map(|message| {
+                let topic = self.routes.topic(message.topic);
+                let lane = topic.map_or(0, |topic| topic.lane(message.partition));
+                (lane, send::payload_bytes(message, record))
             });
+            let accepted = flight.accept(record.position, messages, bytes, most);
             if let Some(sequence) = accepted {
                 self.handing = Some(Handing { sent: 0 });
                 return Ok(sequence);

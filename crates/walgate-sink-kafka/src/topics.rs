@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{ClientContext, Statistics};
 use tokio::runtime::Handle;
@@ -18,6 +19,13 @@ use crate::{KafkaConfig, properties, refusal};
 /// How long the cluster may take to answer: as long as a connection with TLS, SASL and a slow name
 /// server may take, and short enough that a wrong address is told soon.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// A piece of [`ANSWER`]: more than a round trip around the world.
+const PIECE: Duration = Duration::from_secs(2);
+
+/// How long the settings of topics may take. Who answers at all does so soon; a cluster that can't
+/// tell them must not hold up the start.
+const SETTINGS: Duration = Duration::from_secs(5);
 
 /// How long a created topic may take until every broker knows it and it has leaders.
 const PROPAGATION: Duration = Duration::from_secs(30);
@@ -100,6 +108,27 @@ fn check_single(topic: &Topic, facts: Facts) -> Result<(), CheckError> {
     Ok(())
 }
 
+/// Asks for a topic, in pieces of time: what the polling thread hears of passwords and certificates
+/// ends the wait early.
+fn metadata(
+    config: &KafkaConfig,
+    producer: &BaseProducer<Flight>,
+    topic: &str,
+) -> Result<Metadata, CheckError> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        let error = match producer.client().fetch_metadata(Some(topic), PIECE) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        let flight = producer.context();
+        if flight.failed() || flight.distrusts() || Instant::now() >= deadline {
+            return Err(unreachable(config, flight, &error));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// The partitions of a topic; `None` when there is no such topic.
 fn partitions(
     config: &KafkaConfig,
@@ -108,8 +137,7 @@ fn partitions(
     deadline: Instant,
 ) -> Result<Option<i32>, CheckError> {
     loop {
-        let metadata = producer.client().fetch_metadata(Some(&topic.name), ANSWER);
-        let metadata = metadata.map_err(|error| unreachable(config, producer.context(), &error))?;
+        let metadata = metadata(config, producer, &topic.name)?;
         let described = metadata
             .topics()
             .iter()
@@ -187,7 +215,7 @@ fn create(config: &KafkaConfig, missing: &[&Topic]) -> Result<(), CheckError> {
                 .fold(new, |new, (name, value)| new.set(name, value))
         })
         .collect();
-    let created = with_admin(config, |admin, options| {
+    let created = with_admin(config, ANSWER, |admin, options| {
         Handle::current().block_on(admin.create_topics(&wanted, options))
     });
     let created = created.map_err(|error| {
@@ -256,7 +284,7 @@ fn settings(config: &KafkaConfig, topics: &[Topic]) -> Vec<Setting> {
     if asked.is_empty() {
         return Vec::new();
     }
-    let described = with_admin(config, |admin, options| {
+    let described = with_admin(config, SETTINGS, |admin, options| {
         Handle::current().block_on(admin.describe_configs(&asked, options))
     });
     let described = described.unwrap_or_else(|error| {
@@ -289,12 +317,13 @@ fn settings(config: &KafkaConfig, topics: &[Topic]) -> Vec<Setting> {
 /// idle connection for something that is needed once would only be another thing to break.
 fn with_admin<T>(
     config: &KafkaConfig,
+    answer: Duration,
     request: impl FnOnce(&AdminClient<Quiet>, &AdminOptions) -> Result<T, KafkaError>,
 ) -> Result<T, KafkaError> {
     let admin: AdminClient<Quiet> = properties::admin(config).create_with_context(Quiet)?;
     let options = AdminOptions::new()
-        .request_timeout(Some(ANSWER))
-        .operation_timeout(Some(ANSWER));
+        .request_timeout(Some(answer))
+        .operation_timeout(Some(answer));
     request(&admin, &options)
 }
 

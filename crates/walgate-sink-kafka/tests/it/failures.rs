@@ -59,7 +59,7 @@ async fn deliver_all(
         match attempt.await {
             Ok(_) => return Ok(errors),
             Err(error) if error.class == ErrorClass::Transient && errors.len() < 20 => {
-                errors.push(error)
+                errors.push(error);
             }
             Err(error) => return Err(error),
         }
@@ -71,31 +71,45 @@ fn assert_whole_log(servers: &str) {
     assert_log(servers, TOPIC, &all);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn errors_that_end_a_producer_cost_a_new_one() {
+/// A refusal that ends a producer, or that it gets over by itself: both end in the whole log.
+fn survives(code: RDKafkaRespErr) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let (mock, servers) = mock();
+        let mut sink = sink_on(&servers);
+        let disturb = || mock.request_errors(RDKafkaApiKey::Produce, &[code]);
+        let errors = deliver_all(&mut sink, disturb).await;
+        let errors = errors.unwrap_or_else(|error| panic!("{code:?}: {error}"));
+        assert!(errors.len() <= 1, "{code:?}: {errors:?}");
+        assert_whole_log(&servers);
+        close(sink).await;
+    });
+}
+
+#[test]
+fn errors_that_end_a_producer_cost_a_new_one() {
     use RDKafkaRespErr::{
         RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
         RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
     };
-    for code in [
+    let codes = [
         RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
         RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
         RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
         RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
         RD_KAFKA_RESP_ERR__TRANSPORT,
-    ] {
-        let (mock, servers) = mock();
-        let mut sink = sink_on(&servers);
-        let disturb = || mock.request_errors(RDKafkaApiKey::Produce, &[code]);
-        let errors = deliver_all(&mut sink, disturb)
-            .await
-            .unwrap_or_else(|error| panic!("{code:?}: {error}"));
-        assert!(errors.len() <= 1, "{code:?}: {errors:?}");
-        assert_whole_log(&servers);
-        close(sink).await;
-    }
+    ];
+    // Together, because the mock lets each wait for settings that it never tells.
+    std::thread::scope(|scope| {
+        for code in codes {
+            scope.spawn(move || survives(code));
+        }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use walgate_core::{ErrorClass, Op, Sink, SinkError};
-use walgate_sink_kafka::{KafkaConfig, Sasl, SaslMechanism, Tls, TopicCreation};
+use walgate_sink_kafka::{KafkaConfig, KafkaSink, Sasl, SaslMechanism, Tls, TopicCreation};
 use walgate_throwaway::{Kafka, KafkaOptions};
 
 use crate::bed::{
@@ -64,7 +64,7 @@ async fn delivers(config: KafkaConfig, schema: &str, topic: &str) {
 }
 
 /// ACLs apply a moment after the broker has answered that it has them.
-async fn open_when_granted(sink: &mut walgate_sink_kafka::KafkaSink) -> Result<(), SinkError> {
+async fn open_when_granted(sink: &mut KafkaSink) -> Result<(), SinkError> {
     let start = std::time::Instant::now();
     loop {
         match sink.open().await {
@@ -139,17 +139,16 @@ async fn an_unknown_authority_is_fatal() {
     assert!(error.hint.is_some_and(|hint| hint.contains("tls")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_is_not_there_is_fatal() {
+#[test]
+fn a_certificate_that_is_not_there_is_fatal() {
     let mut config = KafkaConfig::new("localhost:9093");
     config.tls = Some(Tls {
         ca: Some("/nowhere/ca.crt".into()),
         ..Tls::default()
     });
-    let error = sink(config, "a", "b")
-        .open()
-        .await
-        .expect_err("no such file");
+    let error = KafkaSink::new(config, "shop", &[])
+        .err()
+        .expect("no such file");
     assert_eq!(error.class, ErrorClass::Fatal, "{error}");
     assert!(error.message.contains("/nowhere/ca.crt"), "{error}");
 }

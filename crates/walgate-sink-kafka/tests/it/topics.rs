@@ -134,9 +134,9 @@ async fn special_topics_must_be_one_uncompacted_partition() {
             let mut config = KafkaConfig::new(&servers);
             let topic = Some(format!("{schema}{name}"));
             if stream {
-                config.stream_topic = topic
+                config.stream_topic = topic;
             } else {
-                config.meta_topic = topic
+                config.meta_topic = topic;
             }
             let error = sink(config, &schema, "orders")
                 .open()
