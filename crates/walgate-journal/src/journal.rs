@@ -36,7 +36,7 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something that may free memory, and wakes the appends that wait for it.
+    /// Does something that may make room, and wakes the appends that wait for it.
     pub(crate) fn free(&self, work: impl FnOnce(&mut Ring) -> bool) {
         let room = {
             let mut state = self.lock();

@@ -176,13 +176,14 @@ impl Ring {
         id
     }
 
-    /// Forgets a reader. Returns whether that freed anything.
+    /// Forgets a reader. Returns whether an append may find room now.
     pub(crate) fn remove_reader(&mut self, id: ReaderId) -> bool {
         let Some(reader) = self.readers.get_mut(id).and_then(Option::take) else {
             return false;
         };
         self.holders_at(reader.held).remove(reader.demand);
-        self.free()
+        self.free();
+        self.has_room_to_make()
     }
 
     /// What the reader reads next; `None` when it has read everything so far.
@@ -209,7 +210,7 @@ impl Ring {
                 Item::Gap(gap) => Read::Gap(gap.clone()),
             });
         }
-        if reader.progress < self.progress {
+        if reader.progress < self.progress && reader.at < self.progress {
             reader.progress = self.progress;
             reader.at = reader.at.max(self.progress);
             return Some(Read::Progress(self.progress));
@@ -217,7 +218,8 @@ impl Ring {
         self.ended.then_some(Read::End)
     }
 
-    /// The reader needs nothing up to `position` any more. Returns whether that freed anything.
+    /// The reader needs nothing up to `position` any more. Returns whether an append may find room
+    /// now.
     pub(crate) fn release(&mut self, id: ReaderId, position: Position) -> bool {
         let end = self.end_number();
         let Some(Some(reader)) = self.readers.get_mut(id) else {
@@ -245,7 +247,8 @@ impl Ring {
         reader.next = reader.next.max(now);
         self.holders_at(held).remove(demand);
         self.holders_at(now).add(demand);
-        self.free()
+        self.free();
+        self.has_room_to_make()
     }
 
     /// The reader reads again from the first kept entry that holds anything behind `position`.
@@ -311,9 +314,16 @@ impl Ring {
         }
     }
 
+    /// Whether no required reader holds the front: it is free, or can be taken from optional ones.
+    fn has_room_to_make(&self) -> bool {
+        self.entries
+            .front()
+            .is_none_or(|front| front.holders.required == 0)
+            || self.bytes < self.budget
+    }
+
     /// Frees what nobody holds, from the front.
-    fn free(&mut self) -> bool {
-        let before = self.base;
+    fn free(&mut self) {
         while self
             .entries
             .front()
@@ -324,7 +334,6 @@ impl Ring {
         if self.entries.capacity() > 64 && self.entries.len() * 8 < self.entries.capacity() {
             self.entries.shrink_to(self.entries.len() * 2);
         }
-        self.base != before
     }
 
     fn pop_front(&mut self) {

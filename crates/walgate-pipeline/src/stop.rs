@@ -68,8 +68,12 @@ impl Stop {
     /// Waits until something else than `seen` is asked for.
     pub(crate) async fn other_than(&self, seen: Request) -> Request {
         let mut asked = self.0.subscribe();
-        match asked.wait_for(|asked| *asked != seen).await {
-            Ok(asked) => *asked,
+        let other = asked
+            .wait_for(|asked| *asked != seen)
+            .await
+            .map(|asked| *asked);
+        match other {
+            Ok(other) => other,
             // The sender lives as long as self.
             Err(_) => std::future::pending().await,
         }

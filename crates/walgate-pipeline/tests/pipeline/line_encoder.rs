@@ -7,8 +7,8 @@ use walgate_core::{Body, Change, EncodeError, Encoded, Encoder, Span};
 
 /// Writes `id op table detail`. Refuses a row whose id column is among `poison`.
 #[derive(Debug, Default, Clone)]
-pub struct LineEncoder {
-    pub poison: Vec<String>,
+pub(crate) struct LineEncoder {
+    pub(crate) poison: Vec<String>,
 }
 
 impl Encoder for LineEncoder {

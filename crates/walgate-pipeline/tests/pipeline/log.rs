@@ -9,23 +9,23 @@ use walgate_core::{
 };
 use walgate_pgoutput::{Dialect, Message, OldTuple, RelationOidsBuf, TupleBuf, Value};
 
-pub const TABLES: [&str; 3] = ["a", "b", "c"];
+pub(crate) const TABLES: [&str; 3] = ["a", "b", "c"];
 
 /// One frame of the log.
 #[derive(Debug, Clone)]
-pub struct Item {
-    pub kind: FrameKind,
-    pub transaction: Option<Transaction>,
-    pub index: u32,
-    pub relations: Vec<Arc<Relation>>,
-    pub message: Bytes,
+pub(crate) struct Item {
+    pub(crate) kind: FrameKind,
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) index: u32,
+    pub(crate) relations: Vec<Arc<Relation>>,
+    pub(crate) message: Bytes,
     /// Position of the (first) event.
-    pub position: Position,
+    pub(crate) position: Position,
 }
 
 /// What happens in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Row {
+pub(crate) enum Row {
     /// Into the table of this place.
     Insert(usize),
     Update(usize),
@@ -35,9 +35,66 @@ pub enum Row {
     Message,
 }
 
+impl Row {
+    fn message<'a>(
+        self,
+        relations: &[Arc<Relation>],
+        new: &'a TupleBuf,
+        old: &'a TupleBuf,
+        oids: &'a RelationOidsBuf,
+        commit_lsn: Lsn,
+    ) -> (FrameKind, Message<'a>) {
+        let of = |place: usize| relations[place].oid;
+        let xid = None;
+        match self {
+            Self::Insert(place) => {
+                let (relation, new) = (of(place), new.as_tuple());
+                (FrameKind::Insert, Message::Insert { xid, relation, new })
+            }
+            Self::Update(place) => {
+                let (relation, old, new) = (of(place), None, new.as_tuple());
+                (
+                    FrameKind::Update,
+                    Message::Update {
+                        xid,
+                        relation,
+                        old,
+                        new,
+                    },
+                )
+            }
+            Self::Delete(place) => {
+                let (relation, old) = (of(place), OldTuple::Key(old.as_tuple()));
+                (FrameKind::Delete, Message::Delete { xid, relation, old })
+            }
+            Self::Truncate => {
+                let (cascade, restart_identity) = (true, false);
+                let relations = oids.as_relations();
+                let truncate = Message::Truncate {
+                    xid,
+                    cascade,
+                    restart_identity,
+                    relations,
+                };
+                (FrameKind::Truncate, truncate)
+            }
+            Self::Message => {
+                let message = Message::Message {
+                    xid,
+                    transactional: true,
+                    lsn: Lsn(commit_lsn.0 - 1),
+                    prefix: "p",
+                    content: b"transactional",
+                };
+                (FrameKind::Message, message)
+            }
+        }
+    }
+}
+
 /// Something that happens in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub(crate) enum Happening {
     Transaction(Vec<Row>),
     Standalone,
     /// WAL of others.
@@ -46,15 +103,15 @@ pub enum Happening {
 
 /// What a log holds.
 #[derive(Debug)]
-pub struct Log {
-    pub items: Vec<Item>,
+pub(crate) struct Log {
+    pub(crate) items: Vec<Item>,
     /// The end of it.
-    pub end: Lsn,
+    pub(crate) end: Lsn,
     /// Positions of the log at which nothing is in flight.
-    pub quiet: Vec<Lsn>,
+    pub(crate) quiet: Vec<Lsn>,
 }
 
-pub fn relation(place: usize) -> Arc<Relation> {
+pub(crate) fn relation(place: usize) -> Arc<Relation> {
     let column = |name: &str, key| Column {
         name: name.into(),
         type_oid: 25,
@@ -73,7 +130,7 @@ pub fn relation(place: usize) -> Arc<Relation> {
     })
 }
 
-pub fn bytes_of(message: &Message<'_>) -> Bytes {
+pub(crate) fn bytes_of(message: &Message<'_>) -> Bytes {
     let mut bytes = BytesMut::new();
     message
         .encode(Dialect::default(), &mut bytes)
@@ -91,7 +148,7 @@ fn row(id: u32, note: Option<&str>) -> TupleBuf {
 }
 
 impl Log {
-    pub fn new(start: Lsn, happenings: &[Happening]) -> Self {
+    pub(crate) fn new(start: Lsn, happenings: &[Happening]) -> Self {
         let relations: Vec<_> = (0..TABLES.len()).map(relation).collect();
         let mut log = Self {
             items: Vec::new(),
@@ -158,58 +215,18 @@ impl Log {
         for change in rows {
             index += 1;
             let (new, old) = (row(index, Some("new")), row(index, None));
-            let of = |place: usize| relations[place].oid;
-            let one = |place: usize| vec![Arc::clone(&relations[place])];
-            match *change {
-                Row::Insert(place) => {
-                    let message = Message::Insert {
-                        xid: None,
-                        relation: of(place),
-                        new: new.as_tuple(),
-                    };
-                    push(FrameKind::Insert, index, one(place), &message);
+            let oids: RelationOidsBuf = relations.iter().map(|r| r.oid).collect();
+            let (kind, message) = change.message(relations, &new, &old, &oids, commit_lsn);
+            let of = match *change {
+                Row::Insert(place) | Row::Update(place) | Row::Delete(place) => {
+                    vec![Arc::clone(&relations[place])]
                 }
-                Row::Update(place) => {
-                    let (old, new) = (None, new.as_tuple());
-                    let message = Message::Update {
-                        xid: None,
-                        relation: of(place),
-                        old,
-                        new,
-                    };
-                    push(FrameKind::Update, index, one(place), &message);
-                }
-                Row::Delete(place) => {
-                    let old = OldTuple::Key(old.as_tuple());
-                    let message = Message::Delete {
-                        xid: None,
-                        relation: of(place),
-                        old,
-                    };
-                    push(FrameKind::Delete, index, one(place), &message);
-                }
-                Row::Truncate => {
-                    let oids: RelationOidsBuf = relations.iter().map(|r| r.oid).collect();
-                    let message = Message::Truncate {
-                        xid: None,
-                        cascade: true,
-                        restart_identity: false,
-                        relations: oids.as_relations(),
-                    };
-                    push(FrameKind::Truncate, index, relations.to_vec(), &message);
-                    index += relations.len() as u32 - 1;
-                }
-                Row::Message => {
-                    let message = Message::Message {
-                        xid: None,
-                        transactional: true,
-                        lsn: Lsn(commit_lsn.0 - 1),
-                        prefix: "p",
-                        content: b"transactional",
-                    };
-                    push(FrameKind::Message, index, Vec::new(), &message);
-                }
-            }
+                Row::Truncate => relations.to_vec(),
+                Row::Message => Vec::new(),
+            };
+            let tables = of.len() as u32;
+            push(kind, index, of, &message);
+            index += tables.saturating_sub(1);
         }
         let commit = Message::Commit {
             flags: 0,
@@ -222,7 +239,7 @@ impl Log {
     }
 
     /// The first frame that a server sends to whoever has confirmed `confirmed`.
-    pub fn first_behind(&self, confirmed: Lsn) -> usize {
+    pub(crate) fn first_behind(&self, confirmed: Lsn) -> usize {
         let is_behind = |item: &Item| match item.transaction {
             Some(transaction) => transaction.commit_lsn >= confirmed,
             None => item.position.lsn() > confirmed,
@@ -234,7 +251,7 @@ impl Log {
     }
 
     /// Whether nothing is in flight before the frame at this place.
-    pub fn is_boundary(&self, at: usize) -> bool {
+    pub(crate) fn is_boundary(&self, at: usize) -> bool {
         self.items
             .get(at)
             .is_none_or(|item| matches!(item.kind, FrameKind::Begin | FrameKind::Standalone))
@@ -242,7 +259,7 @@ impl Log {
 
     /// The begin of the transaction of the frame before this place, or this place when that
     /// transaction is whole.
-    pub fn begin_before(&self, at: usize) -> usize {
+    pub(crate) fn begin_before(&self, at: usize) -> usize {
         if self.is_boundary(at) {
             return at;
         }
@@ -250,7 +267,7 @@ impl Log {
     }
 
     /// What was committed up to the frame at this place: what a keepalive could say there.
-    pub fn quiet_before(&self, at: usize) -> Option<Lsn> {
+    pub(crate) fn quiet_before(&self, at: usize) -> Option<Lsn> {
         if !self.is_boundary(at) {
             return None;
         }
@@ -268,7 +285,7 @@ impl Log {
     }
 
     /// A run of frames.
-    pub fn run(&self, from: usize, to: usize) -> Frames {
+    pub(crate) fn run(&self, from: usize, to: usize) -> Frames {
         let mut bytes = BytesMut::new();
         let mut relations: Vec<Arc<Relation>> = Vec::new();
         let mut truncated = Vec::new();

@@ -6,6 +6,9 @@
     reason = "a test that can't go on says so"
 )]
 
+mod bench;
+mod ending;
+mod failing;
 mod flow;
 mod line_encoder;
 mod log;

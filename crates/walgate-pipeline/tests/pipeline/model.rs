@@ -224,9 +224,9 @@ impl World {
                     Fate::Stop(after) => {
                         tokio::time::sleep(after).await;
                         stop.drain();
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     }
-                    Fate::Live => std::future::pending().await,
+                    Fate::Live => std::future::pending::<()>().await,
                 }
             };
             tokio::select! {

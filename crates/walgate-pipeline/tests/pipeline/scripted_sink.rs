@@ -8,21 +8,21 @@ use walgate_core::{Batch, Position, Sink, SinkError, Watermark};
 
 /// What a destination holds durably, in the order in which it came.
 #[derive(Debug, Clone, Default)]
-pub struct Destination(Arc<Mutex<Vec<(Position, String)>>>);
+pub(crate) struct Destination(Arc<Mutex<Vec<(Position, String)>>>);
 
 impl Destination {
-    pub fn events(&self) -> MutexGuard<'_, Vec<(Position, String)>> {
+    pub(crate) fn events(&self) -> MutexGuard<'_, Vec<(Position, String)>> {
         self.0.lock().expect("not poisoned")
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.events().iter().map(|(_, line)| line.clone()).collect()
     }
 }
 
 /// What a call does instead of going well.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It goes well.
     None,
     /// It fails, and nothing of it is taken.
@@ -37,24 +37,24 @@ pub enum Fault {
 
 /// Takes events as Kafka does: what was accepted becomes durable by and by.
 #[derive(Debug)]
-pub struct ScriptedSink {
-    pub destination: Destination,
+pub(crate) struct ScriptedSink {
+    pub(crate) destination: Destination,
     delivered: Watermark<Position>,
     accepted: VecDeque<(Position, String)>,
-    pub opens: VecDeque<Fault>,
-    pub writes: VecDeque<Fault>,
-    pub flushes: VecDeque<Fault>,
+    pub(crate) opens: VecDeque<Fault>,
+    pub(crate) writes: VecDeque<Fault>,
+    pub(crate) flushes: VecDeque<Fault>,
     /// Random faults, when the scripts are at their end.
-    pub random: Option<fastrand::Rng>,
+    pub(crate) random: Option<fastrand::Rng>,
     /// It can tell what the destination holds.
-    pub can_tell: bool,
+    pub(crate) can_tell: bool,
     /// Events that it refuses for good.
-    pub refuses: Vec<Position>,
-    pub closed: Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) refuses: Vec<Position>,
+    pub(crate) closed: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl ScriptedSink {
-    pub fn new(destination: &Destination) -> Self {
+    pub(crate) fn new(destination: &Destination) -> Self {
         Self {
             destination: destination.clone(),
             delivered: Watermark::new(Position::ZERO),

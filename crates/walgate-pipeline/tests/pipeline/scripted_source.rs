@@ -8,21 +8,21 @@ use std::time::Duration;
 use walgate_core::{Failure, Feed, Source};
 
 #[derive(Debug)]
-pub enum Act {
+pub(crate) enum Act {
     Feed(Feed),
     Sleep(Duration),
     Fail(Failure),
 }
 
 #[derive(Debug, Default)]
-pub struct ScriptedSource {
-    pub acts: VecDeque<Act>,
-    pub closed: Arc<AtomicBool>,
-    pub timeline: Option<u32>,
+pub(crate) struct ScriptedSource {
+    pub(crate) acts: VecDeque<Act>,
+    pub(crate) closed: Arc<AtomicBool>,
+    pub(crate) timeline: Option<u32>,
 }
 
 impl ScriptedSource {
-    pub fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+    pub(crate) fn new(acts: impl IntoIterator<Item = Act>) -> Self {
         Self {
             acts: acts.into_iter().collect(),
             ..Self::default()

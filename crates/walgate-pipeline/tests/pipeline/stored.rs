@@ -8,14 +8,14 @@ use walgate_pipeline::CheckpointStore;
 type Check = Arc<dyn Fn(&Checkpoint) + Send + Sync>;
 
 #[derive(Clone)]
-pub struct Stored {
+pub(crate) struct Stored {
     last: Arc<Mutex<Checkpoint>>,
     /// Called with each checkpoint before it is kept.
     check: Check,
-    pub fails: Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) fails: Arc<std::sync::atomic::AtomicBool>,
 }
 
-pub fn checkpoint(confirmed: Lsn) -> Checkpoint {
+pub(crate) fn checkpoint(confirmed: Lsn) -> Checkpoint {
     Checkpoint {
         source: SourceIdentity {
             system_id: 1,
@@ -32,7 +32,7 @@ pub fn checkpoint(confirmed: Lsn) -> Checkpoint {
 }
 
 impl Stored {
-    pub fn new(confirmed: Lsn, check: impl Fn(&Checkpoint) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(confirmed: Lsn, check: impl Fn(&Checkpoint) + Send + Sync + 'static) -> Self {
         Self {
             last: Arc::new(Mutex::new(checkpoint(confirmed))),
             check: Arc::new(check),
@@ -40,7 +40,7 @@ impl Stored {
         }
     }
 
-    pub fn get(&self) -> Checkpoint {
+    pub(crate) fn get(&self) -> Checkpoint {
         self.last.lock().expect("not poisoned").clone()
     }
 }

@@ -1,0 +1,108 @@
+//! A pipeline with a scripted source, ready to run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use walgate_core::{Checkpoint, Failure, Feed, Lsn, Watermark};
+use walgate_pipeline::{
+    DeadLetters, Demand, Outcome, Pipeline, PipelineOptions, SinkOptions, StatusHandle, Stop,
+};
+
+use crate::line_encoder::LineEncoder;
+use crate::log::{Happening, Log, Row};
+use crate::scripted_sink::{Destination, ScriptedSink};
+use crate::scripted_source::{Act, ScriptedSource};
+use crate::stored::{Stored, checkpoint};
+
+pub(crate) const START: Lsn = Lsn(0x100);
+
+pub(crate) struct Bench {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) source: ScriptedSource,
+    pub(crate) start: Checkpoint,
+    pub(crate) stored: Stored,
+    pub(crate) confirmed: Watermark<Lsn>,
+    pub(crate) stop: Stop,
+    pub(crate) closed: Arc<AtomicBool>,
+}
+
+impl Bench {
+    pub(crate) fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self::with(PipelineOptions::default(), acts)
+    }
+
+    pub(crate) fn with(options: PipelineOptions, acts: impl IntoIterator<Item = Act>) -> Self {
+        let source = ScriptedSource::new(acts);
+        Self {
+            pipeline: Pipeline::new(options),
+            closed: Arc::clone(&source.closed),
+            source,
+            start: checkpoint(START),
+            stored: Stored::new(START, |_| {}),
+            confirmed: Watermark::new(START),
+            stop: Stop::new(),
+        }
+    }
+
+    pub(crate) fn sink(&mut self, sink: ScriptedSink, options: SinkOptions) -> StatusHandle {
+        self.pipeline
+            .add(options, LineEncoder::default(), sink, None)
+    }
+
+    pub(crate) fn sink_with_letters(
+        &mut self,
+        sink: ScriptedSink,
+        encoder: LineEncoder,
+        letters: Box<dyn DeadLetters>,
+    ) -> StatusHandle {
+        self.pipeline
+            .add(SinkOptions::new("out"), encoder, sink, Some(letters))
+    }
+
+    pub(crate) async fn run(self) -> Result<Outcome, Failure> {
+        let store = Some(Box::new(self.stored) as Box<_>);
+        self.pipeline
+            .run(self.source, self.start, store, self.confirmed, self.stop)
+            .await
+    }
+
+    pub(crate) fn is_closed(closed: &AtomicBool) -> bool {
+        closed.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) fn optional(name: &str) -> SinkOptions {
+    let mut options = SinkOptions::new(name);
+    options.demand = Demand::Optional;
+    options
+}
+
+pub(crate) fn inserts(count: usize) -> Happening {
+    Happening::Transaction(vec![Row::Insert(0); count])
+}
+
+pub(crate) fn feed(log: &Log, from: usize, to: usize) -> Act {
+    Act::Feed(Feed::Frames(log.run(from, to)))
+}
+
+/// The whole log, in runs of `size` frames.
+pub(crate) fn runs(log: &Log, size: usize) -> Vec<Act> {
+    let len = log.items.len();
+    (0..len)
+        .step_by(size)
+        .map(|from| feed(log, from, (from + size).min(len)))
+        .collect()
+}
+
+pub(crate) fn end() -> Act {
+    Act::Feed(Feed::End)
+}
+
+/// The ids of lines.
+pub(crate) fn ids(destination: &Destination) -> Vec<String> {
+    let lines = destination.lines();
+    lines
+        .iter()
+        .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+        .collect()
+}

@@ -1,0 +1,368 @@
+//! What a chain does when its sink, its encoder or its records fail.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use walgate_core::{ErrorClass, Lsn, Position, SinkError, StopReason};
+use walgate_pipeline::{
+    DeadLetterFile, End, Extras, PipelineOptions, SinkDeadLetters, SinkOptions, SinkState,
+};
+
+use crate::bench::{Bench, START, end, ids, inserts, optional, runs};
+use crate::line_encoder::LineEncoder;
+use crate::log::{Happening, Log, Row};
+use crate::scripted_sink::{Destination, Fault, ScriptedSink};
+
+fn down() -> Fault {
+    Fault::Reject(SinkError::transient("broker down"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_error_is_tried_again_from_what_is_delivered() {
+    let log = Log::new(START, &[inserts(4), inserts(2)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let mut sink = ScriptedSink::new(&destination);
+    sink.opens = [down(), down()].into();
+    sink.writes = [
+        Fault::FailAfter(3, SinkError::transient("cut")),
+        down(),
+        Fault::None,
+    ]
+    .into();
+    let mut options = SinkOptions::new("out");
+    options.extras = Extras {
+        transactions: true,
+        schemas: false,
+    };
+    let status = bench.sink(sink, options);
+    let outcome = bench.run().await.expect("ends");
+    assert_eq!(outcome.confirmed, log.end);
+    assert_eq!(status.get().failures, 4);
+    assert_eq!(status.get().state, SinkState::Ended);
+    let lines = destination.lines();
+    // Three became durable in secret, and come again with the same ids.
+    assert_eq!(lines[..3], lines[3..6]);
+    assert_eq!(lines.len(), 3 + 6 + 4);
+    assert!(lines[8].ends_with("commit - 4"), "{}", lines[8]);
+    assert!(lines[12].ends_with("commit - 2"), "{}", lines[12]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_can_tell_what_it_holds_gets_nothing_twice() {
+    let log = Log::new(START, &[inserts(4)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let mut sink = ScriptedSink::new(&destination);
+    sink.can_tell = true;
+    sink.writes = [Fault::FailAfter(3, SinkError::transient("cut"))].into();
+    let mut options = SinkOptions::new("out");
+    options.extras = Extras {
+        transactions: true,
+        schemas: false,
+    };
+    bench.sink(sink, options);
+    bench.run().await.expect("ends");
+    let lines = destination.lines();
+    assert_eq!(lines.len(), 6);
+    assert!(
+        lines[5].ends_with("commit - 4"),
+        "the skipped ones count: {}",
+        lines[5]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_wait_longer_and_longer_and_never_more_than_30_seconds() {
+    let log = Log::new(START, &[inserts(1)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let mut sink = ScriptedSink::new(&destination);
+    sink.opens = std::iter::repeat_n(down(), 20).collect();
+    let status = bench.sink(sink, SinkOptions::new("out"));
+    let start = Instant::now();
+    bench.run().await.expect("ends");
+    let bound = Duration::from_millis(500 + 1000 + 2000 + 4000 + 8000 + 16_000 + 14 * 30_000);
+    assert!(
+        start.elapsed() <= bound + Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(status.get().failures, 20);
+    assert_eq!(ids(&destination).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_error_stops_with_the_remedy_and_the_others_drain() {
+    let log = Log::new(START, &[inserts(3)]);
+    let (one, two) = (Destination::default(), Destination::default());
+    let mut bench = Bench::new(runs(&log, 100));
+    let mut broken = ScriptedSink::new(&one);
+    let error = SinkError::fatal("not authorised").hint("grant it");
+    broken.writes = [Fault::Reject(error)].into();
+    bench.sink(broken, SinkOptions::new("kafka"));
+    bench.sink(ScriptedSink::new(&two), SinkOptions::new("file"));
+    let (stored, closed) = (bench.stored.clone(), std::sync::Arc::clone(&bench.closed));
+    let failure = bench.run().await.expect_err("stops");
+    assert_eq!(failure.reason, StopReason::Sink);
+    assert_eq!(failure.message, "sink kafka: not authorised");
+    assert_eq!(failure.hint.as_deref(), Some("grant it"));
+    assert_eq!(ids(&two).len(), 3);
+    assert_eq!(
+        stored.get().confirmed,
+        START,
+        "not past what the broken sink has"
+    );
+    assert_eq!(stored.get().sinks["file"].lsn(), log.end);
+    assert!(Bench::is_closed(&closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_optional_sink_that_fails_or_hangs_stops_nobody() {
+    let log = Log::new(START, &vec![inserts(50); 100]);
+    let [good, broken, hung] = [(); 3].map(|()| Destination::default());
+    let options = PipelineOptions {
+        journal_bytes: 8_000,
+        ..PipelineOptions::default()
+    };
+    let mut bench = Bench::with(options, [runs(&log, 20), vec![end()]].into_iter().flatten());
+    bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
+    let mut sink = ScriptedSink::new(&broken);
+    sink.writes = [Fault::Reject(SinkError::fatal("no"))].into();
+    let broken = bench.sink(sink, optional("broken"));
+    let mut sink = ScriptedSink::new(&hung);
+    sink.writes = [Fault::Hang].into();
+    bench.sink(sink, optional("hung"));
+    let confirmed = bench.confirmed.clone();
+    let run = tokio::spawn(bench.run());
+    let start = Instant::now();
+    while confirmed.get() < log.end {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    let outcome = run.await.expect("no panic").expect("ends");
+    assert_eq!(
+        outcome.end,
+        End::Stopped,
+        "the hung one was given its time and no more"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(ids(&good).len(), 5000);
+    assert_eq!(broken.get().state, SinkState::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_optional_sink_is_told_what_it_lost() {
+    let log = Log::new(START, &vec![inserts(50); 100]);
+    let [good, slow] = [(); 2].map(|()| Destination::default());
+    let options = PipelineOptions {
+        journal_bytes: 8_000,
+        ..PipelineOptions::default()
+    };
+    let mut bench = Bench::with(options, [runs(&log, 20), vec![end()]].into_iter().flatten());
+    bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
+    let mut sink = ScriptedSink::new(&slow);
+    sink.writes = [Fault::Slow(Duration::from_secs(5))].into();
+    let mut options = optional("slow");
+    options.extras = Extras {
+        transactions: true,
+        schemas: false,
+    };
+    bench.sink(sink, options);
+    bench.run().await.expect("ends");
+    assert_eq!(ids(&good).len(), 5000);
+    let lines = slow.lines();
+    let gap = lines
+        .iter()
+        .position(|line| line.contains(" gap "))
+        .expect("a gap");
+    assert!(lines[gap].ends_with("sink_fell_behind"), "{}", lines[gap]);
+    assert!(
+        lines[gap + 1].contains(" begin "),
+        "whole transactions: {}",
+        lines[gap + 1]
+    );
+    assert!(lines.last().expect("lines").ends_with("commit - 50"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_record_stops_the_sink_unless_there_are_dead_letters() {
+    let log = Log::new(START, &[inserts(5)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new(runs(&log, 100));
+    let mut sink = ScriptedSink::new(&destination);
+    sink.refuses = vec![Position::new(0, START, 4)];
+    bench.sink(sink, SinkOptions::new("out"));
+    let stored = bench.stored.clone();
+    let failure = bench.run().await.expect_err("stops");
+    assert_eq!(failure.reason, StopReason::Data);
+    assert_eq!(
+        failure.message,
+        "sink out at 0000000000000100-00000004: refused"
+    );
+    assert!(failure.hint.expect("a hint").contains("dead letters"));
+    assert_eq!(stored.get().confirmed, START);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_records_go_to_the_dead_letters_and_the_rest_goes_on() {
+    let log = Log::new(
+        START,
+        &[inserts(5), Happening::Transaction(vec![Row::Update(1)])],
+    );
+    let destination = Destination::default();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("dead.ndjson");
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let mut sink = ScriptedSink::new(&destination);
+    sink.can_tell = true;
+    sink.refuses = vec![Position::new(0, START, 3), Position::new(0, START, 5)];
+    let encoder = LineEncoder {
+        poison: vec!["update b".into()],
+    };
+    let status = bench.sink_with_letters(sink, encoder, Box::new(DeadLetterFile::new(&path)));
+    let outcome = bench.run().await.expect("ends");
+    assert_eq!(outcome.confirmed, log.end);
+    assert_eq!(
+        ids(&destination),
+        [2, 4, 6].map(|index| Position::new(0, START, index).to_string())
+    );
+    assert_eq!(status.get().dead_letters, 3);
+    let text = std::fs::read_to_string(&path).expect("letters");
+    let mut letters: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("json"))
+        .collect();
+    // What can't be encoded is found before the sink refuses what was sent before it.
+    letters.sort_by_key(|letter| letter["id"].to_string());
+    assert_eq!(letters.len(), 3);
+    assert_eq!(letters[0]["id"], "0000000000000100-00000003");
+    assert_eq!(letters[0]["table"], "public.a");
+    assert_eq!(letters[0]["key"]["id"], "3");
+    assert_eq!(letters[0]["row"]["note"], "new");
+    assert_eq!(letters[0]["error"], "refused");
+    assert!(
+        letters[0]["payload_base64"]
+            .as_str()
+            .expect("text")
+            .starts_with("SQ")
+    );
+    assert_eq!(letters[2]["op"], "update");
+    assert_eq!(
+        letters[2]["error"],
+        "update of public.b can't be encoded: column note is poison"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_can_be_a_sink_that_is_down_for_a_while() {
+    let log = Log::new(START, &[inserts(3)]);
+    let [destination, dead] = [(); 2].map(|()| Destination::default());
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let mut sink = ScriptedSink::new(&dead);
+    sink.opens = [down()].into();
+    let letters = Box::new(SinkDeadLetters::new(sink));
+    let encoder = LineEncoder {
+        poison: vec!["00000003 insert".into()],
+    };
+    bench.sink_with_letters(ScriptedSink::new(&destination), encoder, letters);
+    let outcome = bench.run().await.expect("ends");
+    assert_eq!(outcome.confirmed, log.end);
+    assert_eq!(dead.events().len(), 1);
+    assert!(dead.lines()[0].contains("\"error\""));
+    assert_eq!(ids(&destination).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_that_was_closed_ends_it_as_that() {
+    let log = Log::new(START, &[inserts(1)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new(runs(&log, 100));
+    let mut sink = ScriptedSink::new(&destination);
+    let error = SinkError {
+        class: ErrorClass::Closed,
+        ..SinkError::fatal("broken pipe")
+    };
+    sink.writes = [Fault::Reject(error)].into();
+    bench.sink(sink, SinkOptions::new("stdout"));
+    let failure = bench.run().await.expect_err("stops");
+    assert_eq!(failure.reason, StopReason::OutputClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_cannot_be_written_stops_and_confirms_nothing() {
+    let log = Log::new(START, &[inserts(1)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new(runs(&log, 100));
+    bench.sink(ScriptedSink::new(&destination), SinkOptions::new("out"));
+    let (fails, confirmed) = (
+        std::sync::Arc::clone(&bench.stored.fails),
+        bench.confirmed.clone(),
+    );
+    let run = tokio::spawn(bench.run());
+    // The first checkpoint is written before anything is read.
+    while destination.events().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    let failure = run.await.expect("no panic").expect_err("stops");
+    assert_eq!(
+        (failure.reason, failure.message.as_str()),
+        (StopReason::State, "disk full")
+    );
+    assert_eq!(confirmed.get(), START);
+}
+
+#[tokio::test]
+async fn without_a_required_sink_nothing_starts() {
+    let mut bench = Bench::new([]);
+    bench.sink(ScriptedSink::new(&Destination::default()), optional("one"));
+    let failure = bench.pipeline.open().await.expect_err("refused");
+    assert_eq!(failure.reason, StopReason::Config);
+    assert!(failure.message.contains("no sink is required"));
+    let failure = bench.run().await.expect_err("refused");
+    assert_eq!(failure.reason, StopReason::Config);
+}
+
+#[tokio::test]
+async fn two_sinks_of_one_name_are_refused() {
+    let mut bench = Bench::new([]);
+    for _ in 0..2 {
+        bench.sink(
+            ScriptedSink::new(&Destination::default()),
+            SinkOptions::new("one"),
+        );
+    }
+    let failure = bench.pipeline.open().await.expect_err("refused");
+    assert_eq!(failure.message, "two sinks have the name one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_behind_what_is_confirmed_is_told_of_the_gap() {
+    let log = Log::new(Lsn(0x500), &[inserts(1)]);
+    let [good, late] = [(); 2].map(|()| Destination::default());
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    bench.start.confirmed = Lsn(0x500);
+    bench
+        .start
+        .sinks
+        .insert("late".into(), Position::new(0, Lsn(0x300), 0));
+    bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
+    bench.sink(ScriptedSink::new(&late), optional("late"));
+    bench.run().await.expect("ends");
+    assert_eq!(ids(&good).len(), 1);
+    let lines = late.lines();
+    assert_eq!(
+        lines[0],
+        "0000000000000500-00000000 gap - 0/300..0/500 sink_fell_behind"
+    );
+    assert_eq!(lines.len(), 2);
+}
