@@ -165,3 +165,138 @@ fn unusable(path: &Path, what: &str, error: &io::Error) -> Failure {
     };
     state(format!("{} {what}: {error}", path.display())).hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use walgate_core::Lsn;
+
+    use super::*;
+    use crate::checkpoint_json::tests::example;
+
+    fn open(directory: &Path) -> Result<(CheckpointFile, Option<Checkpoint>), Failure> {
+        CheckpointFile::open(directory, "walgate")
+    }
+
+    fn refused(directory: &Path, slot: &str) -> Failure {
+        let failure = CheckpointFile::open(directory, slot).expect_err("refused");
+        assert_eq!(failure.reason, StopReason::State);
+        assert!(failure.hint.is_some(), "{failure}");
+        failure
+    }
+
+    #[test]
+    fn a_new_directory_is_made_and_has_no_checkpoint() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a").join("b");
+        let (mut file, none) = open(&path).expect("opens");
+        assert_eq!(none, None);
+        file.save(&example()).expect("saves");
+        drop(file);
+        assert_eq!(open(&path).expect("opens").1, Some(example()));
+    }
+
+    #[test]
+    fn a_second_process_is_kept_out_until_the_first_has_ended() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (first, _) = open(directory.path()).expect("opens");
+        let failure = refused(directory.path(), "walgate");
+        let owner = format!("in use by process {}", std::process::id());
+        assert!(failure.message.contains(&owner), "{failure}");
+        drop(first);
+        open(directory.path()).expect("opens");
+    }
+
+    #[test]
+    fn a_directory_of_another_slot_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut file, _) = open(directory.path()).expect("opens");
+        file.save(&example()).expect("saves");
+        drop(file);
+        let failure = refused(directory.path(), "other");
+        assert!(
+            failure
+                .message
+                .contains("of the slot \"walgate\", not of \"other\"")
+        );
+    }
+
+    #[test]
+    fn damage_at_any_byte_is_refused_and_left_as_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(CHECKPOINT);
+        let bytes = encode(&example());
+        for len in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..len]).expect("written");
+            let failure = refused(directory.path(), "walgate");
+            assert!(failure.message.contains("is damaged"), "{failure}");
+            assert_eq!(std::fs::read(&path).expect("read"), &bytes[..len]);
+        }
+    }
+
+    #[test]
+    fn a_later_release_is_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let body = "{}";
+        let checksum = crc32c::crc32c(b"9{}");
+        let file = format!("walgate-checkpoint 9 {checksum:08x} 2\n{body}\n");
+        std::fs::write(directory.path().join(CHECKPOINT), file).expect("written");
+        let failure = refused(directory.path(), "walgate");
+        assert!(
+            failure.message.contains("later release: it has version 9"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_new_checkpoint_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut file, _) = open(directory.path()).expect("opens");
+        file.save(&example()).expect("saves");
+        std::fs::write(directory.path().join(TEMPORARY), b"half of a ch").expect("written");
+        drop(file);
+        let (mut file, read) = open(directory.path()).expect("opens");
+        assert_eq!(read, Some(example()));
+        let mut next = example();
+        next.confirmed = Lsn(u64::MAX);
+        file.save(&next).expect("saves");
+        drop(file);
+        assert_eq!(open(directory.path()).expect("opens").1, Some(next));
+    }
+
+    /// A directory in the place of the temporary file: also root can't write it.
+    #[test]
+    fn a_checkpoint_that_cannot_be_written_leaves_the_old_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut file, _) = open(directory.path()).expect("opens");
+        file.save(&example()).expect("saves");
+        std::fs::create_dir(directory.path().join(TEMPORARY)).expect("made");
+        let mut next = example();
+        next.confirmed = Lsn(u64::MAX);
+        let failure = file.save(&next).expect_err("can't");
+        assert_eq!(failure.reason, StopReason::State);
+        assert!(failure.message.contains("can't be written"), "{failure}");
+        drop(file);
+        assert_eq!(open(directory.path()).expect("opens").1, Some(example()));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_refused_with_a_remedy() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        std::fs::write(&path, b"").expect("written");
+        let failure = refused(&path, "walgate");
+        assert!(failure.message.contains("can't be made"), "{failure}");
+    }
+
+    #[test]
+    fn the_remedy_fits_the_error() {
+        let hint =
+            |kind| unusable(Path::new("/s/checkpoint"), "can't", &io::Error::from(kind)).hint;
+        assert_eq!(
+            hint(ErrorKind::StorageFull).as_deref(),
+            Some("make room: df /s")
+        );
+        assert!(hint(ErrorKind::ReadOnlyFilesystem).is_some_and(|hint| hint.contains("remount")));
+        assert!(hint(ErrorKind::PermissionDenied).is_some_and(|hint| hint.contains("user")));
+    }
+}

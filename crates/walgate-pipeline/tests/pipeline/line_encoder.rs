@@ -41,7 +41,7 @@ impl Encoder for LineEncoder {
     }
 }
 
-fn line_of(change: &Change<'_>) -> String {
+pub(crate) fn line_of(change: &Change<'_>) -> String {
     let op = change.body.op().name();
     let table = change
         .body

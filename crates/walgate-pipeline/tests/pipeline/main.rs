@@ -15,4 +15,5 @@ mod log;
 mod model;
 mod scripted_sink;
 mod scripted_source;
+mod selecting;
 mod stored;
