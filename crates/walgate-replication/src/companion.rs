@@ -53,6 +53,15 @@ struct Alarm {
     raised: Notify,
 }
 
+impl Alarm {
+    fn take(&self) -> Option<Trouble> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
 impl Drop for Companion {
     fn drop(&mut self) {
         self.task.abort();
@@ -96,10 +105,10 @@ impl Companion {
         let requests = self.requests.clone();
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
-            if requests.send(Request { definition, answer }).await.is_ok() {
-                if let Ok(relation) = answered.await {
-                    return relation;
-                }
+            if requests.send(Request { definition, answer }).await.is_ok()
+                && let Ok(relation) = answered.await
+            {
+                return relation;
             }
             // The task has ended, which it does only with the session.
             std::future::pending().await
@@ -110,13 +119,8 @@ impl Companion {
     pub(crate) async fn trouble(&self) -> Trouble {
         loop {
             let raised = self.alarm.raised.notified();
-            if let Some(trouble) = self
-                .alarm
-                .trouble
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-            {
+            let trouble = self.alarm.take();
+            if let Some(trouble) = trouble {
                 return trouble;
             }
             raised.await;

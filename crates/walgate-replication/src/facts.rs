@@ -111,7 +111,7 @@ async fn is_visible(sql: &Client, xid: Xid) -> Result<bool, tokio_postgres::Erro
 fn widen(next: u64, xid: Xid) -> u64 {
     let ahead = xid.wrapping_sub(next as u32).cast_signed();
     next.checked_add_signed(i64::from(ahead))
-        .unwrap_or(u64::from(xid))
+        .unwrap_or_else(|| u64::from(xid))
 }
 
 async fn read(sql: &Client, definition: &Definition) -> Result<Facts, tokio_postgres::Error> {

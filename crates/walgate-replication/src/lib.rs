@@ -39,6 +39,8 @@ mod reporter;
 mod sequence_error;
 mod sequencer;
 mod session;
+mod slot;
+mod slot_creation;
 mod source;
 mod sql;
 mod start;

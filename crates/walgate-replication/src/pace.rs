@@ -105,7 +105,8 @@ mod tests {
         let mut raised = None;
         for _ in 0..100 {
             now += MS / 100;
-            raised = raised.or(pace.on_read(now, 1000, false));
+            let mark = pace.on_read(now, 1000, false);
+            raised = raised.or(mark);
         }
         assert_eq!(raised, Some(BEHIND_LOWAT));
         let due = pace

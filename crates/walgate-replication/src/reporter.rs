@@ -189,10 +189,11 @@ where
 {
     let status = {
         let mut feedback = shared.feedback();
-        if let Some(mark) = confirmed.map(Watermark::get) {
-            if mark > Lsn::ZERO && !feedback.confirm(Instant::now(), mark) {
-                return Some(ReporterEnd::Beyond(mark));
-            }
+        if let Some(mark) = confirmed.map(Watermark::get)
+            && mark > Lsn::ZERO
+            && !feedback.confirm(Instant::now(), mark)
+        {
+            return Some(ReporterEnd::Beyond(mark));
         }
         feedback.last_status()
     };

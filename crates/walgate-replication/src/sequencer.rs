@@ -310,10 +310,9 @@ impl Sequencer {
                 ..
             },
         ) = (self.stop_at, message)
+            && *lsn > stop.lsn
         {
-            if *lsn > stop.lsn {
-                return Some(Taken::End);
-            }
+            return Some(Taken::End);
         }
         let full = self.building.relations.len() >= MAX_RELATIONS
             || self.building.truncated.len() >= MAX_TRUNCATED;
@@ -433,10 +432,10 @@ impl Sequencer {
     /// The definition's place in the list of this run of frames.
     #[inline]
     fn place_of(&mut self, oid: Oid) -> Result<u16, SequenceError> {
-        if let Some((last, place)) = self.building.last {
-            if last == oid {
-                return Ok(place);
-            }
+        if let Some((last, place)) = self.building.last
+            && last == oid
+        {
+            return Ok(place);
         }
         let relation = self
             .relations

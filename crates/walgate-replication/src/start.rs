@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walgate_connection::{ReplicationStream, SqlClient};
-use walgate_core::{Failure, Gap, GapReason, Lsn, SourceIdentity, StopReason};
+use walgate_core::{Failure, Gap, Lsn, SourceIdentity, StopReason};
 use walgate_pgoutput::Dialect;
 
 use crate::catalog::{self, Server};
 use crate::commands::{self, Identity};
-use crate::config::{OnGap, SlotMode, SourceConfig, StopAtLsn};
+use crate::config::{SlotMode, SourceConfig, StopAtLsn};
 use crate::publication;
 use crate::sequencer::StopAt;
 use crate::sql;
 use crate::trouble::Trouble;
-use crate::verdict::{Expected, SlotRow, Verdict, judge, prevention};
 
 /// The oldest server that is supported: it has the option `messages`, and `two_phase` in the row.
 const OLDEST: i32 = 14;
@@ -51,22 +50,22 @@ pub(crate) struct Opened {
 }
 
 /// The slot as it will be used.
-struct Slot {
-    start: Lsn,
-    confirmed: Lsn,
-    consistent_point: Lsn,
-    created: bool,
-    gap: Option<Gap>,
+pub(crate) struct Slot {
+    pub(crate) start: Lsn,
+    pub(crate) confirmed: Lsn,
+    pub(crate) consistent_point: Lsn,
+    pub(crate) created: bool,
+    pub(crate) gap: Option<Gap>,
 }
 
-struct Attempt<'a> {
-    config: &'a SourceConfig,
-    known: &'a Known,
-    sql: &'a SqlClient,
-    stream: &'a mut ReplicationStream,
-    server: &'a Server,
-    system: Identity,
-    warnings: &'a mut Vec<String>,
+pub(crate) struct Attempt<'a> {
+    pub(crate) config: &'a SourceConfig,
+    pub(crate) known: &'a Known,
+    pub(crate) sql: &'a SqlClient,
+    pub(crate) stream: &'a mut ReplicationStream,
+    pub(crate) server: &'a Server,
+    pub(crate) system: Identity,
+    pub(crate) warnings: &'a mut Vec<String>,
 }
 
 /// Tries to start.
@@ -138,358 +137,11 @@ pub(crate) async fn open(
 
 impl Attempt<'_> {
     /// The epoch was raised: what is known from before is about another log.
-    fn raised(&self) -> bool {
+    pub(crate) fn raised(&self) -> bool {
         self.known
             .identity
             .as_ref()
             .is_some_and(|identity| self.config.epoch > identity.epoch)
-    }
-
-    async fn slot(&mut self) -> Result<Slot, Trouble> {
-        self.epoch_is_not_lower()?;
-        let name = &self.config.slot.name;
-        let temporary = self.config.slot.mode == SlotMode::Temporary;
-        let row = if temporary {
-            None
-        } else {
-            catalog::slot(self.sql, self.server, name)
-                .await
-                .map_err(|error| Trouble::sql(&error, "read the slot's row"))?
-        };
-        let expected = Expected {
-            database: &self.server.database,
-            identity: self.known.identity.as_ref(),
-            position: self.known.position.filter(|_| !self.config.peek),
-            system_id: Some(self.system.system_id),
-            in_recovery: self.server.in_recovery,
-            wal_level: &self.server.wal_level,
-            epoch: self.config.epoch,
-        };
-        let verdict = judge(row.as_ref(), &expected);
-        match verdict {
-            Verdict::Missing if temporary => self.create(true, GapReason::TemporarySlot).await,
-            Verdict::Missing => self.missing().await,
-            Verdict::Standby if temporary => self.create(true, GapReason::TemporarySlot).await,
-            Verdict::Lost(why) => self.lost(&why).await,
-            Verdict::Sound => self.existing(row.unwrap_or_default()).await,
-            Verdict::Ahead { from, to } => self.ahead(from, to, row.unwrap_or_default()).await,
-            Verdict::Active(pid) => Err(self.busy(pid).await),
-            other => Err(self.refuse(other)),
-        }
-    }
-
-    async fn busy(&self, pid: Option<i32>) -> Trouble {
-        let who = match pid {
-            Some(pid) => catalog::holder(self.sql, pid).await,
-            None => None,
-        };
-        Trouble::Busy(pid, who)
-    }
-
-    fn epoch_is_not_lower(&self) -> Result<(), Trouble> {
-        let Some(identity) = self.known.identity.as_ref() else {
-            return Ok(());
-        };
-        if identity.epoch > self.config.epoch {
-            let what = format!(
-                "[source] epoch is {}, and {} was reached before",
-                self.config.epoch, identity.epoch
-            );
-            let failure = Failure::new(StopReason::Config, what);
-            return Err(Trouble::Stop(
-                failure.hint("an epoch never falls: positions must go on growing"),
-            ));
-        }
-        Ok(())
-    }
-
-    fn refuse(&self, verdict: Verdict) -> Trouble {
-        let name = &self.config.slot.name;
-        match verdict {
-            Verdict::OtherSystem { found, expected } => Trouble::Stop(
-                Failure::new(
-                    StopReason::Gap,
-                    format!("the server is another one: its system identifier is {found}, and our positions are of {expected}"),
-                )
-                .hint("connect to the right server; or, if this one takes its place, raise [source] epoch"),
-            ),
-            Verdict::Standby => retry_for(format!("the server is a standby and slot {name} is not usable there yet"), Duration::from_secs(300)),
-            Verdict::Unusable(why) => Trouble::Stop(
-                Failure::new(StopReason::Config, format!("slot {name} can't be used: {why}"))
-                    .hint("choose another [source] slot, or drop this one and let a new one be created"),
-            ),
-            Verdict::WalLevel(level) => Trouble::Stop(
-                Failure::new(StopReason::Config, format!("wal_level is {level}, and logical replication needs logical")).hint(
-                    if self.server.is_rds {
-                        "set rds.logical_replication = 1 in the instance's parameter group, then reboot the instance"
-                    } else {
-                        "ALTER SYSTEM SET wal_level = 'logical'; then restart the server"
-                    },
-                ),
-            ),
-            Verdict::Active(pid) => Trouble::Busy(pid, None),
-            Verdict::Sound | Verdict::Missing | Verdict::Lost(_) | Verdict::Ahead { .. } => Trouble::retry("the slot has changed"),
-        }
-    }
-
-    /// The slot is there and sound.
-    async fn existing(&mut self, row: SlotRow) -> Result<Slot, Trouble> {
-        let name = &self.config.slot.name;
-        let Some(confirmed) = row.confirmed_flush_lsn else {
-            return Err(retry_for(
-                format!("slot {name} is still being created"),
-                Duration::from_secs(60),
-            ));
-        };
-        let known = self.known.position.filter(|_| !self.raised());
-        if known.is_none()
-            && !self.known.reconnecting
-            && self.config.start_at.is_none()
-            && !self.config.peek
-        {
-            self.warnings.push(format!(
-                "slot {name} exists and nothing is known about it: going on at {confirmed}, which it has confirmed"
-            ));
-        }
-        let start = match (known, self.config.start_at) {
-            (Some(known), _) if self.known.reconnecting => known,
-            (_, Some(at)) => self.start_at(at, confirmed)?,
-            (Some(known), None) => known.max(confirmed),
-            (None, None) => confirmed,
-        };
-        self.timeline().await?;
-        self.within_the_log(start)?;
-        Ok(Slot {
-            start,
-            confirmed,
-            consistent_point: Lsn::ZERO,
-            created: false,
-            gap: None,
-        })
-    }
-
-    fn start_at(&self, at: Lsn, confirmed: Lsn) -> Result<Lsn, Trouble> {
-        let name = &self.config.slot.name;
-        if at < confirmed {
-            let what = format!(
-                "slot {name} has confirmed {confirmed}: what commits below is gone, and {at} was asked for"
-            );
-            return Err(Trouble::Stop(
-                Failure::new(StopReason::Gap, what).hint("start there, or leave the position out"),
-            ));
-        }
-        if at > confirmed && !self.config.peek {
-            let what = format!(
-                "starting slot {name} at {at} would skip what commits between {confirmed} and there"
-            );
-            let failure = Failure::new(StopReason::Config, what);
-            return Err(Trouble::Stop(failure.hint(
-                "look without confirming (--peek), or leave the position out",
-            )));
-        }
-        Ok(at)
-    }
-
-    /// The server takes any position; one that its log has not reached ruins the slot.
-    fn within_the_log(&self, start: Lsn) -> Result<(), Trouble> {
-        let flushed = self.system.flushed;
-        if start <= flushed {
-            return Ok(());
-        }
-        let what = format!(
-            "we are at {start}, and the server's log ends at {flushed}: it is not the log that we know"
-        );
-        Err(Trouble::Stop(Failure::new(StopReason::Gap, what).hint(
-            "the server was restored to an earlier time, or the state is another's: if this server takes the place of the old one, raise [source] epoch",
-        )))
-    }
-
-    /// A timeline that is not ours must have left ours behind everything that was delivered.
-    async fn timeline(&mut self) -> Result<(), Trouble> {
-        let Some(identity) = self.known.identity.as_ref().filter(|_| !self.raised()) else {
-            return Ok(());
-        };
-        let (ours, theirs) = (identity.timeline, self.system.timeline);
-        if ours == theirs || ours == 0 {
-            return Ok(());
-        }
-        let delivered = self
-            .known
-            .delivered
-            .max(self.known.position.unwrap_or_default());
-        let left = if theirs > ours {
-            commands::left_at(self.stream, theirs, ours)
-                .await
-                .map_err(|error| Trouble::connect(&error))?
-        } else {
-            None
-        };
-        match left {
-            Some(left) if left >= delivered => {
-                self.warnings.push(format!(
-                    "the server is on timeline {theirs} now, which left {ours} at {left}"
-                ));
-                Ok(())
-            }
-            left => {
-                let at = left.map_or_else(
-                    || "is not of its history".to_owned(),
-                    |left| format!("was left at {left}"),
-                );
-                let what = format!(
-                    "the server is on timeline {theirs}; ours, {ours}, {at}, and we have delivered up to {delivered}"
-                );
-                let failure = Failure::new(StopReason::Gap, what).hint(
-                    "what was delivered is not the history of this server: raise [source] epoch to go on with it",
-                );
-                let gap = Gap {
-                    from: delivered,
-                    to: left.unwrap_or_default(),
-                    reason: GapReason::Timeline,
-                };
-                Err(Trouble::Gap(gap, failure))
-            }
-        }
-    }
-
-    /// There is no such slot.
-    async fn missing(&mut self) -> Result<Slot, Trouble> {
-        let name = &self.config.slot.name;
-        let known = self.known.position.filter(|_| !self.raised());
-        let may_create = self.config.slot.mode == SlotMode::CreateIfMissing;
-        if known.is_none() && may_create {
-            return self.create(false, GapReason::SlotLost).await;
-        }
-        if let Some(from) = known {
-            if may_create && self.config.on_gap == OnGap::Continue {
-                return self.create(false, GapReason::SlotLost).await;
-            }
-            let what = format!("slot {name} is gone: what commits behind {from} may be lost");
-            let failure = Failure::new(StopReason::Gap, what).hint(
-                "restore the slot if a failover lost it; or set [source] on_gap = \"continue\" to go on with a new one, which announces the gap",
-            );
-            return Err(Trouble::Gap(
-                Gap {
-                    from,
-                    to: from,
-                    reason: GapReason::SlotLost,
-                },
-                failure,
-            ));
-        }
-        let what = format!(
-            "slot {name} does not exist in database {}",
-            self.server.database
-        );
-        let hint = format!(
-            "SELECT pg_create_logical_replication_slot('{name}', 'pgoutput'); or let it be created (create_slot = true)"
-        );
-        Err(Trouble::Stop(
-            Failure::new(StopReason::Config, what).hint(hint),
-        ))
-    }
-
-    async fn lost(&mut self, why: &str) -> Result<Slot, Trouble> {
-        let name = self.config.slot.name.clone();
-        let from = self.known.position.unwrap_or_default();
-        let ours = self
-            .known
-            .identity
-            .as_ref()
-            .is_some_and(|identity| identity.created_by_us);
-        let may = self.config.slot.mode == SlotMode::CreateIfMissing
-            && self.config.on_gap == OnGap::Continue;
-        if ours && may {
-            tracing::warn!(slot = %name, why, "the slot was invalidated: dropping it for a new one");
-            commands::drop_slot(self.stream, &name)
-                .await
-                .map_err(|error| Trouble::connect(&error))?;
-            return self.create(false, GapReason::SlotLost).await;
-        }
-        let what =
-            format!("slot {name} was invalidated ({why}): what commits behind {from} is lost");
-        let hint = format!(
-            "drop it (SELECT pg_drop_replication_slot('{name}')) and start anew; so that it does not happen again: {}",
-            prevention(why)
-        );
-        let gap = Gap {
-            from,
-            to: from,
-            reason: GapReason::SlotLost,
-        };
-        Err(Trouble::Gap(
-            gap,
-            Failure::new(StopReason::Gap, what).hint(hint),
-        ))
-    }
-
-    async fn ahead(&mut self, from: Lsn, to: Lsn, row: SlotRow) -> Result<Slot, Trouble> {
-        let name = &self.config.slot.name;
-        let gap = Gap {
-            from,
-            to,
-            reason: GapReason::SlotAhead,
-        };
-        if self.config.on_gap == OnGap::Continue && !row.active {
-            self.within_the_log(to)?;
-            return Ok(Slot {
-                start: to,
-                confirmed: to,
-                consistent_point: Lsn::ZERO,
-                created: false,
-                gap: Some(gap),
-            });
-        }
-        if row.active {
-            return Err(self.busy(row.active_pid).await);
-        }
-        let what = format!(
-            "slot {name} has confirmed {to}, and we have only got to {from}: somebody moved or re-created it, and what commits in between is lost"
-        );
-        Err(Trouble::Gap(
-            gap,
-            Failure::new(StopReason::Gap, what)
-                .hint("set [source] on_gap = \"continue\" to go on there, which announces the gap"),
-        ))
-    }
-
-    /// Creates the slot. Where something was known before, what lies between is a gap.
-    async fn create(&mut self, temporary: bool, reason: GapReason) -> Result<Slot, Trouble> {
-        let name = &self.config.slot.name;
-        let failover = self.config.slot.failover
-            && !temporary
-            && self.server.major() >= 17
-            && !self.server.in_recovery;
-        let began = Instant::now();
-        let waiting = blockers(self.sql, name);
-        let create =
-            commands::create_slot(self.stream, name, temporary, failover, self.server.major());
-        let created = tokio::select! {
-            created = create => created,
-            () = waiting => unreachable_wait().await,
-        };
-        let point = created.map_err(|error| Trouble::connect(&error))?;
-        let point = point
-            .ok_or_else(|| Trouble::retry("CREATE_REPLICATION_SLOT gave no consistent point"))?;
-        tracing::info!(slot = %name, temporary, failover, consistent_point = %point, seconds = began.elapsed().as_secs(), "created the slot");
-        if !temporary {
-            self.warnings.push(format!(
-                "created slot {name}: it keeps WAL on the server until it is read or dropped (SELECT pg_drop_replication_slot('{name}'))"
-            ));
-        }
-        let from = self.known.position.filter(|_| !self.raised());
-        let gap = from.map(|from| Gap {
-            from,
-            to: point,
-            reason,
-        });
-        Ok(Slot {
-            start: point,
-            confirmed: point,
-            consistent_point: point,
-            created: !temporary,
-            gap,
-        })
     }
 
     async fn stop_at(&self) -> Result<Option<StopAt>, Trouble> {
@@ -572,45 +224,4 @@ async fn look_again(
         )));
     }
     Ok(())
-}
-
-/// Says every 5 s who is in the way of a new slot, for as long as it is polled.
-async fn blockers(sql: &SqlClient, slot: &str) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let rows = sql
-            .query(
-                "SELECT pg_catalog.format('process %s (user %s, application %s, %s, transaction since %s)', \
-                        pid, usename, application_name, state, xact_start) FROM pg_catalog.pg_stat_activity \
-                  WHERE backend_xid IS NOT NULL UNION ALL \
-                 SELECT pg_catalog.format('prepared transaction %s (owner %s, since %s)', gid, owner, prepared) \
-                   FROM pg_catalog.pg_prepared_xacts LIMIT 5",
-                &[],
-            )
-            .await;
-        let who: Vec<String> = rows
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|row| row.try_get(0).ok())
-            .collect();
-        tracing::warn!(
-            slot,
-            "creating the slot waits for older transactions: {}",
-            who.join("; ")
-        );
-    }
-}
-
-/// The type of a branch that is never taken: [`blockers`] does not end.
-async fn unreachable_wait<T>() -> T {
-    std::future::pending().await
-}
-
-fn retry_for(what: String, time: Duration) -> Trouble {
-    use crate::trouble::{Limit, Retry};
-    Trouble::Retry(Retry {
-        what,
-        hint: None,
-        limit: Limit::For(time, StopReason::Config),
-    })
 }

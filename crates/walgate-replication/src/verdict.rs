@@ -88,13 +88,14 @@ pub(crate) enum Verdict {
 /// Decides, in this order: another system, a standby, no slot, a wrong slot, a lost slot, a slot
 /// ahead of us, a slot in use.
 pub(crate) fn judge(row: Option<&SlotRow>, expected: &Expected<'_>) -> Verdict {
-    if let (Some(identity), Some(found)) = (expected.identity, expected.system_id) {
-        if identity.system_id != found && expected.epoch <= identity.epoch {
-            return Verdict::OtherSystem {
-                found,
-                expected: identity.system_id,
-            };
-        }
+    if let (Some(identity), Some(found)) = (expected.identity, expected.system_id)
+        && identity.system_id != found
+        && expected.epoch <= identity.epoch
+    {
+        return Verdict::OtherSystem {
+            found,
+            expected: identity.system_id,
+        };
     }
     if expected.in_recovery && row.is_none_or(|row| row.synced) {
         return Verdict::Standby;

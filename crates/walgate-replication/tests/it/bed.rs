@@ -58,6 +58,21 @@ impl Bed {
     }
 }
 
+impl Drop for Bed {
+    /// A shared server has few slots.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.sql(
+            "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots \
+              WHERE database = current_database() AND active; \
+             SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+              WHERE database = current_database() AND NOT temporary",
+        );
+    }
+}
+
 pub(crate) fn one(rows: Vec<Vec<Option<String>>>) -> String {
     rows.into_iter()
         .next()
