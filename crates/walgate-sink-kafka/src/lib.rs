@@ -35,6 +35,7 @@ mod sink;
 mod statistics;
 mod template;
 mod topics;
+mod verdict;
 
 pub use config::{
     Compression, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls, TopicCreation,

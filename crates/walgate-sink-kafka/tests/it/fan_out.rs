@@ -284,5 +284,11 @@ async fn new_partitions_are_used() {
             "the new partitions are never used"
         );
     }
+    let statistics = sink.statistics().snapshot();
+    assert!(statistics.transmitted_messages > 0, "{statistics:?}");
+    assert!(
+        statistics.brokers.iter().any(|broker| broker.state == "UP"),
+        "{statistics:?}"
+    );
     close(sink).await;
 }
