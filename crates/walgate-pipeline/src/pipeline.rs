@@ -46,7 +46,8 @@ pub enum End {
     Counted,
     /// It was asked to stop, and everything that was read is delivered.
     Drained,
-    /// It was asked to stop, and what was read is not all delivered; nothing is lost.
+    /// It was asked to stop, and a required sink has not delivered all that was read; nothing is
+    /// lost.
     Stopped,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Run {
     pub(crate) finish: oneshot::Sender<()>,
     /// The first thing that has failed.
     pub(crate) failure: Option<Failure>,
-    /// A chain was stopped before it had delivered everything.
+    /// A required sink was stopped before it had delivered everything.
     pub(crate) stopped: bool,
     pub(crate) confirmed: Watermark<Lsn>,
 }
@@ -238,7 +238,9 @@ impl Run {
         match (demand, result) {
             (_, Ok(Ended::Drained)) | (Demand::Optional, Err(_)) => None,
             (_, Ok(Ended::Counted)) => Some(Halt::Counted),
-            (_, Ok(Ended::Stopped)) => {
+            // An optional sink is given its time; nobody waits for what it has not delivered.
+            (Demand::Optional, Ok(Ended::Stopped)) => None,
+            (Demand::Required, Ok(Ended::Stopped)) => {
                 self.stopped = true;
                 None
             }

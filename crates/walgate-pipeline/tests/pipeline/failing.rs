@@ -145,11 +145,8 @@ async fn an_optional_sink_that_fails_or_hangs_stops_nobody() {
         start.elapsed()
     );
     let outcome = run.await.expect("no panic").expect("ends");
-    assert_eq!(
-        outcome.end,
-        End::Stopped,
-        "the hung one was given its time and no more"
-    );
+    assert_eq!(outcome.end, End::Source);
+    // The hung one was given its time and no more.
     assert!(
         start.elapsed() < Duration::from_secs(25),
         "{:?}",
