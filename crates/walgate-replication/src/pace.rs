@@ -55,14 +55,6 @@ impl Pace {
         Some(BEHIND_LOWAT)
     }
 
-    /// We begin to wait for the socket, perhaps long after the last read: the patience counts
-    /// from here.
-    pub(crate) fn on_wait(&mut self, now: Instant) {
-        if self.lowat > 1 {
-            self.deadline = Some(now + PATIENCE);
-        }
-    }
-
     /// When [`on_timer`](Self::on_timer) is due.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -129,13 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn time_spent_elsewhere_is_not_patience() {
+    fn only_bytes_put_the_timer_off() {
+        // Whoever asks for more and gives up every few milliseconds still gets the tail: the
+        // patience counts from the last read, however often somebody begins to wait.
         let start = Instant::now();
         let mut pace = Pace::new(start);
         pace.on_read(start, 1 << 20, true);
-        let back = start + Duration::from_secs(3600);
-        pace.on_wait(back);
-        assert_eq!(pace.on_timer(back), None);
-        assert_eq!(pace.on_timer(back + PATIENCE), Some(1));
+        for wait in 1..4 {
+            assert_eq!(pace.on_timer(start + 5 * wait * MS), None);
+            assert_eq!(pace.deadline(), Some(start + PATIENCE));
+        }
+        assert_eq!(pace.on_timer(start + Duration::from_secs(3600)), Some(1));
     }
 }

@@ -16,8 +16,6 @@ pub(crate) struct Published {
     pub(crate) names: Vec<String>,
     /// Configured tables that none of them has.
     pub(crate) missing: Vec<TableName>,
-    /// How many tables they have together.
-    pub(crate) tables: usize,
 }
 
 /// Behind a publication's name: the one for tables without a replica identity.
@@ -53,7 +51,10 @@ pub(crate) async fn prepare(sql: &Client, config: &SourceConfig) -> Result<Publi
             &config.publications,
         )));
     }
-    if published.tables == 0 {
+    let empty = is_empty(sql, &published.names)
+        .await
+        .map_err(|error| Trouble::sql(&error, "read the publications"))?;
+    if empty {
         tracing::warn!(publications = ?published.names, "the publications hold no table: nothing will come");
     }
     Ok(published)
@@ -78,6 +79,13 @@ pub(crate) async fn look(
         .into_iter()
         .filter(|name| existing.contains(name))
         .collect();
+    if config.tables.is_empty() {
+        // There may be very many of them, and nobody asks for any by name.
+        return Ok(Published {
+            names,
+            missing: Vec::new(),
+        });
+    }
     let rows = sql.query(TABLES, &[&names]).await?;
     let tables: BTreeSet<TableName> = rows
         .iter()
@@ -94,11 +102,13 @@ pub(crate) async fn look(
         .filter(|table| !tables.contains(table))
         .cloned()
         .collect();
-    Ok(Published {
-        names,
-        missing,
-        tables: tables.len(),
-    })
+    Ok(Published { names, missing })
+}
+
+async fn is_empty(sql: &Client, names: &[String]) -> Result<bool, tokio_postgres::Error> {
+    let query = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables \
+                 WHERE pubname = ANY ($1::pg_catalog.text[]))";
+    sql.query_one(query, &[&names]).await?.try_get(0)
 }
 
 /// The published tables, and the partitioned tables above published partitions: without

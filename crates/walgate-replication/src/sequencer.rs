@@ -224,6 +224,8 @@ impl Sequencer {
     /// What was built so far, if it says anything.
     fn flush(&mut self) -> Option<Output> {
         let built = std::mem::take(&mut self.building);
+        // The next run is likely as long as this one.
+        self.building.frames.reserve(built.frames.len());
         self.building.open = self.open.map(|open| open.transaction);
         if built.frames.is_empty() {
             return built

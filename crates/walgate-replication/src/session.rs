@@ -177,9 +177,6 @@ impl Session {
                 Ok(None) => {}
                 Err(error) => return Err(self.framing(&error)),
             }
-            if let Some(tuner) = &mut self.tuner {
-                tuner.pace.on_wait(Instant::now());
-            }
             let read = loop {
                 tokio::select! {
                     biased;

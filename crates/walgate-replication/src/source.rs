@@ -1,6 +1,7 @@
 //! The source: one connection after the other, and what is kept between them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::start::{self, Known, Opened};
 use crate::trouble::Trouble;
 
 /// A source that has started.
+#[derive(Debug)]
 pub struct Started {
     /// The source.
     pub source: PostgresSource,
@@ -252,6 +254,16 @@ impl PostgresSource {
     }
 }
 
+impl fmt::Debug for PostgresSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresSource")
+            .field("slot", &self.config.slot.name)
+            .field("state", &self.monitor.state())
+            .field("known", &self.known)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Source for PostgresSource {
     async fn next(&mut self) -> Result<Feed, Failure> {
         loop {
@@ -311,5 +323,18 @@ fn known_from(checkpoint: Checkpoint) -> Known {
         identity: Some(checkpoint.source),
         reconnecting: false,
         stop_at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_never_more_than_a_third_of_what_the_server_waits() {
+        let seconds = Duration::from_secs;
+        assert_eq!(status_interval(seconds(10), Some(seconds(60))), seconds(10));
+        assert_eq!(status_interval(seconds(10), Some(seconds(15))), seconds(5));
+        assert_eq!(status_interval(seconds(10), None), seconds(10), "it is off");
     }
 }
