@@ -1,10 +1,10 @@
 //! Lost history is never papered over.
 
-use walgate_core::{GapReason, Lsn, Source, StopReason};
+use walgate_core::{GapReason, Lsn, Position, Source, StopReason};
 use walgate_replication::{OnGap, SlotMode};
 use walgate_throwaway::PgVersion;
 
-use crate::bed::{Bed, Reader, config, server, unique};
+use crate::bed::{Bed, Reader, config, eventually, server, unique};
 
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE PUBLICATION p FOR TABLE t";
 
@@ -237,4 +237,63 @@ async fn wal_level_is_named_with_its_remedy() {
         .expect("refuses");
     assert_eq!(failure.reason, StopReason::Config, "{failure}");
     assert!(failure.hint.expect("says how").contains("wal_level"));
+}
+
+/// A standby is promoted: the log goes on under a new timeline, or not as we know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_timeline_goes_on_only_when_it_left_ours_behind_what_was_delivered() {
+    let primary = server(PgVersion::V17, &[]);
+    primary.sql(TABLE).expect("sql");
+    let standby = primary
+        .start_standby(&[("hot_standby_feedback", "on")])
+        .expect("a standby");
+    let url = standby.url();
+    let creating = std::thread::spawn({
+        let mut session = standby.admin().expect("a session");
+        move || session.query("SELECT pg_create_logical_replication_slot('s', 'pgoutput')")
+    });
+    // A slot on a standby waits for the primary to log who is running.
+    eventually("the slot is made", || {
+        primary
+            .sql("SELECT pg_log_standby_snapshot()")
+            .expect("sql");
+        creating.is_finished()
+    })
+    .await;
+    creating.join().expect("runs").expect("makes a slot");
+    primary.sql("INSERT INTO t VALUES (1, 'one')").expect("sql");
+    let mut reader = Reader::start(config(&url, "s"), None)
+        .await
+        .expect("starts");
+    reader.until_row("1,one").await.expect("streams");
+    reader.confirm();
+    assert_eq!(reader.identity.timeline, 1);
+    reader.source.close().await.expect("closes");
+    standby.promote().expect("promotes");
+    standby.sql("INSERT INTO t VALUES (2, 'two')").expect("sql");
+
+    let mut beyond = reader.checkpoint();
+    let sink = Position::new(0, Lsn(beyond.confirmed.0 + (1 << 30)), 3);
+    beyond.sinks.insert("kafka".to_owned(), sink);
+    let failure = Reader::start(config(&url, "s"), Some(beyond)).await.err();
+    let failure = failure.expect("a sink has seen what this server never had");
+    assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+    assert!(failure.message.contains("timeline 2"), "{failure}");
+    assert!(failure.hint.expect("says how").contains("epoch"));
+
+    let checkpoint = reader.checkpoint();
+    let mut again = Reader::start(config(&url, "s"), Some(checkpoint))
+        .await
+        .expect("goes on");
+    assert_eq!(again.identity.timeline, 2);
+    assert!(
+        again
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("timeline 2")),
+        "{:?}",
+        again.warnings
+    );
+    again.until_row("2,two").await.expect("streams");
+    assert_eq!(again.rows(), ["insert t 2,two"]);
 }
