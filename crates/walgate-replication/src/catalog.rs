@@ -24,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) database: String,
     /// It has RDS's own role for replication.
     pub(crate) is_rds: bool,
+    /// `server_encoding` of the database.
+    pub(crate) encoding: String,
 }
 
 impl Server {
@@ -44,7 +46,8 @@ pub(crate) async fn server(sql: &Client) -> Result<Server, tokio_postgres::Error
                     (SELECT setting::pg_catalog.int8 FROM pg_catalog.pg_settings \
                       WHERE name = 'wal_sender_timeout'), \
                     pg_catalog.current_database()::pg_catalog.text, \
-                    EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rds_replication')",
+                    EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rds_replication'), \
+                    pg_catalog.current_setting('server_encoding')",
             &[],
         )
         .await?;
@@ -60,6 +63,7 @@ pub(crate) async fn server(sql: &Client) -> Result<Server, tokio_postgres::Error
         wal_sender_timeout: timeout_ms.map(Duration::from_millis),
         database: row.try_get(5)?,
         is_rds: row.try_get(6)?,
+        encoding: row.try_get(7)?,
     })
 }
 

@@ -2,7 +2,11 @@
 
 use walgate_connection::{ConnectError, ReplicationStream, SqlClient};
 
+use crate::catalog::Server;
 use crate::config::SourceConfig;
+
+/// A database whose text has no encoding.
+const NO_ENCODING: &str = "SQL_ASCII";
 
 /// What the format of events depends on: nothing that is set on a database or a role may change
 /// the output. FORMAT.md, "Values".
@@ -41,6 +45,7 @@ pub(crate) async fn connect(config: &SourceConfig) -> Result<SqlClient, ConnectE
 /// Opens a connection for replication, with the settings that are ours to choose on it.
 pub(crate) async fn connect_replication(
     config: &SourceConfig,
+    server: &Server,
 ) -> Result<ReplicationStream, ConnectError> {
     let lock_timeout = format!("{}ms", config.lock_timeout.as_millis());
     let sender_timeout = config
@@ -65,5 +70,11 @@ pub(crate) async fn connect_replication(
             .as_deref()
             .map(|value| ("logical_decoding_work_mem", value)),
     );
+    if server.encoding == NO_ENCODING {
+        // The server could not convert, but would refuse rows that are not UTF-8, for ever and
+        // without a word about their table. The encoder names table and column, and has a place
+        // for such rows.
+        settings.push(("client_encoding", NO_ENCODING));
+    }
     config.connection.connect_replication(&settings).await
 }

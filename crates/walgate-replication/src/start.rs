@@ -88,7 +88,7 @@ pub(crate) async fn open(
         return Err(Trouble::Stop(Failure::new(StopReason::Config, what)));
     }
     let published = publication::prepare(&sql, &config).await?;
-    let mut stream = sql::connect_replication(&config)
+    let mut stream = sql::connect_replication(&config, &server)
         .await
         .map_err(|error| Trouble::connect(&error))?;
     let system = commands::identify(&mut stream)
