@@ -73,6 +73,7 @@ pub(crate) struct Sequencer {
     at: usize,
     building: Building,
     ended: bool,
+    failed: Option<SequenceError>,
 }
 
 /// The frames of the run that were read so far.
@@ -109,6 +110,7 @@ impl Sequencer {
             at: 0,
             building: Building::default(),
             ended: false,
+            failed: None,
         }
     }
 
@@ -162,10 +164,16 @@ impl Sequencer {
         if self.ended {
             return Ok(Some(Output::End));
         }
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let bytes = self.run.bytes.clone();
         while let Some((message, next)) = message_at(&bytes, self.at) {
             let output = if message.tag == b'd' {
-                self.copy_data(message)?
+                match self.copy_data(message) {
+                    Ok(taken) => taken,
+                    Err(error) => return self.fail(error),
+                }
             } else {
                 match self.flush() {
                     Some(frames) => return Ok(Some(frames)),
@@ -199,10 +207,20 @@ impl Sequencer {
         Ok(self.flush())
     }
 
+    /// A message can't be taken. What was built before it is handed on first: the next connection
+    /// starts behind it.
+    fn fail(&mut self, error: SequenceError) -> Result<Option<Output>, SequenceError> {
+        self.failed = Some(error.clone());
+        self.flush().map_or(Err(error), |built| Ok(Some(built)))
+    }
+
     /// What comes next lies behind the position to stop at: everything up to that is handed on.
+    /// The server has come past it, although a Begin is sent with the position where its
+    /// transaction began, which may be below.
     fn progress_to_the_end(&mut self) {
         if let Some(stop) = self.stop_at.filter(|stop| stop.lsn > self.resume) {
             self.resume = stop.lsn;
+            self.heard.received = self.heard.received.max(stop.lsn);
             self.building.progress = Some(stop.lsn);
         }
     }

@@ -385,6 +385,7 @@ fn a_row_of_a_relation_of_the_connection_before_is_refused() {
     frames(&mut first);
     let mut next = sequencer(None).with_known(first.take_known());
     next.feed(wire.begin(100).insert(1).run());
+    assert_eq!(kinds(&frames(&mut next)), [(FrameKind::Begin, 1)]);
     assert!(matches!(next.next(), Err(SequenceError::Order(_))));
 }
 
@@ -491,4 +492,43 @@ fn many_definitions_are_cut_into_several_runs() {
         }
     }
     assert_eq!(rows, 10_000);
+}
+
+#[test]
+fn what_is_whole_goes_on_before_a_message_that_makes_no_sense() {
+    let mut wire = Wire::default();
+    let lsn = Lsn(7);
+    wire.begin(100).commit(100).copy(CopyFrame::XLogData {
+        wal_start: lsn,
+        wal_end: lsn,
+        server_time: PgMicros(0),
+        payload: b"\x80",
+    });
+    let mut sequencer = sequencer(None);
+    sequencer.feed(wire.run());
+    let whole = sequencer.next();
+    let Ok(Some(Output::Frames(whole))) = whole else {
+        panic!("the next connection starts behind it, so it must be handed on: {whole:?}")
+    };
+    assert_eq!(kinds(&whole).len(), 2);
+    for _ in 0..2 {
+        assert!(matches!(sequencer.next(), Err(SequenceError::Decode(_))));
+    }
+    assert_eq!(sequencer.resume(), Lsn(105));
+}
+
+#[test]
+fn the_position_to_stop_at_counts_as_received() {
+    let mut wire = Wire::default();
+    let mut sequencer = sequencer(Some(StopAt {
+        lsn: Lsn(150),
+        log_goes_on: true,
+    }));
+    // Its Begin is sent with the position where it began, which is below the one to stop at.
+    sequencer.feed(wire.begin(200).run());
+    assert_eq!(frames(&mut sequencer).progress, Some(Lsn(150)));
+    assert!(
+        sequencer.heard().received >= Lsn(150),
+        "who confirms the progress must be believed"
+    );
 }
