@@ -3,4 +3,6 @@
 mod arrows;
 mod kill_matrix;
 mod scenarios;
+mod sink_faults;
+mod source_faults;
 mod types;

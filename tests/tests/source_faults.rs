@@ -1,0 +1,16 @@
+//! The source side of the faults, through the program: crashes and stops of ours, and everything
+//! that a server, its network and its administrators do. The numbers are rows of the fault matrix.
+
+mod authentication;
+mod bed;
+mod crash;
+mod failover;
+mod history;
+mod idle;
+mod limits;
+mod network;
+mod publication;
+mod server;
+mod slot;
+mod slot_in_use;
+mod stop;

@@ -1,0 +1,102 @@
+//! A standby takes over.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, ensure};
+use walgate_tests::{ledger, session};
+use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
+
+use super::bed::{Bed, CREATED, DOWN, folded, refused, stop, until};
+
+/// A primary and a standby that knows the primary's failover slots.
+fn pair(version: PgVersion) -> Result<(Postgres, Bed)> {
+    let server = Postgres::start(&PostgresOptions::version(version))?;
+    let bed = Bed::on(&server, "failover")?;
+    Ok((server, bed))
+}
+
+/// Both servers in one URL; whoever takes writes is the right one.
+fn both(primary: &Postgres, standby: &Postgres) -> String {
+    let mut url = format!("postgres://postgres@127.0.0.1:{}", primary.port());
+    let _ = write!(url, ",127.0.0.1:{}", standby.port());
+    url.push_str("/failover?target_session_attrs=read-write");
+    url
+}
+
+/// Waits until the standby has replayed everything of the primary.
+fn replayed(bed: &Bed, standby: &Postgres) -> Result<()> {
+    let head = bed.head()?.to_string();
+    let mut there = session(&standby.url())?;
+    until("the standby has replayed everything", || {
+        let query = "select pg_last_wal_replay_lsn() - '0/0' >= $1::text::numeric";
+        Ok(there.query_one(query, &[&head])?.get(0))
+    })
+}
+
+/// Row 12: with a slot that follows (17 and later) it goes on at the new primary.
+#[test]
+fn a_failover_with_a_synchronised_slot_loses_nothing() -> Result<()> {
+    for version in [PgVersion::V17, PgVersion::V18] {
+        let (mut primary, mut bed) = pair(version)?;
+        let standby = primary.start_standby(&[("sync_replication_slots", "off")])?;
+        bed.url = both(&primary, &standby);
+        bed.source = "failover = true\n".to_owned();
+        let mut program = bed.serve()?;
+        bed.insert(1..=100)?;
+        bed.until_complete(&mut program)?;
+        bed.until_confirmed(&mut program)?;
+        let mut there = session(&standby.url())?;
+        until("the slot is on the standby", || {
+            let synced = "select exists (select from pg_replication_slots \
+                          where slot_name = 'failover' and synced and not temporary)";
+            // The slot waits until the standby has what it needs; more WAL brings that about.
+            bed.sql("checkpoint;")?;
+            there.batch_execute("select pg_sync_replication_slots()")?;
+            Ok(there.query_one(synced, &[])?.get(0))
+        })?;
+        // Delivered and confirmed here, and not yet known to the slot there.
+        bed.insert(101..=200)?;
+        bed.until_complete(&mut program)?;
+        replayed(&bed, &standby)?;
+        primary.kill_9()?;
+        program.wait_for_log(DOWN)?;
+        standby.promote()?;
+        bed.direct = standby.url_of("postgres", "failover");
+        bed.insert(201..=300)?;
+        program.wait_for_log("connected again")?;
+        bed.until_complete(&mut program)?;
+        let known = [DOWN, CREATED, "the server is on timeline 2 now"];
+        stop(program, &known)?;
+        bed.complete()?;
+        // And a new start finds its way, too.
+        bed.insert(301..=310)?;
+        super::bed::clean(&bed.catch_up()?, &[])?;
+        bed.complete()?;
+    }
+    Ok(())
+}
+
+/// Row 13: the slot did not follow.
+#[test]
+fn a_failover_without_the_slot_stops_it() -> Result<()> {
+    let (mut primary, mut bed) = pair(PgVersion::V16)?;
+    let standby = primary.start_standby(&[])?;
+    bed.url = both(&primary, &standby);
+    let mut program = bed.serve()?;
+    bed.insert(1..=100)?;
+    bed.until_complete(&mut program)?;
+    replayed(&bed, &standby)?;
+    primary.kill_9()?;
+    standby.promote()?;
+    bed.direct = standby.url_of("postgres", "failover");
+    bed.insert(101..=110)?;
+    let ended = program.wait()?;
+    refused(&ended, 4, &["slot failover is gone", "failover"], &[DOWN, CREATED])?;
+    ensure!(bed.events()?.len() == 100, "nothing more");
+    ensure!(bed.slot()?.is_none(), "no new slot was made");
+    ensure!(
+        folded(&bed.events()?)?.len() + 10 == ledger(&mut bed.admin()?)?.len(),
+        "what is missing is what was said"
+    );
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Two programs, one slot.
+
+use anyhow::{Context, Result, ensure};
+use walgate_tests::{Program, ledger};
+use walgate_throwaway::PgVersion;
+
+use super::bed::{Bed, CREATED, events, folded, refused, stop, without_repeats};
+
+/// Row 29: the slot is in use; it is waited for, and never stolen.
+#[test]
+fn a_slot_in_use_is_waited_for_and_not_stolen() -> Result<()> {
+    let bed = Bed::shared(PgVersion::V15, "slot_in_use")?;
+    bed.begin()?;
+    let args = ["tail", &bed.url, "--slot", &bed.name, "--publication", "walgate", "--peek"];
+    let mut other = Program::start(args)?;
+    other.wait_for_log("streaming")?;
+    let walsender = bed.slot()?.and_then(|slot| slot.walsender);
+    let walsender = walsender.context("a walsender")?;
+    bed.insert(1..=10)?;
+    let mut program = bed.start()?;
+    program.wait_for_log(&format!("the slot is in use by process {walsender}"))?;
+    for _ in 0..10 {
+        ensure!(other.line()?.contains("insert"), "the other one goes on");
+    }
+    let now = bed.slot()?.and_then(|slot| slot.walsender);
+    ensure!(now == Some(walsender), "it was stolen: {now:?}");
+    stop(other, &[])?;
+    program.wait_for_log("streaming")?;
+    bed.until_complete(&mut program)?;
+    stop(program, &[])?;
+    bed.complete()
+}
+
+/// Row 29: a look at a slot that is in use ends with its holder's name.
+#[test]
+fn an_end_while_it_waits_for_the_slot_is_clean() -> Result<()> {
+    let bed = Bed::shared(PgVersion::V18, "slot_wait_end")?;
+    bed.begin()?;
+    let program = bed.serve()?;
+    let mut waiting = {
+        let config = bed.configure_as("second.toml", "second")?;
+        Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?
+    };
+    waiting.wait_for_log("walgate")?;
+    waiting.wait_for_log("waiting for it")?;
+    stop(waiting, &[])?;
+    stop(program, &[])?;
+    Ok(())
+}
+
+/// Row 66: a second instance by mistake, on another machine: it waits, and takes over when the
+/// first one dies.
+#[test]
+fn a_second_instance_takes_over_from_a_dead_one_without_loss() -> Result<()> {
+    let mut bed = Bed::shared(PgVersion::V16, "second_instance")?;
+    bed.begin()?;
+    let mut first = bed.serve()?;
+    bed.insert(1..=10)?;
+    bed.until_complete(&mut first)?;
+    let files = bed.sinks.clone();
+    bed.sinks = files.replace("/events\"", "/second\"");
+    let config = bed.configure_as("second.toml", "second-state")?;
+    let mut second = Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?;
+    second.wait_for_log("waiting for it")?;
+    bed.insert(11..=20)?;
+    bed.until_complete(&mut first)?;
+    first.signal("KILL")?;
+    first.wait()?;
+    bed.insert(21..=30)?;
+    second.wait_for_log("streaming")?;
+    bed.until_confirmed(&mut second)?;
+    stop(second, &["nothing is known about it"])?;
+    let mut both = bed.events()?;
+    both.extend(events(&bed.path("second"))?);
+    ensure!(
+        folded(&without_repeats(&both)?)? == ledger(&mut bed.admin()?)?,
+        "nothing is lost"
+    );
+    Ok(())
+}
+
+/// Row 66 on one machine: the state folder is locked.
+#[test]
+fn a_second_instance_with_the_same_state_is_refused() -> Result<()> {
+    let bed = Bed::shared(PgVersion::V16, "same_state")?;
+    let mut program = bed.serve()?;
+    let ended = bed.catch_up()?;
+    refused(&ended, 8, &["state"], &[])?;
+    bed.insert(1..=10)?;
+    bed.until_complete(&mut program)?;
+    stop(program, &[CREATED])?;
+    bed.complete()
+}
