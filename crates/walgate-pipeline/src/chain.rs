@@ -216,7 +216,10 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             Request::Drain(None) | Request::Run => Some(soon),
         };
         if let Some(deadline) = deadline {
-            if let Err(error) = self.sink.close(deadline.into_std()).await {
+            if let Err(error) = self.sink.close(deadline.into_std()).await
+                // Whoever read has gone, and that is what ended it.
+                && error.class != ErrorClass::Closed
+            {
                 warn!(
                     sink = self.options.name,
                     "sink did not close cleanly: {error}"

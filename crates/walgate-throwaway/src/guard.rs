@@ -69,13 +69,12 @@ impl Guard {
         let dir = tempfile::Builder::new()
             .prefix(prefix)
             .tempdir_in(&temp)
-            .map_err(ThrowawayError::io("create a folder in", temp))?
-            .keep();
+            .map_err(ThrowawayError::io("create a folder in", temp))?;
         let mut shell = Command::new("sh")
             .arg("-c")
             .arg(SCRIPT)
             .arg("walgate-guard")
-            .arg(&dir)
+            .arg(dir.path())
             .arg(patience_tenths.to_string())
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -85,6 +84,8 @@ impl Guard {
             .spawn()
             .map_err(ThrowawayError::io("run", "sh"))?;
         let orders = shell.stdin.take();
+        // From here on the shell removes it.
+        let dir = dir.keep();
         Ok(Self { shell, orders, dir })
     }
 
