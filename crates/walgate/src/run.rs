@@ -48,7 +48,7 @@ async fn forward(
     let known = Known {
         database: source.connection.dbname(),
         tables: &published,
-        colour: console.stdout_colour,
+        console,
     };
     let mut pipeline = Pipeline::new(PipelineOptions {
         journal_bytes: usize::try_from(config.journal.memory.0).unwrap_or(usize::MAX),

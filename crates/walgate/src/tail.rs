@@ -11,13 +11,13 @@ use walgate_pipeline::{
 };
 use walgate_replication::own_publication::{self, OwnPublications};
 use walgate_replication::{PINNED_SETTINGS, SlotConfig, SlotMode, SourceConfig, TableName};
-use walgate_sink_stdout::{Stdout, WriterSink};
+use walgate_sink_stdout::WriterSink;
 
 use crate::args::{OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Finish, block_on, connection, operation, pattern};
+use crate::wiring::{Engine, Finish, Screen, block_on, connection, operation, pattern};
 
 /// The name of the only sink, in logs.
 const SINK: &str = "stdout";
@@ -35,18 +35,22 @@ pub fn tail(args: &TailArgs, console: &Console) -> Result<(), Ending> {
     block_on(Box::pin(async {
         let mut signals = Signals::new()
             .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
-        follow(args, console, &mut signals, Stop::new())
+        let stdout =
+            |pipeline: &mut Pipeline, options| add_stdout(pipeline, options, args, console);
+        follow(args, console, &mut signals, Stop::new(), stdout)
             .await
             .map(drop)
     }))
 }
 
-/// Writes changes until an end of the arguments is reached or it is told to stop.
+/// Hands changes to the one sink that `add` adds, until an end of the arguments is reached or it is
+/// told to stop. Publications and slot of its own are gone when it returns.
 pub(crate) async fn follow(
     args: &TailArgs,
     console: &Console,
     signals: &mut Signals,
     stop: Stop,
+    add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
 ) -> Result<Finish, Ending> {
     let token = token();
     let connection = connection(args.url.as_ref(), None)?;
@@ -55,7 +59,7 @@ pub(crate) async fn follow(
     let names = own
         .as_ref()
         .map_or_else(|| args.publications.clone(), |own| own.made.names.clone());
-    let result = match engine(args, console, connection, names, &token).await {
+    let result = match engine(args, connection, names, &token, add).await {
         Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
         Err(failure) => Err(failure.into()),
     };
@@ -124,10 +128,10 @@ fn refused(error: &walgate_connection::ConnectError) -> Failure {
 
 async fn engine(
     args: &TailArgs,
-    console: &Console,
     connection: ConnectionConfig,
     publications: Vec<String>,
     token: &str,
+    add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
 ) -> Result<Engine, Failure> {
     let slot = match &args.slot {
         Some(name) => SlotConfig {
@@ -147,7 +151,7 @@ async fn engine(
     source.peek = args.peek;
     source.wait_at_start = false;
     let mut pipeline = Pipeline::new(PipelineOptions::default());
-    let sinks = vec![add_stdout(&mut pipeline, args, console)?];
+    let sinks = vec![add(&mut pipeline, options(args)?)?];
     pipeline.open().await?;
     let gaps_end_it = args.until.is_some() || args.count.is_some();
     Ok(Engine {
@@ -160,11 +164,8 @@ async fn engine(
     })
 }
 
-fn add_stdout(
-    pipeline: &mut Pipeline,
-    args: &TailArgs,
-    console: &Console,
-) -> Result<StatusHandle, Failure> {
+/// What the arguments say of the one sink.
+fn options(args: &TailArgs) -> Result<SinkOptions, Failure> {
     let mut options = SinkOptions::new(SINK);
     options.selection = Arc::new(selection(args)?);
     options.extras = Extras {
@@ -173,13 +174,24 @@ fn add_stdout(
     };
     options.after = args.from;
     options.max_events = args.count.map(Into::into);
+    Ok(options)
+}
+
+fn add_stdout(
+    pipeline: &mut Pipeline,
+    options: SinkOptions,
+    args: &TailArgs,
+    console: &Console,
+) -> Result<StatusHandle, Failure> {
     let failed = |error| {
         Failure::new(
             StopReason::Sink,
             format!("can't write to standard output: {error}"),
         )
     };
-    let sink = Stdout::new().and_then(WriterSink::start).map_err(failed)?;
+    let sink = Screen::new(console)
+        .and_then(WriterSink::start)
+        .map_err(failed)?;
     Ok(match args.output_format(console.stdout_is_terminal) {
         OutputFormat::Json => pipeline.add(
             options,

@@ -9,10 +9,11 @@ use walgate_pipeline::{
     SinkOptions, StatusHandle,
 };
 use walgate_sink_kafka::KafkaSink;
-use walgate_sink_stdout::{FileOutput, Stdout, WriterSink};
+use walgate_sink_stdout::{FileOutput, WriterSink};
 
-use super::{kafka, selection};
+use super::{Screen, kafka, selection};
 use crate::config::{self, Config, Destination, StdoutFormat};
+use crate::entry::Console;
 
 /// What is known of the source when the sinks are made.
 pub(crate) struct Known<'a> {
@@ -20,8 +21,8 @@ pub(crate) struct Known<'a> {
     pub(crate) database: &'a str,
     /// The published tables, as (schema, table).
     pub(crate) tables: &'a [(String, String)],
-    /// Whether to use colours on standard output.
-    pub(crate) colour: bool,
+    /// The terminal.
+    pub(crate) console: &'a Console,
 }
 
 /// Adds a chain for each sink of the configuration.
@@ -58,12 +59,12 @@ fn add(
     };
     match &sink.destination {
         Destination::Stdout(stdout) => {
-            let output = started(Stdout::new().and_then(WriterSink::start))?;
+            let output = started(Screen::new(known.console).and_then(WriterSink::start))?;
             let letters = file_letters(sink);
             Ok(match stdout.format {
                 StdoutFormat::Json => pipeline.add(options, json(false), output, letters),
                 StdoutFormat::Pretty => {
-                    let colour = known.colour;
+                    let colour = known.console.stdout_colour;
                     let pretty = PrettyOptions {
                         colour,
                         mask_key,
