@@ -21,6 +21,8 @@ pub enum Ending {
     Other {
         /// What happened: lowercase, no period.
         message: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// Nobody reads our output any more (`| head`): no error, nothing to say.
     #[error("standard output is closed")]
@@ -32,6 +34,15 @@ impl Ending {
     pub fn other(message: impl Into<String>) -> Self {
         Self::Other {
             message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Everything else, with what to do about it.
+    pub fn other_with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Other {
+            message: message.into(),
+            hint: Some(hint.into()),
         }
     }
 
@@ -65,7 +76,9 @@ impl Ending {
             Self::Failure(failure) => {
                 write_failure(&mut text, &failure.message, failure.hint.as_deref(), colour);
             }
-            Self::Other { message } => write_failure(&mut text, message, None, colour),
+            Self::Other { message, hint } => {
+                write_failure(&mut text, message, hint.as_deref(), colour);
+            }
             Self::OutputClosed => {}
         }
         text

@@ -26,6 +26,8 @@ pub struct Console {
     pub stdout_is_terminal: bool,
     /// Whether to use colours on stdout.
     pub stdout_colour: bool,
+    /// Whether only warnings are wanted on stderr.
+    pub quiet: bool,
 }
 
 /// Runs the program.
@@ -98,6 +100,7 @@ fn console(global: &GlobalArgs, level: LogLevel, format: LogFormat) -> Result<Co
         log,
         stdout_is_terminal,
         stdout_colour,
+        quiet: global.quiet > 0,
     })
 }
 

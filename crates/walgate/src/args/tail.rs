@@ -104,6 +104,25 @@ pub enum OutputFormat {
 }
 
 impl TailArgs {
+    /// Every change of a database from now on.
+    pub const fn everything(url: Secret) -> Self {
+        Self {
+            url: Some(url),
+            slot: None,
+            publications: Vec::new(),
+            tables: Vec::new(),
+            ops: Vec::new(),
+            filters: Vec::new(),
+            format: None,
+            transactions: false,
+            schema_events: false,
+            from: None,
+            until: None,
+            count: None,
+            peek: false,
+        }
+    }
+
     /// The format: the one that was asked for, else by where it goes.
     pub fn output_format(&self, stdout_is_terminal: bool) -> OutputFormat {
         let natural = if stdout_is_terminal {
