@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use walgate_core::{ColumnUse, Failure, OldTuple, Op, Relation, StopReason, Table, Tuple, Value};
+use walgate_core::{
+    ColumnUse, Failure, OldTuple, Op, Relation, ReplicaIdentity, StopReason, Table, Tuple, Value,
+};
 
 use crate::TablePattern;
 
@@ -194,7 +196,34 @@ fn configured_key(
         }
         places.push(place);
     }
+    check_logged(&places, relation)?;
     Ok(places)
+}
+
+/// The log holds no more of an old row than the replica identity: with any other column in the key
+/// a delete would have half a key, and a change of the key would go unseen. A relation without an
+/// identity has inserts alone.
+fn check_logged(key: &[u16], relation: &Relation) -> Result<(), Failure> {
+    let identity = relation.key();
+    if relation.identity == ReplicaIdentity::Full || identity.is_empty() {
+        return Ok(());
+    }
+    let Some(column) = key.iter().find(|place| !identity.contains(place)) else {
+        return Ok(());
+    };
+    let column = relation
+        .columns
+        .get(usize::from(*column))
+        .map_or("", |c| c.name.as_str());
+    let table = name(relation);
+    let message = format!(
+        "the key configured for {table} has column {column:?}, which is not part of the replica \
+         identity: the log does not hold it for a delete"
+    );
+    Err(Failure::new(StopReason::Config, message).hint(format!(
+        "choose columns of the replica identity, or have whole old rows logged: \
+         ALTER TABLE {table} REPLICA IDENTITY FULL"
+    )))
 }
 
 fn apply(

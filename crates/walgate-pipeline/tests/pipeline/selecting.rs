@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use walgate_core::{ColumnUse, Op, Position, Relation, StopReason, Table};
+use walgate_core::{ColumnUse, Op, Position, Relation, ReplicaIdentity, StopReason, Table};
 use walgate_pipeline::{
     Assembler, Extras, Ops, Place, RowFilter, Selection, TablePattern, TableRule,
 };
@@ -68,7 +68,23 @@ fn a_key_is_what_is_configured_in_the_order_given() {
         key: columns(&["note", "id"]),
         ..rule("public.*")
     });
-    assert_eq!(table(&keyed).expect("fits").key, [1, 0]);
+    let whole = Arc::new(Relation {
+        identity: ReplicaIdentity::Full,
+        ..Relation::clone(&relation(0))
+    });
+    let full = keyed.table(&whole, 7).expect("fits").expect("taken");
+    assert_eq!(full.key, [1, 0]);
+    let refused = table(&keyed).expect_err("a delete has no note");
+    assert!(
+        refused.contains("\"note\", which is not part of the replica identity"),
+        "{refused}"
+    );
+    let inserts_only = Arc::new(Relation {
+        identity: ReplicaIdentity::Nothing,
+        ..Relation::clone(&relation(0))
+    });
+    let keyed_inserts = keyed.table(&inserts_only, 7).expect("fits").expect("taken");
+    assert_eq!(keyed_inserts.key, [1, 0]);
     let none = with(TableRule {
         key: columns(&[]),
         ..rule("public.*")
