@@ -12,6 +12,7 @@
 //! the required sinks becomes the position that is confirmed to PostgreSQL.
 #![forbid(unsafe_code)]
 
+mod backoff;
 mod batch;
 mod change;
 mod checkpoint;
@@ -27,6 +28,7 @@ mod source;
 mod table;
 mod watermark;
 
+pub use backoff::{Backoff, BackoffOptions};
 pub use batch::{Batch, Record, Span};
 pub use change::{Body, Change, Op};
 pub use checkpoint::{Checkpoint, SourceIdentity};

@@ -14,7 +14,24 @@ pub struct Watermark<T>(Arc<Mutex<State<T>>>);
 #[derive(Debug)]
 struct State<T> {
     value: T,
-    waiting: Vec<Waker>,
+    /// Who waits, by a number of its own.
+    waiting: Vec<(u64, Waker)>,
+    next: u64,
+}
+
+/// A place among those who wait; it is given up when whoever waits is dropped.
+struct Waiting<'w, T> {
+    mark: &'w Watermark<T>,
+    number: Option<u64>,
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let mut state = self.mark.state();
+            state.waiting.retain(|(other, _)| *other != number);
+        }
+    }
 }
 
 impl<T> Clone for Watermark<T> {
@@ -35,6 +52,7 @@ impl<T: Copy + Ord> Watermark<T> {
         Self(Arc::new(Mutex::new(State {
             value,
             waiting: Vec::new(),
+            next: 0,
         })))
     }
 
@@ -53,7 +71,7 @@ impl<T: Copy + Ord> Watermark<T> {
             state.value = value;
             std::mem::take(&mut state.waiting)
         };
-        for waker in waiting {
+        for (_, waker) in waiting {
             waker.wake();
         }
         true
@@ -61,23 +79,31 @@ impl<T: Copy + Ord> Watermark<T> {
 
     /// Waits until it is above `seen`, and returns it. Cancel-safe.
     pub async fn above(&self, seen: T) -> T {
+        let mut waiting = Waiting {
+            mark: self,
+            number: None,
+        };
         poll_fn(|cx| {
-            let mut state = self.state();
+            let mut guard = self.state();
+            let state = &mut *guard;
             if state.value > seen {
                 return Poll::Ready(state.value);
             }
-            if !state
-                .waiting
-                .iter()
-                .any(|waker| waker.will_wake(cx.waker()))
-            {
-                state.waiting.push(cx.waker().clone());
+            let number = *waiting.number.get_or_insert_with(|| {
+                state.next += 1;
+                state.next
+            });
+            match state.waiting.iter_mut().find(|(other, _)| *other == number) {
+                Some((_, waker)) => waker.clone_from(cx.waker()),
+                None => state.waiting.push((number, cx.waker().clone())),
             }
             Poll::Pending
         })
         .await
     }
+}
 
+impl<T> Watermark<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         // Nothing panics while the lock is held; a poisoned value is still a value.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -120,5 +146,27 @@ mod tests {
         mark.advance(2);
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(2));
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_leaves_nothing_behind_and_disturbs_no_other() {
+        let mark = Watermark::new(1);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        let mut stays = pin!(mark.above(1));
+        assert_eq!(stays.as_mut().poll(&mut cx), Poll::Pending);
+        let before = Arc::strong_count(&count);
+        for _ in 0..100 {
+            let other = Waker::from(Arc::new(Count(AtomicUsize::new(0))));
+            let given_up = pin!(mark.above(1)).poll(&mut Context::from_waker(&other));
+            assert_eq!(given_up, Poll::Pending);
+            assert_eq!(pin!(mark.above(1)).poll(&mut cx), Poll::Pending);
+        }
+        assert_eq!(mark.state().waiting.len(), 1);
+        assert_eq!(Arc::strong_count(&count), before);
+        mark.advance(2);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert_eq!(stays.as_mut().poll(&mut cx), Poll::Ready(2));
     }
 }

@@ -15,7 +15,6 @@
 
 mod any_chain;
 mod assembler;
-mod backoff;
 mod chain;
 mod checkpoint_file;
 mod checkpoint_json;
@@ -37,7 +36,6 @@ mod stop;
 mod tracker;
 
 pub use assembler::{Assembler, Extras, Place};
-pub use backoff::{Backoff, BackoffOptions};
 pub use checkpoint_file::{CheckpointFile, CheckpointStore};
 pub use dead_letter::{DeadLetter, DeadLetters, SinkDeadLetters, Writing};
 pub use dead_letter_file::DeadLetterFile;

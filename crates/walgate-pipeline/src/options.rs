@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use walgate_core::Position;
+use walgate_core::{BackoffOptions, Position};
 use walgate_journal::{DEFAULT_BUDGET_BYTES, Demand};
 
 use crate::assembler::Extras;
-use crate::backoff::BackoffOptions;
 use crate::selection::Selection;
 
 /// When a batch goes to the sink.

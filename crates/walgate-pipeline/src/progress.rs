@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
-use walgate_core::{Position, SinkError};
+use walgate_core::{Backoff, BackoffOptions, Position, SinkError};
 use walgate_journal::{Cursor, Read};
 
-use crate::backoff::{Backoff, BackoffOptions};
 use crate::outage::{Notice, Outage};
 use crate::status::{Moved, SinkState, StatusHandle};
 use crate::{Place, Tracker};
@@ -90,13 +89,13 @@ impl Progress {
         self.say(notice, Some(error));
         self.status
             .update(|status| status.state = SinkState::Retrying);
-        self.backoff.failed(now, fastrand::f64())
+        self.backoff.failed(now.into_std(), fastrand::f64())
     }
 
     /// The sink works: it has delivered something, or there is nothing to deliver.
     pub(crate) fn works(&mut self) {
         let now = Instant::now();
-        self.backoff.succeeded(now);
+        self.backoff.succeeded(now.into_std());
         if self.outage.is_down() {
             let notice = self.outage.recovered(now);
             self.say(notice, None);

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `source` keeps what lasts longer than a connection, `start` makes one, `session` reads it.
-//! What decides anything is pure and takes `now` as an argument: `pace`, `feedback`, `backoff`,
+//! What decides anything is pure and takes `now` as an argument: `pace`, `feedback`,
 //! `outage`, `verdict`, `classify`, `sequencer`, `buffer`.
 //!
 //! # Positions
@@ -19,7 +19,6 @@
 //! server is told nothing else. `resume` is the end of the last whole transaction that was handed
 //! on; the next connection starts there.
 
-mod backoff;
 mod buffer;
 mod catalog;
 mod classify;

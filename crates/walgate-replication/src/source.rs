@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walgate_core::{
-    Checkpoint, Failure, Feed, Gap, Lsn, Oid, Relation, Source, SourceIdentity, Watermark,
+    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Oid, Relation, Source,
+    SourceIdentity, Watermark,
 };
 use walgate_pgoutput::Dialect;
 
-use crate::backoff::Backoff;
 use crate::buffer::ReadBuffer;
 use crate::companion::Companion;
 use crate::config::SourceConfig;
@@ -95,7 +94,6 @@ impl PostgresSource {
         confirmed: Watermark<Lsn>,
     ) -> Result<Started, Failure> {
         let known = checkpoint.map_or_else(Known::default, known_from);
-        let seed = RandomState::new().hash_one(&config.slot.name);
         let patient = config.wait_at_start;
         let mut source = Self {
             config: Arc::new(config),
@@ -103,7 +101,7 @@ impl PostgresSource {
             monitor: SourceMonitor::new(),
             known,
             relations: HashMap::new(),
-            backoff: Backoff::new(seed),
+            backoff: Backoff::new(BackoffOptions::default()),
             outage: Outage::new(patient),
             phase: Phase::Pausing(Instant::now()),
             gap: None,
@@ -169,6 +167,8 @@ impl PostgresSource {
         let pid = Some(stream.backend_pid()).filter(|pid| *pid > 0);
         let low_water = stream.is_tcp() && stream.tls().is_none() && cfg!(target_os = "linux");
         let timeout = self.config.wal_sender_timeout.or(server.wal_sender_timeout);
+        // Zero is off.
+        let timeout = timeout.filter(|timeout| !timeout.is_zero());
         self.slot_wait = timeout.unwrap_or(DEFAULT_SENDER_TIMEOUT) + SLOT_GRACE;
         let (read, write) = match stream.split() {
             Ok(halves) => halves,
@@ -178,7 +178,7 @@ impl PostgresSource {
             }
         };
         let interval = status_interval(self.config.status_interval, timeout);
-        let feedback = Feedback::new(now, interval, start, confirmed);
+        let feedback = Feedback::new(now, interval, start, confirmed).patient_for(timeout);
         let mark = (!self.config.peek).then(|| self.confirmed.clone());
         let reporter = Reporter::start(write, feedback, mark, self.monitor.clone());
         let shared = Arc::clone(&reporter.shared);
@@ -204,7 +204,7 @@ impl PostgresSource {
         self.phase = Phase::Streaming(Box::new(Session::new(parts)));
         self.monitor.wal_sender(pid);
         self.monitor.enter(SourceState::Streaming { since: now });
-        self.backoff.streaming(now);
+        self.backoff.succeeded(now);
         if self.known.reconnecting {
             self.monitor.reconnected();
         }
@@ -224,7 +224,7 @@ impl PostgresSource {
     /// An attempt, or a connection, has come to its end.
     fn failed(&mut self, trouble: Trouble) -> Result<(), Failure> {
         let now = Instant::now();
-        let delay = self.backoff.failed(now);
+        let delay = self.backoff.failed(now, fastrand::f64());
         match self.outage.next(now, &trouble, delay, self.slot_wait) {
             Next::Stop(failure) => {
                 self.phase = Phase::Closed;

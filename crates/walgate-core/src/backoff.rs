@@ -1,8 +1,6 @@
 //! How long to wait before the next attempt. Pure state.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bounds of the wait between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
