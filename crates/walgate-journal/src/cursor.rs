@@ -52,8 +52,8 @@ impl Cursor {
     }
 
     /// Reads again what comes behind `position`, which must not lie before what was released. The
-    /// first run may hold more than what was asked for. An optional reader for which that is no
-    /// longer kept reads a gap.
+    /// first run may hold more than what was asked for. A reader for which that is not kept, since
+    /// it is optional or has started behind, reads a gap.
     pub fn rewind(&mut self, position: Position) {
         self.shared.lock().ring.rewind(self.id, position);
     }

@@ -47,10 +47,6 @@ impl Reader {
             waiting: false,
         }
     }
-
-    pub(crate) fn is_required(&self) -> bool {
-        self.demand == Demand::Required
-    }
 }
 
 /// How many readers hold an entry, which means that it is the first that they have not released.

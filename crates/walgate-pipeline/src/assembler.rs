@@ -26,6 +26,8 @@ pub struct Extras {
 /// without the begin of a transaction that is larger than the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
+    /// The epoch of the log: a sink may have stopped in an earlier one.
+    epoch: u8,
     /// The last frame that was read: selected or not, it is accounted for.
     pub seen: Position,
     /// Everything that commits below this LSN lies before this place: the end of the last whole
@@ -50,6 +52,7 @@ impl Place {
     /// The place of a chain that has everything that commits below `lsn`.
     pub fn start(epoch: u8, lsn: Lsn) -> Self {
         Self {
+            epoch,
             seen: Position::new(epoch, lsn, 0),
             whole: lsn,
             events: 0,
@@ -57,9 +60,29 @@ impl Place {
         }
     }
 
+    /// The place of a chain that has everything up to `from`, which lies before this place. What is
+    /// in between is not accounted for before the chain is told of the gap. An LSN of another epoch
+    /// says nothing about this log.
+    #[must_use]
+    pub fn behind(self, from: Position) -> Self {
+        let whole = if from.epoch() == self.epoch {
+            from.lsn()
+        } else {
+            Lsn::ZERO
+        };
+        Self {
+            seen: from,
+            whole,
+            ..self
+        }
+    }
+
     /// [`whole`](Self::whole) as a position.
     pub fn whole_position(&self) -> Position {
-        Position::new(self.seen.epoch(), self.whole, 0)
+        if self.whole == Lsn::ZERO {
+            return Position::ZERO;
+        }
+        Position::new(self.epoch, self.whole, 0)
     }
 
     /// The same, having read only up to `seen`, which lies before it.
@@ -229,7 +252,7 @@ impl Assembler {
 
     /// A gap. Returns its position when the output is to be given it.
     pub fn gap(&mut self, gap: &Gap) -> Option<Position> {
-        let position = Position::new(self.place.seen.epoch(), gap.to, 0);
+        let position = Position::new(self.place.epoch, gap.to, 0);
         if position <= self.place.seen {
             return None;
         }

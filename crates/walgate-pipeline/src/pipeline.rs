@@ -200,7 +200,11 @@ fn spawn(
         let from = options.after.unwrap_or(known).min(place.seen);
         let wiring = Wiring {
             cursor: journal.reader(name, demand, from),
-            place: place.seen_up_to(from),
+            place: if from < place.seen {
+                place.behind(from)
+            } else {
+                place
+            },
             known,
             moved: moved.clone(),
             stop: stop.clone(),

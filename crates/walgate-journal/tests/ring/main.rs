@@ -361,6 +361,18 @@ fn a_reader_that_comes_late_is_told_what_it_has_missed() {
 }
 
 #[test]
+fn a_required_reader_that_came_late_and_begins_again_is_told_again() {
+    let journal = Journal::in_memory(1 << 20, Position::new(0, Lsn(0x500), 0));
+    let from = position(0x300, Position::COMMIT);
+    let mut behind = journal.reader("behind", Demand::Required, from);
+    for _ in 0..2 {
+        assert_eq!(read(&mut behind), "gap 0/300..0/500 sink_fell_behind");
+        assert_eq!(read(&mut behind), "-");
+        behind.rewind(from);
+    }
+}
+
+#[test]
 fn stats_say_who_is_behind() {
     let journal = Journal::in_memory(1 << 20, START);
     let mut one = journal.reader("one", Demand::Required, START);

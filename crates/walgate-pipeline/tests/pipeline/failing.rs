@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use walgate_core::{ErrorClass, Lsn, Position, SinkError, StopReason};
+use walgate_core::{ErrorClass, Feed, Lsn, Position, SinkError, StopReason};
 use walgate_pipeline::{
     DeadLetterFile, End, Extras, PipelineOptions, SinkDeadLetters, SinkOptions, SinkState,
 };
@@ -12,6 +12,8 @@ use crate::bench::{Bench, START, end, ids, inserts, optional, runs};
 use crate::line_encoder::LineEncoder;
 use crate::log::{Happening, Log, Row};
 use crate::scripted_sink::{Destination, Fault, ScriptedSink};
+use crate::scripted_source::Act;
+use crate::stored::checkpoint;
 
 fn down() -> Fault {
     Fault::Reject(SinkError::transient("broker down"))
@@ -362,4 +364,58 @@ async fn a_sink_behind_what_is_confirmed_is_told_of_the_gap() {
         "0000000000000500-00000000 gap - 0/300..0/500 sink_fell_behind"
     );
     assert_eq!(lines.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_a_sink_could_not_be_told_of_is_told_by_the_next_start() {
+    let log = Log::new(Lsn(0x500), &[inserts(1)]);
+    let [good, late] = [(); 2].map(|()| Destination::default());
+    let at = Position::new(0, Lsn(0x300), 0);
+    let mut start = checkpoint(Lsn(0x500));
+    start.sinks.insert("late".into(), at);
+    for is_down in [true, false] {
+        let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+        bench.start = start;
+        bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
+        let mut sink = ScriptedSink::new(&late);
+        if is_down {
+            sink.opens = std::iter::repeat_n(Fault::Hang, 10).collect();
+        }
+        bench.sink(sink, optional("late"));
+        let stored = bench.stored.clone();
+        bench.run().await.expect("ends");
+        start = stored.get();
+        if is_down {
+            assert_eq!(start.sinks["late"], at);
+            start.confirmed = Lsn(0x500);
+        }
+    }
+    assert_eq!(
+        late.lines()[0],
+        "0000000000000500-00000000 gap - 0/300..0/500 sink_fell_behind"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raised_epoch_is_a_gap_in_the_new_epoch_wherever_its_lsns_start() {
+    for old in [0x300, 0x9000] {
+        let log = Log::new(Lsn(0x500), &[inserts(1)]);
+        let destination = Destination::default();
+        let mut frames = log.run(0, log.items.len());
+        frames.epoch = 1;
+        let mut bench = Bench::new([Act::Feed(Feed::Frames(frames)), end()]);
+        bench.start.confirmed = Lsn(0x500);
+        bench.start.source.epoch = 1;
+        let at = Position::new(0, Lsn(old), 0);
+        bench.start.sinks.insert("out".into(), at);
+        bench.sink(ScriptedSink::new(&destination), SinkOptions::new("out"));
+        let stored = bench.stored.clone();
+        let outcome = bench.run().await.expect("ends");
+        assert_eq!(outcome.confirmed, log.end);
+        assert_eq!(
+            ids(&destination),
+            ["0100000000000500-00000000", "0100000000000500-00000002"]
+        );
+        assert_eq!(stored.get().sinks["out"], Position::new(1, log.end, 0));
+    }
 }
