@@ -8,7 +8,8 @@ use walgate_core::Lsn;
 const MOVED_BYTES: u64 = 4 * 1024 * 1024;
 /// Confirmed has moved this long ago and the server does not know.
 const MOVED_FOR: Duration = Duration::from_secs(1);
-/// So many intervals without a byte, while we read, are a dead connection.
+/// So many intervals without a byte, while we read, are a dead connection; see also
+/// [`Feedback::patient_for`].
 const SILENT_INTERVALS: u32 = 3;
 /// A server that shuts down repeats its request as fast as we answer (30,000 a second were
 /// measured); a request that says nothing new is answered ten times a second.
@@ -27,7 +28,7 @@ pub(crate) enum Action {
     Send(Status),
     /// Nothing before this instant, unless something happens.
     Wait(Instant),
-    /// Nothing was heard for three intervals while we were reading.
+    /// Nothing was heard for too long while we were reading.
     Dead,
     /// The server is shutting down and waits for what we can't confirm: close.
     Yield,
@@ -50,6 +51,8 @@ pub(crate) struct Status {
 #[derive(Debug)]
 pub(crate) struct Feedback {
     interval: Duration,
+    /// So long without a byte, while we read, is a dead connection.
+    silent_at_most: Duration,
     started: Instant,
     received: Lsn,
     confirmed: Lsn,
@@ -82,6 +85,7 @@ impl Feedback {
     pub(crate) fn new(now: Instant, interval: Duration, start: Lsn, confirmed: Lsn) -> Self {
         Self {
             interval,
+            silent_at_most: interval * SILENT_INTERVALS,
             started: now,
             received: start.max(confirmed),
             confirmed,
@@ -95,6 +99,14 @@ impl Feedback {
             request: None,
             server_stops: None,
         }
+    }
+
+    /// A walsender that decodes what is not published looks at what we say only when half of
+    /// `wal_sender_timeout` has passed since it last did (`WalSndUpdateProgress`): its silence may
+    /// be so much longer.
+    pub(crate) fn patient_for(mut self, wal_sender_timeout: Option<Duration>) -> Self {
+        self.silent_at_most += wal_sender_timeout.unwrap_or_default() / 2;
+        self
     }
 
     /// We wait for the socket from here on.
@@ -167,7 +179,7 @@ impl Feedback {
 
     /// What is to be done at `now`.
     pub(crate) fn poll(&self, now: Instant) -> Action {
-        if self.silence(now) >= self.interval * SILENT_INTERVALS {
+        if self.silence(now) >= self.silent_at_most {
             return Action::Dead;
         }
         if self.holds_the_shutdown_up(now) {
@@ -181,9 +193,9 @@ impl Feedback {
                 reply_requested: self.last_sent.is_some() && !self.heard,
             });
         }
-        let dead = self.reading_since.map(|since| {
-            since + (self.interval * SILENT_INTERVALS).saturating_sub(self.silent_for)
-        });
+        let dead = self
+            .reading_since
+            .map(|since| since + self.silent_at_most.saturating_sub(self.silent_for));
         let yields = self.server_stops.map(|since| since + SHUTDOWN_PATIENCE);
         let next = [dead, yields].into_iter().flatten().fold(due, Instant::min);
         Action::Wait(next)
@@ -334,6 +346,20 @@ mod tests {
         assert!(second.reply_requested);
         assert_ne!(feedback.poll(now + 3 * INTERVAL - SECOND), Action::Dead);
         assert_eq!(feedback.poll(now + 3 * INTERVAL), Action::Dead);
+    }
+
+    #[test]
+    fn a_server_may_decode_in_silence_for_half_its_own_timeout_more() {
+        let now = Instant::now();
+        let mut feedback =
+            Feedback::new(now, INTERVAL, Lsn(1000), Lsn(900)).patient_for(Some(6 * INTERVAL));
+        feedback.reading(now);
+        for interval in 0..6 {
+            let now = now + interval * INTERVAL;
+            let status = send(&mut feedback, now).expect("due");
+            assert_eq!(status.reply_requested, interval > 0);
+        }
+        assert_eq!(feedback.poll(now + 6 * INTERVAL), Action::Dead);
     }
 
     #[test]

@@ -314,7 +314,7 @@ impl Session {
     fn reporter_ended(&self, end: ReporterEnd) -> Trouble {
         match end {
             ReporterEnd::Dead => Trouble::retry(
-                "the server did not answer for three status intervals: the connection is dead",
+                "the server has not answered for too long: the connection is dead",
             ),
             ReporterEnd::Yield => Trouble::retry(
                 "the server is shutting down and waits for what is not confirmed yet: let go",

@@ -347,6 +347,7 @@ async fn silence_is_asked_about_and_then_taken_for_death() {
     let script = Script::start(port, notice("NOTICE", "00000", "hello").into(), 1 << 16).await;
     let mut quick = script.config(&bed);
     quick.status_interval = Duration::from_millis(200);
+    quick.wal_sender_timeout = Some(Duration::from_millis(600));
     let mut reader = Reader::start(quick, None).await.expect("starts");
     let monitor = reader.source.monitor();
     let began = Instant::now();

@@ -265,3 +265,23 @@ async fn a_consumer_that_does_not_read_is_not_thrown_out() {
     assert_eq!(reader.rows().len(), 20_000);
     assert_eq!(reader.source.monitor().counters().reconnects, 0);
 }
+
+/// A walsender that decodes rows which are not published sends nothing for as long as that takes.
+/// It looks at what we say when half of `wal_sender_timeout` has passed, and answers only then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_decodes_in_silence_is_not_taken_for_dead() {
+    let bed = Bed::new(PgVersion::V15);
+    bed.sql(TABLES);
+    bed.sql("CREATE TABLE unpublished (id int)");
+    let slot = unique("s");
+    bed.sql(&format!(
+        "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+    ));
+    bed.sql("INSERT INTO unpublished SELECT generate_series(1, 2000000)");
+    bed.sql("INSERT INTO t VALUES (1, 'behind')");
+    let mut quick = config(&bed.url(), &slot);
+    quick.status_interval = Duration::from_millis(100);
+    let mut reader = Reader::start(quick, None).await.expect("starts");
+    reader.until_row("1,behind").await.expect("streams");
+    assert_eq!(reader.source.monitor().counters().reconnects, 0);
+}
