@@ -23,14 +23,14 @@ fn behind_a_proxy(version: PgVersion, name: &str) -> Result<(Bed, FaultProxy)> {
 #[test]
 fn a_silent_line_is_found_out_and_replaced() -> Result<()> {
     let (mut bed, proxy) = behind_a_proxy(PgVersion::V17, "silent_line")?;
-    bed.source = "status_interval = \"200ms\"\n".to_owned();
+    bed.source = "status_interval = \"200ms\"\nwal_sender_timeout = \"1s\"\n".to_owned();
     bed.begin()?;
     let mut program = bed.serve()?;
     bed.insert(1..=10)?;
     bed.until_complete(&mut program)?;
     // Idle: only its own requests can tell.
     proxy.stall();
-    program.wait_for_log("did not answer for three status intervals")?;
+    program.wait_for_log("the connection is dead")?;
     bed.insert(11..=20)?;
     proxy.resume();
     program.wait_for_log("connected again")?;
