@@ -72,12 +72,7 @@ impl Output for FileOutput {
                 let tail = last_line::find(&mut file)?;
                 (tail.len, tail.last)
             }
-            Some(durable) if durable > len => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("it has shrunk from {durable} to {len} bytes while it was written"),
-                ));
-            }
+            Some(durable) if durable > len => return Err(resized(durable, len)),
             _ => (len, last),
         };
         file.set_len(len)?;
@@ -98,6 +93,11 @@ impl Output for FileOutput {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        // Behind the end of a file that somebody has cut, a write would leave a hole of zeros.
+        let len = file.metadata()?.len();
+        if len != self.written {
+            return Err(resized(self.written, len));
+        }
         file.write_all(bytes)?;
         self.written += bytes.len() as u64;
         Ok(())
@@ -113,6 +113,15 @@ impl Output for FileOutput {
     fn name(&self) -> String {
         format!("file {}", self.path.display())
     }
+}
+
+/// Somebody else has changed the length of the file.
+fn resized(from: u64, to: u64) -> io::Error {
+    let how = if to < from { "shrunk" } else { "grown" };
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("somebody else writes to it: it has {how} from {from} to {to} bytes"),
+    )
 }
 
 #[cfg(test)]
@@ -170,6 +179,21 @@ mod tests {
         output.write(line(3).as_bytes()).unwrap();
         assert_eq!(output.open().unwrap(), Some(position(2)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), line(2));
+    }
+
+    #[test]
+    fn never_writes_behind_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.ndjson");
+        let mut output = FileOutput::new(&path);
+        output.open().unwrap();
+        output.write(line(2).as_bytes()).unwrap();
+        output.sync().unwrap();
+        let other = OpenOptions::new().write(true).open(&path).unwrap();
+        other.set_len(10).unwrap();
+        let error = output.write(line(3).as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 10);
     }
 
     #[test]
