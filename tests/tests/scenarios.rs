@@ -35,7 +35,7 @@ fn run(version: walgate_throwaway::PgVersion) {
         if bless {
             match scenario.events(version) {
                 Ok(events) => {
-                    std::fs::write(&file, scenario.blessed(&events)).expect("a blessed file")
+                    std::fs::write(&file, scenario.blessed(&events)).expect("a blessed file");
                 }
                 Err(error) => failures.push(format!("{}: {error:#}", file.display())),
             }

@@ -328,72 +328,71 @@ struct Insert<'a> {
     after: Row<'a>,
 }
 
+/// What the oracle says of each row, by the number of its type and its id.
+type Expected = BTreeMap<(usize, i32), String>;
+
+fn all_types() -> Vec<&'static (&'static str, &'static str, &'static [&'static str])> {
+    TYPES.iter().chain(ARRAYS).collect()
+}
+
 fn check(version: PgVersion) -> Result<()> {
     if !versions().contains(&version) {
         return Ok(());
     }
     let url = database(version, "types")?;
     let mut client = session(&url)?;
+    let expected = prepare(&mut client, version)?;
+    let slot = ["--slot", "types", "--publication", "walgate"];
+    let end = ["--until", "now", "--format", "json"];
+    let ended = Program::start(["tail", &url].into_iter().chain(slot).chain(end))?.wait()?;
+    client.batch_execute("select pg_drop_replication_slot('types')")?;
+    let (status, stderr) = (ended.status, &ended.stderr);
+    ensure!(status.success(), "walgate ended with {status}: {stderr}");
+    ensure!(
+        alarms(stderr, &[]).is_empty(),
+        "unexpected in the log: {stderr}"
+    );
+    let (got, wanted) = (ended.lines.len(), expected.len());
+    ensure!(got == wanted, "{got} events of {wanted}");
+    let differences = compare(&ended.lines, &expected)?;
+    ensure!(
+        differences.is_empty(),
+        "on {version}:\n{}",
+        differences.join("\n")
+    );
+    Ok(())
+}
+
+/// Makes a table of each type, a slot, and then the rows; returns what the oracle says of them.
+fn prepare(client: &mut Client, version: PgVersion) -> Result<Expected> {
     client.batch_execute(PINNED)?;
-    let all: Vec<_> = TYPES.iter().chain(ARRAYS).collect();
-    let tables: Vec<String> = (0..all.len()).map(|n| format!("public.t{n}")).collect();
-    for (table, (name, _, _)) in tables.iter().zip(&all) {
+    let tables: Vec<String> = (0..all_types().len())
+        .map(|n| format!("public.t{n}"))
+        .collect();
+    for (table, (name, _, _)) in tables.iter().zip(all_types()) {
         client.batch_execute(&format!(
             "create table {table} (id int primary key, v {name})"
         ))?;
     }
-    client.batch_execute(&format!(
-        "create publication walgate for table {}",
-        tables.join(", ")
-    ))?;
-    client.execute(
-        "select pg_create_logical_replication_slot('types', 'pgoutput')",
-        &[],
-    )?;
-    let mut expected = BTreeMap::new();
-    for (number, (table, (name, oracle, values))) in tables.iter().zip(&all).enumerate() {
-        let supported = fill(&mut client, version, table, name, values)?;
+    let publication = format!("create publication walgate for table {}", tables.join(", "));
+    client.batch_execute(&publication)?;
+    client.batch_execute("select pg_create_logical_replication_slot('types', 'pgoutput')")?;
+    let mut expected = Expected::new();
+    for (number, (table, (name, oracle, values))) in tables.iter().zip(all_types()).enumerate() {
+        let supported = fill(client, version, table, name, values)?;
+        ensure!(supported > 0, "{name} has a value on {version}");
         for row in client.query(&format!("select id, {oracle} from {table}"), &[])? {
             let json: Option<String> = row.get(1);
-            expected.insert(
-                (number, row.get::<_, i32>(0)),
-                json.unwrap_or_else(|| "null".into()),
-            );
+            expected.insert((number, row.get(0)), json.unwrap_or_else(|| "null".into()));
         }
-        ensure!(supported > 0, "{name} has a value on {version}");
     }
-    let args = [
-        "tail",
-        &url,
-        "--slot",
-        "types",
-        "--publication",
-        "walgate",
-        "--until",
-        "now",
-        "--format",
-        "json",
-    ];
-    let ended = Program::start(args)?.wait()?;
-    ensure!(
-        ended.status.success(),
-        "walgate ended with {}: {}",
-        ended.status,
-        ended.stderr
-    );
-    ensure!(
-        alarms(&ended.stderr, &[]).is_empty(),
-        "unexpected in the log: {}",
-        ended.stderr
-    );
-    ensure!(
-        ended.lines.len() == expected.len(),
-        "{} events of {}",
-        ended.lines.len(),
-        expected.len()
-    );
+    Ok(expected)
+}
+
+/// Where the events and the oracle differ.
+fn compare(lines: &[String], expected: &Expected) -> Result<Vec<String>> {
     let mut differences = Vec::new();
-    for line in &ended.lines {
+    for line in lines {
         let event: Insert<'_> = serde_json::from_str(line).with_context(|| line.clone())?;
         let number: usize = event.table.trim_start_matches('t').parse()?;
         let id = i32::try_from(event.after.id)?;
@@ -401,15 +400,10 @@ fn check(version: PgVersion) -> Result<()> {
             .get(&(number, id))
             .context("a row that was inserted")?;
         if let Err(error) = same(event.after.v.get(), oracle) {
-            differences.push(format!("{}: {error:#}", all[number].0));
+            differences.push(format!("{}: {error:#}", all_types()[number].0));
         }
     }
-    ensure!(
-        differences.is_empty(),
-        "on {version}:\n{}",
-        differences.join("\n")
-    );
-    Ok(())
+    Ok(differences)
 }
 
 /// Inserts the values and a NULL; what a version does not know (infinite numerics and intervals)
