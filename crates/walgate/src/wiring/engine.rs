@@ -90,7 +90,7 @@ impl Engine {
                 },
             }
         };
-        announce(&started, peek);
+        announce(&started, peek, self.store.is_some());
         let monitor = started.source.monitor();
         let progress = Progress::new(self.sinks, monitor);
         let source = Watched {
@@ -138,10 +138,15 @@ impl Engine {
     }
 }
 
-/// What a human should know of the start.
-fn announce(started: &Started, peek: bool) {
+/// What a human should know of the start. Without a store the slot alone is meant to remember, and
+/// whoever types a command has asked for what it does: nothing of it is a warning then.
+fn announce(started: &Started, peek: bool, has_store: bool) {
     for warning in &started.warnings {
-        tracing::warn!("{warning}");
+        if has_store {
+            tracing::warn!("{warning}");
+        } else {
+            tracing::info!("{warning}");
+        }
     }
     let identity = &started.identity;
     tracing::info!(
