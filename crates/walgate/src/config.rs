@@ -70,7 +70,7 @@ pub use topic::{TopicName, TopicTemplate};
 pub struct Config {
     /// How long a stop may take: what is in flight is delivered and confirmed, then Walgate ends.
     /// Keep it below what the supervisor grants (Kubernetes: 30 s, systemd: 90 s).
-    #[schemars(extend("x-min" = "0ms", "x-max" = "1h", "x-reload" = true))]
+    #[schemars(extend("x-min" = "0ms", "x-max" = "1h"))]
     pub shutdown_timeout: Period,
     /// The database that changes are read from.
     pub source: Source,

@@ -50,7 +50,7 @@ pub struct Source {
     /// went back to another history.
     pub on_gap: OnGap,
     /// How often the server hears from Walgate; at most a third of `wal_sender_timeout`.
-    #[schemars(extend("x-min" = "100ms", "x-max" = "10m", "x-reload" = true))]
+    #[schemars(extend("x-min" = "100ms", "x-max" = "10m"))]
     pub status_interval: Period,
     /// `wal_sender_timeout` of Walgate's own connection; the server's when it is not set.
     #[schemars(extend("x-min" = "1s", "x-max" = "1h", "examples" = ["60s"]))]

@@ -36,15 +36,9 @@ fn the_same_is_no_change() {
 
 #[test]
 fn what_is_safe_takes_effect() {
-    let plan = plan(
-        "",
-        "shutdown_timeout = \"1s\"\n[log]\nlevel = \"debug\"\n[source]\nstatus_interval = \"1s\"",
-    );
-    assert_eq!(
-        plan.now,
-        keys(&["log.level", "shutdown_timeout", "source.status_interval"])
-    );
-    assert_eq!(plan.restart, keys(&[]));
+    let plan = plan("", "shutdown_timeout = \"1s\"\n[log]\nlevel = \"debug\"");
+    assert_eq!(plan.now, keys(&["log.level"]));
+    assert_eq!(plan.restart, keys(&["shutdown_timeout"]));
 }
 
 #[test]
