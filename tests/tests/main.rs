@@ -2,6 +2,8 @@
 
 mod arrows;
 mod kill_matrix;
+mod large;
+mod readme;
 mod scenarios;
 mod sink_faults;
 mod source_faults;
