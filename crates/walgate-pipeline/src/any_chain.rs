@@ -18,6 +18,9 @@ pub(crate) trait AnyChain: Send {
 
     fn status(&self) -> &StatusHandle;
 
+    /// What the sink's destination holds, when it was opened and can tell.
+    fn held(&self) -> Option<Position>;
+
     /// Opens the sink before anything else is touched. A transient error is left to the chain.
     fn open(&mut self) -> BoxFuture<'_, Result<(), Failure>>;
 
@@ -31,6 +34,10 @@ impl<E: Encoder + 'static, S: Sink + 'static> AnyChain for ChainParts<E, S> {
 
     fn status(&self) -> &StatusHandle {
         &self.status
+    }
+
+    fn held(&self) -> Option<Position> {
+        self.opened.flatten()
     }
 
     fn open(&mut self) -> BoxFuture<'_, Result<(), Failure>> {

@@ -98,6 +98,12 @@ impl Pipeline {
         Ok(())
     }
 
+    /// The highest position that an opened sink's destination says it holds. A log that does not
+    /// reach it is another log: the sink would be given nothing of it up to there.
+    pub fn held(&self) -> Option<Position> {
+        self.chains.iter().filter_map(|chain| chain.held()).max()
+    }
+
     fn required(&self) -> usize {
         let demands = self.chains.iter().map(|chain| chain.options().demand);
         demands.filter(|demand| *demand == Demand::Required).count()

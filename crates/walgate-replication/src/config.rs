@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use walgate_connection::ConnectionConfig;
-use walgate_core::Lsn;
+use walgate_core::{Lsn, Position};
 
 /// Where the log comes from, and how it is read. The fields are filled by whoever has a
 /// configuration; [`SourceConfig::new`] has the defaults.
@@ -41,6 +41,9 @@ pub struct SourceConfig {
     pub start_at: Option<Lsn>,
     /// Confirm nothing: the slot stays where it is.
     pub peek: bool,
+    /// The highest position that a destination says it holds, where one can tell. A server whose
+    /// log does not hold it is refused: what it sends would be taken for what is there already.
+    pub held: Option<Position>,
     /// What happens when changes are lost.
     pub on_gap: OnGap,
     /// Whether a server that can't be reached at the start is waited for.
@@ -73,6 +76,7 @@ impl SourceConfig {
             stop_at: None,
             start_at: None,
             peek: false,
+            held: None,
             on_gap: OnGap::Stop,
             wait_at_start: true,
             // A quarter of what PostgreSQL can build; a row of that size is an accident.

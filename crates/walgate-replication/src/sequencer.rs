@@ -131,6 +131,14 @@ impl Sequencer {
         self.resume
     }
 
+    /// The log must go on behind this to be the one that was handed on: a part of the open
+    /// transaction may have reached a sink, and its commit must be there.
+    pub(crate) fn reached(&self) -> Lsn {
+        let open = self.open.map(|open| open.transaction.commit_lsn);
+        let behind = open.map(|commit| commit.checked_add(1).unwrap_or(commit));
+        behind.unwrap_or_default().max(self.resume)
+    }
+
     /// What was heard since it was asked last; `received` stays.
     pub(crate) fn heard(&mut self) -> Heard {
         let heard = self.heard;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use walgate_core::{Failure, Gap, GapReason, Lsn, StopReason};
+use walgate_core::{Failure, Gap, GapReason, Lsn, Position, StopReason};
 
 use crate::catalog;
 use crate::commands;
@@ -55,13 +55,14 @@ impl Attempt<'_> {
     }
 
     fn epoch_is_not_lower(&self) -> Result<(), Trouble> {
-        let Some(identity) = self.known.identity.as_ref() else {
-            return Ok(());
-        };
-        if identity.epoch > self.config.epoch {
+        let known = self.known.identity.as_ref().map(|known| known.epoch);
+        let reached = known.max(self.config.held.map(Position::epoch));
+        if let Some(reached) = reached
+            && reached > self.config.epoch
+        {
             let what = format!(
-                "[source] epoch is {}, and {} was reached before",
-                self.config.epoch, identity.epoch
+                "[source] epoch is {}, and {reached} was reached before",
+                self.config.epoch
             );
             let failure = Failure::new(StopReason::Config, what);
             return Err(Trouble::Stop(
@@ -159,13 +160,20 @@ impl Attempt<'_> {
     }
 
     /// The server takes any position; one that its log has not reached ruins the slot.
-    fn within_the_log(&self, start: Lsn) -> Result<(), Trouble> {
+    pub(crate) fn within_the_log(&self, start: Lsn) -> Result<(), Trouble> {
         let flushed = self.system.flushed;
-        if start <= flushed {
+        // A standby that has restarted may not have replayed again what it has sent.
+        let is_first = !self.known.reconnecting && !self.raised() && !self.server.in_recovery;
+        let at = if is_first {
+            start.max(self.known.delivered)
+        } else {
+            start
+        };
+        if at <= flushed {
             return Ok(());
         }
         let what = format!(
-            "we are at {start}, and the server's log ends at {flushed}: it is not the log that we know"
+            "we are at {at}, and the server's log ends at {flushed}: it is not the log that we know"
         );
         Err(Trouble::Stop(Failure::new(StopReason::Gap, what).hint(
             "the server was restored to an earlier time, or the state is another's: if this server takes the place of the old one, raise [source] epoch",

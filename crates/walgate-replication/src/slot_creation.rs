@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use walgate_connection::SqlClient;
-use walgate_core::{Gap, GapReason};
+use walgate_core::{Gap, GapReason, Lsn};
 
 use crate::commands;
 use crate::start::{Attempt, Slot};
@@ -17,6 +17,8 @@ impl Attempt<'_> {
         temporary: bool,
         reason: GapReason,
     ) -> Result<Slot, Trouble> {
+        // Before there is a slot that nobody would read.
+        self.within_the_log(Lsn::ZERO)?;
         let name = &self.config.slot.name;
         let failover = self.config.slot.failover
             && !temporary

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walgate_core::{
-    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Oid, Relation, Source,
+    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Oid, Position, Relation, Source,
     SourceIdentity, Watermark,
 };
 use walgate_pgoutput::Dialect;
@@ -93,7 +93,16 @@ impl PostgresSource {
         checkpoint: Option<Checkpoint>,
         confirmed: Watermark<Lsn>,
     ) -> Result<Started, Failure> {
-        let known = checkpoint.map_or_else(Known::default, known_from);
+        let mut known = checkpoint.map_or_else(Known::default, known_from);
+        let known_epoch = known.identity.as_ref().map(|identity| identity.epoch);
+        if known_epoch.is_some_and(|epoch| epoch < config.epoch) {
+            // LSNs of another log.
+            known.delivered = Lsn::ZERO;
+        }
+        let held = config.held.filter(|held| held.epoch() == config.epoch);
+        known.delivered = known
+            .delivered
+            .max(held.map(Position::lsn).unwrap_or_default());
         let patient = config.wait_at_start;
         let mut source = Self {
             config: Arc::new(config),
@@ -246,7 +255,7 @@ impl PostgresSource {
             let resume = sequencer.resume();
             self.relations = sequencer.take_known();
             self.known.position = Some(resume);
-            self.known.delivered = self.known.delivered.max(resume);
+            self.known.delivered = self.known.delivered.max(sequencer.reached());
         }
         // Closes the socket, so that the server lets go of the slot.
         self.phase = Phase::Closed;
@@ -291,6 +300,13 @@ impl Source for PostgresSource {
                 }
             }
         }
+    }
+
+    fn timeline(&self) -> Option<u32> {
+        self.known
+            .identity
+            .as_ref()
+            .map(|identity| identity.timeline)
     }
 
     async fn close(&mut self) -> Result<(), Failure> {

@@ -396,6 +396,22 @@ async fn a_gap_that_a_sink_could_not_be_told_of_is_told_by_the_next_start() {
     );
 }
 
+#[tokio::test]
+async fn what_opened_sinks_hold_is_told_before_the_start() {
+    let destinations = [(); 2].map(|()| Destination::default());
+    let mut bench = Bench::new([]);
+    for (n, destination) in destinations.iter().enumerate() {
+        let at = Position::new(0, Lsn(0x100 * (n as u64 + 1)), 2);
+        destination.events().push((at, String::new()));
+        let mut sink = ScriptedSink::new(destination);
+        sink.can_tell = true;
+        bench.sink(sink, SinkOptions::new(n.to_string()));
+    }
+    assert_eq!(bench.pipeline.held(), None);
+    bench.pipeline.open().await.expect("opens");
+    assert_eq!(bench.pipeline.held(), Some(Position::new(0, Lsn(0x200), 2)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_raised_epoch_is_a_gap_in_the_new_epoch_wherever_its_lsns_start() {
     for old in [0x300, 0x9000] {

@@ -532,3 +532,23 @@ fn the_position_to_stop_at_counts_as_received() {
         "who confirms the progress must be believed"
     );
 }
+
+#[test]
+fn a_transaction_that_was_cut_must_be_in_the_log_that_goes_on() {
+    let mut wire = Wire::default();
+    wire.begin(100)
+        .relation(1, ReplicaIdentity::Default, ID)
+        .insert(1);
+    let mut sequencer = sequencer(None);
+    assert_eq!(sequencer.reached(), Lsn(50));
+    sequencer.feed(wire.run());
+    while let Ok(Some(output)) = sequencer.next() {
+        if let Output::Undefined(definition) = output {
+            sequencer.define(definition.relation().clone());
+        }
+    }
+    assert_eq!(
+        (sequencer.resume(), sequencer.reached()),
+        (Lsn(50), Lsn(101))
+    );
+}

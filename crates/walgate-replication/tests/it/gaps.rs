@@ -177,6 +177,20 @@ async fn another_server_and_a_log_that_ends_before_us() {
         .expect("an epoch never falls");
     assert_eq!(failure.reason, StopReason::Config, "{failure}");
 
+    // A file that was kept while the server and our state were made anew.
+    let mut held = config(&bed.url(), &slot);
+    held.held = Some(Position::new(0, Lsn(reader.progress.0 + (1 << 40)), 3));
+    for slot in [slot.clone(), unique("new")] {
+        held.slot.name = slot;
+        let failure = Reader::start(held.clone(), None).await.err();
+        let failure = failure.expect("what it sends would be taken for what the file holds");
+        assert_eq!(failure.reason, StopReason::Gap);
+        assert!(failure.message.contains("log ends at"), "{failure}");
+    }
+    held.held = Some(Position::new(1, Lsn(1), 3));
+    let failure = Reader::start(held, None).await.err().expect("refuses");
+    assert_eq!(failure.reason, StopReason::Config, "{failure}");
+
     let mut beyond = reader.checkpoint();
     beyond.confirmed = Lsn(beyond.confirmed.0 + (1 << 40));
     let failure = Reader::start(config(&bed.url(), &slot), Some(beyond))
@@ -286,6 +300,11 @@ async fn a_new_timeline_goes_on_only_when_it_left_ours_behind_what_was_delivered
         .await
         .expect("goes on");
     assert_eq!(again.identity.timeline, 2);
+    assert_eq!(
+        again.source.timeline(),
+        Some(2),
+        "the checkpoint follows it"
+    );
     assert!(
         again
             .warnings
