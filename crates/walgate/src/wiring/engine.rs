@@ -71,7 +71,7 @@ impl Engine {
     ///
     /// What needs a human.
     pub(crate) async fn run(
-        self,
+        mut self,
         signals: &mut Signals,
         console: &Console,
         stop: Stop,
@@ -79,6 +79,7 @@ impl Engine {
     ) -> Result<Finish, Ending> {
         let confirmed = Watermark::<Lsn>::default();
         let peek = self.source.peek;
+        self.source.held = self.pipeline.held();
         let start = PostgresSource::start(self.source, self.checkpoint.clone(), confirmed.clone());
         let mut start = pin!(start);
         let started = loop {
@@ -194,6 +195,10 @@ impl Source for Watched {
             tracing::error!(slot_gap_from = %gap.from, slot_gap_to = %gap.to, "{message}");
         }
         Ok(feed)
+    }
+
+    fn timeline(&self) -> Option<u32> {
+        self.source.timeline()
     }
 
     async fn close(&mut self) -> Result<(), Failure> {
