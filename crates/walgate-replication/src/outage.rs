@@ -12,6 +12,9 @@ use crate::trouble::{Limit, Retry, Trouble, in_use};
 const SUMMARY: Duration = Duration::from_secs(30);
 /// The same trouble with data at the same place this many times will not go away.
 const DATA_ATTEMPTS: u32 = 3;
+/// A connection that lasted this long was a good one, as for the back-off; what comes next is a new
+/// trouble. One that starts and fails is not: its trouble is counted on.
+const HEALTHY: Duration = Duration::from_secs(60);
 /// A source without disk space decodes, spills and fails again at each attempt.
 const SLOWLY: Duration = Duration::from_secs(60);
 
@@ -38,6 +41,7 @@ pub(crate) struct Outage {
     attempts: u32,
     said: Option<Instant>,
     waiting_since: Option<Instant>,
+    streaming_since: Option<Instant>,
     limited: Option<Limited>,
     data: Option<(Lsn, String, u32)>,
 }
@@ -60,6 +64,7 @@ impl Outage {
             attempts: 0,
             said: None,
             waiting_since: None,
+            streaming_since: None,
             limited: None,
             data: None,
         }
@@ -74,7 +79,7 @@ impl Outage {
         self.attempts = 0;
         self.said = None;
         self.waiting_since = None;
-        self.limited = None;
+        self.streaming_since = Some(now);
         // `data` stays: a connection that starts says nothing about the row it will stumble over.
         self.patient = true;
     }
@@ -89,6 +94,10 @@ impl Outage {
     ) -> Next {
         let since = *self.since.get_or_insert(now);
         self.attempts = self.attempts.saturating_add(1);
+        let streamed = self.streaming_since.take();
+        if streamed.is_some_and(|began| now.saturating_duration_since(began) >= HEALTHY) {
+            self.limited = None;
+        }
         if !matches!(trouble, Trouble::Busy(..)) {
             self.waiting_since = None;
         }
@@ -296,6 +305,26 @@ mod tests {
         outage.over(now, Lsn(2), true);
         assert_eq!(stops(&mut outage, now, &data(2)), None);
         assert_eq!(stops(&mut outage, now, &data(2)), Some(StopReason::Data));
+    }
+
+    #[test]
+    fn limits_count_on_over_connections_that_start_and_fail_again() {
+        let mut now = Instant::now();
+        let mut outage = Outage::new(true);
+        let lost = limited(Limit::Times(2, StopReason::Gap));
+        assert_eq!(stops(&mut outage, now, &lost), None);
+        outage.over(now, Lsn(1), true);
+        assert_eq!(stops(&mut outage, now, &lost), Some(StopReason::Gap));
+
+        let mut outage = Outage::new(true);
+        assert_eq!(stops(&mut outage, now, &lost), None);
+        outage.over(now, Lsn(1), true);
+        now += HEALTHY;
+        assert_eq!(
+            stops(&mut outage, now, &lost),
+            None,
+            "after a minute of streaming it is a new trouble"
+        );
     }
 
     #[test]

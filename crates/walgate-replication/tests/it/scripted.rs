@@ -401,3 +401,13 @@ async fn what_was_never_received_is_never_confirmed() {
             .all(|status| status.flushed <= Lsn(LOG))
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_gone_is_not_asked_for_without_end() {
+    let error = message(
+        b'E',
+        b"SERROR\0VERROR\0C58P01\0Mrequested WAL segment has already been removed\0RXLogFileOpen\0\0",
+    );
+    let (failure, starts, _) = fails(error).await;
+    assert_eq!((failure.reason, starts), (StopReason::Gap, 2), "{failure}");
+}
