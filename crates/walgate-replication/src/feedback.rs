@@ -138,6 +138,11 @@ impl Feedback {
         self.received = self.received.max(received);
     }
 
+    /// What has come reaches up to `lsn`. No sign of life by itself: the bytes were.
+    pub(crate) fn received(&mut self, lsn: Lsn) {
+        self.received = self.received.max(lsn);
+    }
+
     /// The server wants a status now.
     pub(crate) fn requested(&mut self, now: Instant, wal_end: Lsn) {
         self.request = Some(match self.request {

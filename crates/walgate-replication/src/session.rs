@@ -158,7 +158,7 @@ impl Session {
         let heard = self.sequencer.heard();
         let now = Instant::now();
         let mut feedback = self.reporter.shared.feedback();
-        feedback.heard(now, heard.received);
+        feedback.received(heard.received);
         if let Some(wal_end) = heard.reply_requested {
             feedback.requested(now, wal_end);
             drop(feedback);

@@ -378,6 +378,23 @@ async fn silence_is_asked_about_and_then_taken_for_death() {
     reading.abort();
 }
 
+/// A caller that gives `next` up and calls it again reads all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_counts_over_calls_that_were_given_up() {
+    let (bed, port) = bed();
+    let script = Script::start(port, notice("NOTICE", "00000", "hello").into(), 1 << 16).await;
+    let mut quick = script.config(&bed);
+    quick.status_interval = Duration::from_millis(200);
+    quick.wal_sender_timeout = Some(Duration::from_millis(600));
+    let mut reader = Reader::start(quick, None).await.expect("starts");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while script.starts.load(Ordering::SeqCst) < 2 {
+        assert!(Instant::now() < deadline, "silence was not noticed");
+        let call = tokio::time::timeout(Duration::from_millis(50), reader.step());
+        call.await.ok();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_received_is_never_confirmed() {
     let (bed, port) = bed();
