@@ -159,11 +159,22 @@ impl Run {
         }
     }
 
-    /// Writes the last checkpoint, confirms, and closes the source.
+    /// Writes the last checkpoint, confirms, and closes the source, unless the end is now: also a
+    /// disk or a server that does not answer must not keep the process.
     async fn finish<S: Source>(mut self, source: &mut S) -> Result<(), Failure> {
-        if self.heard == Request::Now {
-            return self.failure.map_or(Ok(()), Err);
+        let mut failure = self.failure.take();
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.at_once() => {}
+            last = self.close(source) => failure = failure.or(last),
         }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Returns what went wrong with the last checkpoint.
+    async fn close<S: Source>(mut self, source: &mut S) -> Option<Failure> {
+        let mut failure = None;
         drop(self.finish);
         if let Some(confirming) = self.confirming.join_next().await {
             let last = match confirming {
@@ -174,9 +185,7 @@ impl Run {
                     format!("the task that confirms has broken off: {panic}"),
                 )),
             };
-            if let Err(failure) = last {
-                self.failure.get_or_insert(failure);
-            }
+            failure = last.err();
         }
         // The session bounds its own end; this is only against one that does not.
         match timeout(self.options.drain_for, source.close()).await {
@@ -186,7 +195,7 @@ impl Run {
             }
             Err(_) => warn!("the source did not close in time"),
         }
-        self.failure.map_or(Ok(()), Err)
+        failure
     }
 
     /// Waits for what happens beside the pump. Cancel-safe.

@@ -79,6 +79,19 @@ impl Stop {
         }
     }
 
+    /// Waits until the end is now.
+    pub(crate) async fn at_once(&self) {
+        let mut asked = self.0.subscribe();
+        if asked
+            .wait_for(|asked| *asked == Request::Now)
+            .await
+            .is_err()
+        {
+            // The sender lives as long as self.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Waits until the time to go on is over: the deadline has passed, or the end is now.
     pub(crate) async fn expired(&self) {
         let mut asked = self.0.subscribe();

@@ -91,6 +91,26 @@ async fn a_second_request_ends_it_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_request_ends_it_also_when_all_is_delivered_and_the_source_does_not_close() {
+    let log = Log::new(START, &[inserts(10)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new(runs(&log, 3));
+    bench.source.close_hangs = true;
+    bench.sink(ScriptedSink::new(&destination), SinkOptions::new("out"));
+    let stop = bench.stop.clone();
+    let run = tokio::spawn(bench.run());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.drain();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    stop.now();
+    let outcome = run.await.expect("no panic").expect("ends");
+    assert_eq!((outcome.end, outcome.confirmed), (End::Drained, log.end));
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_is_heard_while_the_source_is_held_back() {
     let log = Log::new(START, &[inserts(100)]);
     let destination = Destination::default();

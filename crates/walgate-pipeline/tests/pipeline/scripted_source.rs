@@ -19,6 +19,8 @@ pub(crate) struct ScriptedSource {
     pub(crate) acts: VecDeque<Act>,
     pub(crate) closed: Arc<AtomicBool>,
     pub(crate) timeline: Option<u32>,
+    /// Closing never ends.
+    pub(crate) close_hangs: bool,
 }
 
 impl ScriptedSource {
@@ -54,6 +56,9 @@ impl Source for ScriptedSource {
 
     async fn close(&mut self) -> Result<(), Failure> {
         self.closed.store(true, Ordering::SeqCst);
+        if self.close_hangs {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 }
