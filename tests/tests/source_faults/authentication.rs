@@ -35,7 +35,10 @@ fn url(server: &Postgres, password: &str) -> String {
 fn no_secret(ended: &Ended) -> Result<()> {
     let said = format!("{}\n{}", ended.stderr, ended.lines.join("\n"));
     for secret in [GOOD, BAD] {
-        ensure!(!said.contains(secret), "a password is in the output: {said}");
+        ensure!(
+            !said.contains(secret),
+            "a password is in the output: {said}"
+        );
     }
     Ok(())
 }
@@ -47,7 +50,10 @@ fn wrong_passwords_and_missing_rights_are_refused_without_telling_the_secret() -
     let mut bed = bed(&server)?;
     bed.url = url(&server, BAD);
     let ended = bed.catch_up()?;
-    let text = ["password authentication failed for user \"gate\"", "password"];
+    let text = [
+        "password authentication failed for user \"gate\"",
+        "password",
+    ];
     refused(&ended, 3, &text, &[DOWN])?;
     no_secret(&ended)?;
     ensure!(
@@ -66,7 +72,12 @@ fn wrong_passwords_and_missing_rights_are_refused_without_telling_the_secret() -
     bed.url = url(&server, GOOD);
     bed.sql("alter role gate nologin;")?;
     let ended = bed.catch_up()?;
-    refused(&ended, 3, &["role \"gate\" is not permitted to log in"], &[])?;
+    refused(
+        &ended,
+        3,
+        &["role \"gate\" is not permitted to log in"],
+        &[],
+    )?;
     no_secret(&ended)?;
     bed.sql("alter role gate login noreplication;")?;
     let ended = bed.catch_up()?;
@@ -112,10 +123,7 @@ fn a_rotated_password_is_asked_for_again() -> Result<()> {
     let mut bed = bed(&server)?;
     let file = bed.path("password");
     std::fs::write(&file, GOOD)?;
-    bed.url = format!(
-        "postgres://gate@127.0.0.1:{}/authentication",
-        server.port()
-    );
+    bed.url = format!("postgres://gate@127.0.0.1:{}/authentication", server.port());
     bed.source = format!("password_command = [\"cat\", \"{}\"]\n", file.display());
     let mut program = bed.serve()?;
     for (outage, password) in [BAD, GOOD].into_iter().enumerate() {

@@ -283,7 +283,10 @@ pub(crate) fn slot(admin: &mut Client, name: &str) -> Result<Option<SlotRow>> {
         return Ok(None);
     };
     Ok(Some(SlotRow {
-        confirmed: row.get::<_, Option<i64>>(0).map(u64::try_from).transpose()?,
+        confirmed: row
+            .get::<_, Option<i64>>(0)
+            .map(u64::try_from)
+            .transpose()?,
         walsender: row.get(1),
         wal_status: row.get(2),
     }))
@@ -328,7 +331,11 @@ pub(crate) fn folded(events: &[Value]) -> Result<Ledger> {
         ids.is_sorted_by(|a, b| a < b),
         "something is repeated or out of order"
     );
-    replay(events)
+    replay(
+        events
+            .iter()
+            .filter(|event| event["op"] != "begin" && event["op"] != "commit"),
+    )
 }
 
 /// The rows of events that may be repeated, but for the repeats, which must be the same to the byte.

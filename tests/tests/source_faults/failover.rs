@@ -39,6 +39,11 @@ fn a_failover_with_a_synchronised_slot_loses_nothing() -> Result<()> {
     for version in [PgVersion::V17, PgVersion::V18] {
         let (mut primary, mut bed) = pair(version)?;
         let standby = primary.start_standby(&[("sync_replication_slots", "off")])?;
+        // Nothing reaches us before it reaches the standby.
+        let slot = "select slot_name::text from pg_replication_slots where slot_type = 'physical'";
+        let slot: String = bed.admin()?.query_one(slot, &[])?.get(0);
+        primary.configure(&[("synchronized_standby_slots", &slot)])?;
+        primary.reload()?;
         bed.url = both(&primary, &standby);
         bed.source = "failover = true\n".to_owned();
         let mut program = bed.serve()?;
@@ -91,7 +96,12 @@ fn a_failover_without_the_slot_stops_it() -> Result<()> {
     bed.direct = standby.url_of("postgres", "failover");
     bed.insert(101..=110)?;
     let ended = program.wait()?;
-    refused(&ended, 4, &["slot failover is gone", "failover"], &[DOWN, CREATED])?;
+    refused(
+        &ended,
+        4,
+        &["slot failover is gone", "failover"],
+        &[DOWN, CREATED],
+    )?;
     ensure!(bed.events()?.len() == 100, "nothing more");
     ensure!(bed.slot()?.is_none(), "no new slot was made");
     ensure!(

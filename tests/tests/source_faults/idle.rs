@@ -8,13 +8,16 @@ use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
 use super::bed::{Bed, DOWN, folded, parse, stop, until};
 
+/// The server gives us up after a second.
+const SHORT: &str = "wal_sender_timeout = \"1s\"\nstatus_interval = \"300ms\"\n";
+
 /// Row 6: stopped (SIGSTOP) until the server has given it up; the long form with the server's own
 /// minute.
 #[test]
 fn a_process_that_was_stopped_for_longer_than_wal_sender_timeout_goes_on() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V17, "stopped_process")?;
     if !long() {
-        bed.source = "wal_sender_timeout = \"1s\"\n".to_owned();
+        bed.source = SHORT.to_owned();
     }
     bed.begin()?;
     let mut program = bed.serve()?;
@@ -31,7 +34,9 @@ fn a_process_that_was_stopped_for_longer_than_wal_sender_timeout_goes_on() -> Re
     bed.until_complete(&mut program)?;
     let ended = stop(program, &[DOWN])?;
     ensure!(
-        ended.stderr.contains("closed the connection without a word"),
+        ended
+            .stderr
+            .contains("closed the connection without a word"),
         "it says what it saw: {}",
         ended.stderr
     );
@@ -70,7 +75,7 @@ fn an_idle_database_with_a_busy_neighbour_advances() -> Result<()> {
 fn a_blocked_sink_does_not_cost_the_connection() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V14, "blocked_sink")?;
     bed.to_stdout();
-    bed.source = "wal_sender_timeout = \"1s\"\n".to_owned();
+    bed.source = SHORT.to_owned();
     bed.more = "[journal]\nmemory = \"1MiB\"\n".to_owned();
     bed.begin()?;
     let mut program = bed.serve()?;
@@ -146,10 +151,7 @@ impl SmallDisk {
     }
 
     fn grow(&self) -> Result<()> {
-        shell(&format!(
-            "mount -o remount,size=256m {}",
-            self.0.display()
-        ))
+        shell(&format!("mount -o remount,size=256m {}", self.0.display()))
     }
 }
 

@@ -36,7 +36,12 @@ fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
         bed.sql("create publication walgate for table ledger;")?;
         bed.insert(11..=20)?;
         let before = bed.confirmed()?;
-        let text = ["publication", "walgate", "created after the slot", "drop the slot"];
+        let text = [
+            "publication",
+            "walgate",
+            "created after the slot",
+            "drop the slot",
+        ];
         let known = ["nothing is known about it", DOWN];
         refused(&bed.catch_up()?, 2, &text, &known)?;
         ensure!(
@@ -77,7 +82,12 @@ fn a_publication_that_is_dropped_while_it_runs_stops_it() -> Result<()> {
             "{confirmed:X} is confirmed, and the publication was dropped before {dropped:X}"
         );
         // And so at the next start.
-        refused(&bed.catch_up()?, 2, &["publication walgate does not exist"], &[])?;
+        refused(
+            &bed.catch_up()?,
+            2,
+            &["publication walgate does not exist"],
+            &[],
+        )?;
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ fn lose(bed: &Bed) -> Result<()> {
     let mut admin = bed.admin()?;
     until("the slot is lost", || {
         for statement in [
-            "select pg_logical_emit_message(false, 'noise', repeat('x', 1000))",
+            "select txid_current()",
             "select pg_switch_wal()",
             "checkpoint",
         ] {
@@ -158,11 +158,19 @@ fn a_slot_that_is_not_for_us_is_refused_with_the_difference() -> Result<()> {
     let bed = Bed::shared(PgVersion::V17, "slot_kinds")?;
     let drop = "select pg_drop_replication_slot('slot_kinds');";
     bed.sql("select pg_create_logical_replication_slot('slot_kinds', 'test_decoding');")?;
-    let text = ["slot slot_kinds can't be used", "its plugin is test_decoding, not pgoutput"];
+    let text = [
+        "slot slot_kinds can't be used",
+        "its plugin is test_decoding, not pgoutput",
+    ];
     refused(&bed.catch_up()?, 2, &text, &[])?;
     bed.sql(drop)?;
     bed.sql("select pg_create_physical_replication_slot('slot_kinds', true);")?;
-    refused(&bed.catch_up()?, 2, &["slot slot_kinds", "it is a physical slot"], &[])?;
+    refused(
+        &bed.catch_up()?,
+        2,
+        &["slot slot_kinds", "it is a physical slot"],
+        &[],
+    )?;
     bed.sql(drop)?;
     let mut other = session(&database(PgVersion::V17, "slot_kinds_other")?)?;
     other.batch_execute("select pg_create_logical_replication_slot('slot_kinds', 'pgoutput')")?;

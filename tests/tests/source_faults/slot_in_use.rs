@@ -11,7 +11,16 @@ use super::bed::{Bed, CREATED, events, folded, refused, stop, without_repeats};
 fn a_slot_in_use_is_waited_for_and_not_stolen() -> Result<()> {
     let bed = Bed::shared(PgVersion::V15, "slot_in_use")?;
     bed.begin()?;
-    let args = ["tail", &bed.url, "--slot", &bed.name, "--publication", "walgate", "--peek"];
+    let args = [
+        "tail",
+        "-v",
+        &bed.url,
+        "--slot",
+        &bed.name,
+        "--publication",
+        "walgate",
+        "--peek",
+    ];
     let mut other = Program::start(args)?;
     other.wait_for_log("streaming")?;
     let walsender = bed.slot()?.and_then(|slot| slot.walsender);
@@ -31,19 +40,17 @@ fn a_slot_in_use_is_waited_for_and_not_stolen() -> Result<()> {
     bed.complete()
 }
 
-/// Row 29: a look at a slot that is in use ends with its holder's name.
+/// Row 29: what waits for the slot can be told to end.
 #[test]
 fn an_end_while_it_waits_for_the_slot_is_clean() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V18, "slot_wait_end")?;
+    let mut bed = Bed::shared(PgVersion::V18, "slot_wait_end")?;
     bed.begin()?;
     let program = bed.serve()?;
-    let mut waiting = {
-        let config = bed.configure_as("second.toml", "second")?;
-        Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?
-    };
-    waiting.wait_for_log("walgate")?;
-    waiting.wait_for_log("waiting for it")?;
-    stop(waiting, &[])?;
+    bed.sinks = bed.sinks.replace("/events\"", "/second\"");
+    let config = bed.configure_as("second.toml", "second-state")?;
+    let mut second = Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?;
+    second.wait_for_log("waiting for it")?;
+    stop(second, &[])?;
     stop(program, &[])?;
     Ok(())
 }
