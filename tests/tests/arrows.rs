@@ -9,9 +9,9 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("walgate-pgoutput", &[]),
     ("walgate-core", &["walgate-pgoutput"]),
-    ("walgate-connection", &["walgate-core"]),
+    ("walgate-connection", &[]),
     ("walgate-format", &["walgate-core", "walgate-pgoutput"]),
-    ("walgate-journal", &["walgate-core", "walgate-pgoutput"]),
+    ("walgate-journal", &["walgate-core"]),
     (
         "walgate-replication",
         &["walgate-connection", "walgate-core", "walgate-pgoutput"],
