@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use walgate_core::{Failure, Gap, GapReason, Lsn, Position, StopReason};
 
-use crate::catalog;
+use crate::catalog::{self, Server};
 use crate::commands;
 use crate::config::{OnGap, SlotMode};
 use crate::start::{Attempt, Slot};
@@ -87,15 +87,7 @@ impl Attempt<'_> {
                 Failure::new(StopReason::Config, format!("slot {name} can't be used: {why}"))
                     .hint("choose another [source] slot, or drop this one and let a new one be created"),
             ),
-            Verdict::WalLevel(level) => Trouble::Stop(
-                Failure::new(StopReason::Config, format!("wal_level is {level}, and logical replication needs logical")).hint(
-                    if self.server.is_rds {
-                        "set rds.logical_replication = 1 in the instance's parameter group, then reboot the instance"
-                    } else {
-                        "ALTER SYSTEM SET wal_level = 'logical'; then restart the server"
-                    },
-                ),
-            ),
+            Verdict::WalLevel(_) => wal_level_too_low(self.server),
             Verdict::Active(pid) => Trouble::Busy(pid, None),
             Verdict::Sound | Verdict::Missing | Verdict::Lost(_) | Verdict::Ahead { .. } => Trouble::retry("the slot has changed"),
         }
@@ -328,6 +320,20 @@ impl Attempt<'_> {
                 .hint("set [source] on_gap = \"continue\" to go on there, which announces the gap"),
         ))
     }
+}
+
+/// `wal_level` is not `logical`.
+pub(crate) fn wal_level_too_low(server: &Server) -> Trouble {
+    let what = format!(
+        "wal_level is {}, and logical replication needs logical",
+        server.wal_level
+    );
+    let hint = if server.is_rds {
+        "set rds.logical_replication = 1 in the instance's parameter group, then reboot the instance"
+    } else {
+        "ALTER SYSTEM SET wal_level = 'logical'; then restart the server"
+    };
+    Trouble::Stop(Failure::new(StopReason::Config, what).hint(hint))
 }
 
 fn retry_for(what: String, time: Duration) -> Trouble {

@@ -13,6 +13,7 @@ use crate::commands::{self, Identity};
 use crate::config::{SlotMode, SourceConfig, StopAtLsn};
 use crate::publication;
 use crate::sequencer::StopAt;
+use crate::slot::wal_level_too_low;
 use crate::sql;
 use crate::trouble::Trouble;
 
@@ -86,6 +87,10 @@ pub(crate) async fn open(
             server.version
         );
         return Err(Trouble::Stop(Failure::new(StopReason::Config, what)));
+    }
+    if server.wal_level == "minimal" {
+        // It takes no replication connection either, and that error names another setting.
+        return Err(wal_level_too_low(&server));
     }
     let published = publication::prepare(&sql, &config).await?;
     let mut stream = sql::connect_replication(&config, &server)
