@@ -65,7 +65,29 @@ impl Program {
         args: impl IntoIterator<Item = S>,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let mut command = Command::new(program());
+        Self::spawn(Command::new(program()), args, environment)
+    }
+
+    /// Starts it under another command, which is to `exec` its last arguments.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub fn start_under<S: AsRef<std::ffi::OsStr>>(
+        prefix: &[&str],
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let (first, rest) = prefix.split_first().context("a command")?;
+        let mut command = Command::new(first);
+        command.args(rest).arg(program());
+        Self::spawn(command, args, &[])
+    }
+
+    fn spawn<S: AsRef<std::ffi::OsStr>>(
+        mut command: Command,
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG")) {
             command.env_remove(name);
         }

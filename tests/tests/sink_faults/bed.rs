@@ -100,6 +100,14 @@ impl Bed {
         self.catch_up(&[CREATED]).map(drop)
     }
 
+    /// As [`Self::begin`], with a file of its own instead of the configured sinks.
+    pub(crate) fn begin_elsewhere(&self) -> Result<()> {
+        let config = std::fs::read_to_string(self.path("walgate.toml"))?;
+        self.configure(&file_sink(&self.path("elsewhere.ndjson")))?;
+        self.begin()?;
+        Ok(std::fs::write(self.path("walgate.toml"), config)?)
+    }
+
     pub(crate) fn sql(&mut self, script: &str) -> Result<()> {
         run_script(&mut self.admin, script)
     }

@@ -1,0 +1,210 @@
+//! Row 45: one transaction with very many rows, sub-transactions and bytes.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use walgate_tests::{Program, long};
+
+use crate::sink_faults::bed::{Bed, CREATED, file_sink, memory_kib, quiet, stop, until};
+
+/// Memory beside the journal.
+const REST_KIB: u64 = 64 << 10;
+
+/// Rows of the transaction.
+fn rows() -> u64 {
+    if long() { 1_000_000 } else { 100_000 }
+}
+
+const SETUP: &str = "create table t (id int primary key, pad text, n numeric, j jsonb);
+     create publication walgate for table t;";
+
+fn insert(rows: u64) -> String {
+    format!(
+        "insert into t select n, repeat(md5(n::text), 4), n / 7.0, jsonb_build_object('n', n) \
+         from generate_series(1, {rows}) n;"
+    )
+}
+
+/// Every row once, in order, with one transaction and the index as counted: told line by line, so
+/// that the test needs no memory either.
+fn check_lines(lines: impl Iterator<Item = std::io::Result<String>>, rows: u64) -> Result<()> {
+    let mut transaction = String::new();
+    let mut expected = 1;
+    for line in lines {
+        let line = line?;
+        let id = line.get(7..32).with_context(|| line.clone())?;
+        if expected == 1 {
+            transaction = id[..16].to_owned();
+        }
+        let due = format!("{transaction}-{:08x}", expected + 1);
+        ensure!(id == due, "{due} is due, not {id}");
+        ensure!(
+            line.contains(&format!("\"key\":{{\"id\":{expected}}}")),
+            "{line}"
+        );
+        expected += 1;
+        if expected > rows {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("{} rows of {rows}", expected - 1)
+}
+
+fn bounded(program: &Program, journal_kib: u64) -> Result<()> {
+    let peak = memory_kib(program.pid(), "VmHWM")?;
+    ensure!(
+        peak < journal_kib + REST_KIB,
+        "it has held {peak} KiB with a journal of {journal_kib} KiB"
+    );
+    Ok(())
+}
+
+/// Whether a file ends with the whole line of a row.
+fn ends_with_row(path: &Path, row: u64) -> Result<bool> {
+    use std::io::{Read, Seek, SeekFrom};
+    let Ok(mut file) = std::fs::File::open(path) else {
+        return Ok(false);
+    };
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(1024)))?;
+    let mut tail = String::new();
+    file.read_to_string(&mut tail)?;
+    Ok(tail.ends_with('\n') && tail.contains(&format!("\"key\":{{\"id\":{row}}}")))
+}
+
+/// The commit LSN of the first event of a file.
+fn first_commit(path: &Path) -> Result<Option<u64>> {
+    let Ok(file) = std::fs::File::open(path) else {
+        return Ok(None);
+    };
+    let Some(line) = BufReader::new(file).lines().next() else {
+        return Ok(None);
+    };
+    let line = line?;
+    let digits = line.get(9..23);
+    Ok(digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()))
+}
+
+/// Row 45: into a file, with the default journal and a `wal_sender_timeout` of a second that no
+/// keepalive may miss, although the server spills and decodes for long: one connection, one
+/// confirmation, at the end.
+#[test]
+fn many_rows_into_a_file() -> Result<()> {
+    let mut bed = Bed::new("large_file", SETUP)?;
+    let file = bed.path("all.ndjson");
+    bed.source = "wal_sender_timeout = \"1s\"\nstatus_interval = \"100ms\"\n\
+                  logical_decoding_work_mem = \"64KiB\""
+        .to_owned();
+    bed.configure(&file_sink(&file))?;
+    let program = bed.serve()?;
+    let walsender = bed.walsender()?;
+    bed.sql(&insert(rows()))?;
+    until("the last row is there", || {
+        let confirmed = bed.confirmed()?.context("a slot")?;
+        let arrived = ends_with_row(&file, rows())?;
+        if let Some(commit) = first_commit(&file)? {
+            ensure!(
+                arrived || confirmed <= commit,
+                "{confirmed:X} was confirmed before the commit at {commit:X} was delivered whole"
+            );
+        }
+        Ok(arrived)
+    })?;
+    bed.until_confirmed(&program)?;
+    ensure!(bed.walsender()? == walsender, "it is the same connection");
+    bounded(&program, 64 << 10)?;
+    stop(program, &[CREATED])?;
+    check_lines(BufReader::new(std::fs::File::open(&file)?).lines(), rows())
+}
+
+/// Row 45: into a pipe that is read slowly, with `tail`.
+#[test]
+fn many_rows_into_a_pipe() -> Result<()> {
+    let mut bed = Bed::new("large_pipe", SETUP)?;
+    bed.sql("select pg_create_logical_replication_slot('large_pipe', 'pgoutput');")?;
+    let args = [
+        "tail",
+        &bed.url,
+        "--slot",
+        "large_pipe",
+        "--publication",
+        "walgate",
+        "--format",
+        "json",
+    ];
+    let mut program = Program::start(args)?;
+    bed.sql(&insert(rows()))?;
+    let output = program.take_stdout().context("its output")?;
+    check_lines(output.lines(), rows())?;
+    bounded(&program, 64 << 10)?;
+    bed.until_confirmed(&program)?;
+    program.signal("TERM")?;
+    let ended = program.wait()?;
+    ensure!(
+        ended.status.code() == Some(0),
+        "{}: {}",
+        ended.status,
+        ended.stderr
+    );
+    quiet(&ended.stderr, &[])
+}
+
+/// Row 45: a transaction far larger than a journal of 4 MiB passes through it, in few large rows.
+#[test]
+fn large_rows_through_a_small_journal() -> Result<()> {
+    let mut bed = Bed::new("large_journal", SETUP)?;
+    let file = bed.path("all.ndjson");
+    bed.configure(&format!(
+        "[journal]\nmemory = \"4MiB\"\n\n{}",
+        file_sink(&file)
+    ))?;
+    let program = bed.serve()?;
+    let count = if long() { 1000 } else { 60 };
+    bed.sql(&format!(
+        "alter table t alter pad set storage external;
+         insert into t select n, repeat(md5(n::text), 32768), 0, null from generate_series(1, {count}) n;"
+    ))?;
+    bed.until_confirmed(&program)?;
+    bounded(&program, 4 << 10)?;
+    stop(program, &[CREATED])?;
+    check_lines(BufReader::new(std::fs::File::open(&file)?).lines(), count)
+}
+
+/// Rows 45 and 46: very many sub-transactions, of which every other one is rolled back.
+#[test]
+fn many_savepoints() -> Result<()> {
+    let mut bed = Bed::new("large_savepoints", SETUP)?;
+    let file = bed.path("all.ndjson");
+    bed.configure(&file_sink(&file))?;
+    let program = bed.serve()?;
+    let count = if long() { 100_000 } else { 10_000 };
+    // A block with an exception clause is a sub-transaction.
+    bed.sql(&format!(
+        "do $$
+         declare survivors int := 0;
+         begin
+             for n in 1 .. {count} loop
+                 begin
+                     insert into t values (survivors + 1, 'pad', n, null);
+                     if n % 2 = 0 then
+                         raise exception 'undo';
+                     end if;
+                     survivors := survivors + 1;
+                 exception when raise_exception then null;
+                 end;
+             end loop;
+         end $$;"
+    ))?;
+    bed.until_confirmed(&program)?;
+    bounded(&program, 64 << 10)?;
+    stop(program, &[CREATED])?;
+    let survivors = count / 2;
+    check_lines(
+        BufReader::new(std::fs::File::open(&file)?).lines(),
+        survivors,
+    )?;
+    let lines = BufReader::new(std::fs::File::open(&file)?).lines().count();
+    ensure!(u64::try_from(lines)? == survivors, "{lines} lines");
+    Ok(())
+}
