@@ -259,6 +259,8 @@ async fn a_gap_of_the_source_reaches_every_sink_and_the_checkpoint() {
         end(),
     ]);
     bench.source.timeline = Some(7);
+    let at = Position::new(0, START, 0);
+    bench.start.sinks.insert("one".into(), at);
     bench.sink(ScriptedSink::new(&one), SinkOptions::new("one"));
     bench.sink(ScriptedSink::new(&two), optional("two"));
     let stored = bench.stored.clone();

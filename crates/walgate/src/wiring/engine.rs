@@ -1,11 +1,12 @@
 //! The engine: one source, a pipeline, and what the operating system asks of them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark};
+use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, SourceIdentity, StopReason, Watermark};
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
 use walgate_replication::{PostgresSource, SourceConfig, Started};
 
@@ -98,16 +99,7 @@ impl Engine {
             source: started.source,
             gaps_end_it: self.gaps_end_it,
         };
-        let from = Checkpoint {
-            source: started.identity,
-            confirmed: started.resume,
-            sinks: self
-                .checkpoint
-                .as_ref()
-                .map(|known| known.sinks.clone())
-                .unwrap_or_default(),
-            gaps: self.checkpoint.map(|known| known.gaps).unwrap_or_default(),
-        };
+        let from = from(self.checkpoint, started.identity, started.resume);
         let run = self
             .pipeline
             .run(source, from, self.store, confirmed, stop.clone());
@@ -136,6 +128,25 @@ impl Engine {
             tracing::info!(confirmed = %outcome.confirmed, "stopped");
         }
         Ok(Finish::Ended(outcome))
+    }
+}
+
+/// What is known when the pipeline begins. Where the source goes on behind what is known it
+/// announces a gap, which each sink is told of before it counts as being there. LSNs of an earlier
+/// epoch say nothing about this log.
+fn from(known: Option<Checkpoint>, source: SourceIdentity, resume: Lsn) -> Checkpoint {
+    let (sinks, gaps, confirmed) = match known {
+        Some(known) if known.source.epoch == source.epoch && known.confirmed > Lsn::ZERO => {
+            (known.sinks, known.gaps, known.confirmed.min(resume))
+        }
+        Some(known) => (known.sinks, known.gaps, resume),
+        None => (BTreeMap::new(), Vec::new(), resume),
+    };
+    Checkpoint {
+        source,
+        confirmed,
+        sinks,
+        gaps,
     }
 }
 
@@ -203,5 +214,40 @@ impl Source for Watched {
 
     async fn close(&mut self) -> Result<(), Failure> {
         self.source.close().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(epoch: u8) -> SourceIdentity {
+        SourceIdentity {
+            system_id: 1,
+            timeline: 1,
+            epoch,
+            slot: "walgate".into(),
+            consistent_point: Lsn::ZERO,
+            created_by_us: false,
+        }
+    }
+
+    #[test]
+    fn nobody_counts_as_being_behind_a_gap_before_it_is_told() {
+        let known = |confirmed| {
+            let (sinks, gaps) = (BTreeMap::new(), Vec::new());
+            Some(Checkpoint {
+                source: identity(0),
+                confirmed,
+                sinks,
+                gaps,
+            })
+        };
+        let confirmed = |known, epoch, resume| from(known, identity(epoch), resume).confirmed;
+        assert_eq!(confirmed(known(Lsn(100)), 0, Lsn(100)), Lsn(100));
+        assert_eq!(confirmed(known(Lsn(100)), 0, Lsn(200)), Lsn(100), "a gap");
+        assert_eq!(confirmed(known(Lsn(100)), 1, Lsn(200)), Lsn(200), "raised");
+        assert_eq!(confirmed(known(Lsn::ZERO), 0, Lsn(200)), Lsn(200));
+        assert_eq!(confirmed(None, 0, Lsn(200)), Lsn(200), "adopted");
     }
 }
