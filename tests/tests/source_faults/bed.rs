@@ -84,7 +84,7 @@ impl Bed {
     }
 
     /// Has the program write to its standard output, where repeats show.
-    pub(crate) fn to_stdout(&mut self) {
+    pub(crate) fn print_events(&mut self) {
         self.sinks = "[sinks.out]\ntype = \"stdout\"\n".to_owned();
     }
 

@@ -30,7 +30,7 @@ fn behind_a_proxy(name: &str) -> Result<(Bed, FaultProxy, Vec<String>)> {
     let port = port.rsplit_once(':').context("a port")?.1.parse::<u16>()?;
     let proxy = FaultProxy::start(([127, 0, 0, 1], port).into())?;
     bed.through(&proxy)?;
-    bed.to_stdout();
+    bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
     bed.insert(1..=10)?;
@@ -45,7 +45,7 @@ fn behind_a_proxy(name: &str) -> Result<(Bed, FaultProxy, Vec<String>)> {
 #[test]
 fn a_kill_while_idle_repeats_nothing() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V16, "kill_idle")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
     bed.insert(1..=10)?;
@@ -70,7 +70,7 @@ fn a_kill_while_idle_repeats_nothing() -> Result<()> {
 #[test]
 fn a_kill_inside_a_transaction_repeats_it_as_a_whole() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V16, "kill_inside")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
     // More than a pipe holds, which nobody reads: it can't get to the end.

@@ -1,7 +1,5 @@
 //! A standby takes over.
 
-use std::fmt::Write as _;
-
 use anyhow::{Result, ensure};
 use walgate_tests::{ledger, session};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
@@ -17,10 +15,11 @@ fn pair(version: PgVersion) -> Result<(Postgres, Bed)> {
 
 /// Both servers in one URL; whoever takes writes is the right one.
 fn both(primary: &Postgres, standby: &Postgres) -> String {
-    let mut url = format!("postgres://postgres@127.0.0.1:{}", primary.port());
-    let _ = write!(url, ",127.0.0.1:{}", standby.port());
-    url.push_str("/failover?target_session_attrs=read-write");
-    url
+    let (first, second) = (primary.port(), standby.port());
+    format!(
+        "postgres://postgres@127.0.0.1:{first},127.0.0.1:{second}/failover\
+         ?target_session_attrs=read-write"
+    )
 }
 
 /// Waits until the standby has replayed everything of the primary.

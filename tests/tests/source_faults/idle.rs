@@ -74,7 +74,7 @@ fn an_idle_database_with_a_busy_neighbour_advances() -> Result<()> {
 #[test]
 fn a_blocked_sink_does_not_cost_the_connection() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V14, "blocked_sink")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.source = SHORT.to_owned();
     bed.more = "[journal]\nmemory = \"1MiB\"\n".to_owned();
     bed.begin()?;

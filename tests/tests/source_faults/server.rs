@@ -82,7 +82,7 @@ fn a_fast_restart_loses_and_repeats_nothing() -> Result<()> {
     // Before 17 a server does not write down at its end what was confirmed last.
     let mut server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
     let mut bed = Bed::on(&server, "fast_restart")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
     bed.insert(1..=100)?;
@@ -161,7 +161,7 @@ fn killed_backends_and_a_killed_server_lose_nothing() -> Result<()> {
 fn a_blocked_sink_does_not_hold_up_a_fast_stop() -> Result<()> {
     let mut server = own()?;
     let mut bed = Bed::on(&server, "blocked_stop")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.more = "[journal]\nmemory = \"1MiB\"\n".to_owned();
     bed.begin()?;
     let mut program = bed.serve()?;
@@ -194,7 +194,7 @@ fn a_blocked_sink_does_not_hold_up_a_fast_stop() -> Result<()> {
 fn a_blocked_sink_with_everything_received_does_not_hold_up_a_fast_stop() -> Result<()> {
     let mut server = own()?;
     let mut bed = Bed::on(&server, "blocked_stop_idle")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
     // More than the pipe takes, less than the journal.

@@ -57,7 +57,7 @@ fn sigterm_under_load_delivers_confirms_and_exits_0() -> Result<()> {
 #[test]
 fn a_second_sigterm_ends_it_at_once() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V17, "stop_twice")?;
-    bed.to_stdout();
+    bed.print_events();
     bed.more = "[journal]\nmemory = \"1MiB\"\n".to_owned();
     bed.source = "status_interval = \"200ms\"\n".to_owned();
     bed.begin()?;
