@@ -23,8 +23,9 @@ use crate::wiring::{Engine, Finish, Screen, block_on, connection, operation, pat
 const SINK: &str = "stdout";
 
 /// How far apart two looks are before a publication counts as abandoned: the time in which a run
-/// that lost its connections has new ones.
-const SWEEP_GRACE: Duration = Duration::from_millis(500);
+/// that lost its connections has new ones. Nobody waits when nothing looks abandoned, so it may
+/// span the first, short steps of the back-off.
+const SWEEP_GRACE: Duration = Duration::from_secs(5);
 
 /// Writes the changes of a database to stdout.
 ///
