@@ -29,7 +29,8 @@ fn tail_into_a_pipe_that_closes() -> Result<()> {
     ];
     let mut program = Program::start(args)?;
     until("it streams", || {
-        let query = "select from pg_replication_slots where database = 'pipe_tail' and active";
+        let query = "select from pg_replication_slots s join pg_stat_replication r \
+                     on r.pid = s.active_pid where s.database = 'pipe_tail' and r.state <> 'startup'";
         Ok(!bed.admin.query(query, &[])?.is_empty())
     })?;
     bed.sql("insert into t select n, repeat('x', 100) from generate_series(1, 20000) n;")?;
