@@ -24,10 +24,12 @@ impl Attempt<'_> {
                 .await
                 .map_err(|error| Trouble::sql(&error, "read the slot's row"))?
         };
+        // A look from outside starts wherever the slot is; once it has begun it must not skip.
+        let must_follow = !self.config.peek || self.known.reconnecting;
         let expected = Expected {
             database: &self.server.database,
             identity: self.known.identity.as_ref(),
-            position: self.known.position.filter(|_| !self.config.peek),
+            position: self.known.position.filter(|_| must_follow),
             system_id: Some(self.system.system_id),
             in_recovery: self.server.in_recovery,
             wal_level: &self.server.wal_level,

@@ -316,3 +316,40 @@ async fn a_new_timeline_goes_on_only_when_it_left_ours_behind_what_was_delivered
     again.until_row("2,two").await.expect("streams");
     assert_eq!(again.rows(), ["insert t 2,two"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_somebody_moved_under_a_peek() {
+    for policy in [OnGap::Stop, OnGap::Continue] {
+        let bed = Bed::new(PgVersion::V17);
+        bed.sql(TABLE);
+        let slot = unique("s");
+        bed.sql(&format!(
+            "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+        ));
+        let mut peek = config(&bed.url(), &slot);
+        (peek.peek, peek.on_gap) = (true, policy);
+        let mut reader = Reader::start(peek, None).await.expect("starts");
+        bed.sql("INSERT INTO t VALUES (1, 'one')");
+        reader.until_row("1,one").await.expect("streams");
+        bed.sql(&format!(
+            "DO $$ BEGIN PERFORM pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = '{slot}'; \
+             INSERT INTO t VALUES (2, 'lost'); END $$"
+        ));
+        bed.sql(&format!(
+            "SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())"
+        ));
+        bed.sql("INSERT INTO t VALUES (3, 'three')");
+        match reader.until_row("3,three").await {
+            Err(failure) => {
+                assert_eq!(policy, OnGap::Stop, "{failure}");
+                assert_eq!(failure.reason, StopReason::Gap, "{failure}");
+            }
+            Ok(()) => {
+                assert_eq!(policy, OnGap::Continue);
+                let gap = reader.gaps.first().expect("the gap is announced");
+                assert_eq!(gap.reason, GapReason::SlotAhead);
+                assert_eq!(reader.rows(), ["insert t 1,one", "insert t 3,three"]);
+            }
+        }
+    }
+}
