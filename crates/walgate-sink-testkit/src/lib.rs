@@ -1,6 +1,7 @@
 //! What every sink must pass, and a sink that fails by script.
 //!
-//! A sink's own tests implement [`Rig`] for its destination and call each function of [`contract`].
+//! A sink's own tests implement [`contract::Rig`] for its destination and call each
+//! function of [`contract`].
 //! The pipeline's tests use [`ScriptedSink`], which can reject, fail after it wrote, hold and be
 //! slow, call by call.
 #![forbid(unsafe_code)]
