@@ -144,17 +144,3 @@ pub(crate) async fn log_end(sql: &Client) -> Result<(Lsn, Lsn), tokio_postgres::
     };
     Ok((read(0)?, read(1)?))
 }
-
-/// Our walsender's `sync_state`; none when it can't be seen.
-pub(crate) async fn sync_state(
-    sql: &Client,
-    pid: i32,
-) -> Result<Option<String>, tokio_postgres::Error> {
-    let row = sql
-        .query_opt(
-            "SELECT sync_state FROM pg_catalog.pg_stat_replication WHERE pid = $1",
-            &[&pid],
-        )
-        .await?;
-    row.map_or(Ok(None), |row| row.try_get(0))
-}

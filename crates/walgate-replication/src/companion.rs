@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use walgate_connection::SqlClient;
 use walgate_core::{Failure, Relation};
 
-use crate::catalog;
 use crate::config::{OnMissingTable, SourceConfig};
 use crate::definition::{Definition, Facts};
 use crate::facts;
 use crate::publication;
 use crate::reporter::Shared;
 use crate::sql;
+use crate::synchrony::{self, Synchrony};
 use crate::trouble::Trouble;
 
 /// Between two looks at the publications and our walsender.
@@ -198,10 +198,10 @@ impl Worker {
             return Ok(facts);
         }
         let Some(pid) = pid else { return Ok(None) };
-        let state = catalog::sync_state(sql, pid)
+        let synchrony = synchrony::look(sql, pid)
             .await
             .map_err(|error| failed(&error))?;
-        if state.is_none_or(|state| state == "async") {
+        if synchrony == Synchrony::Async {
             return Ok(None);
         }
         // The transaction becomes visible when we have confirmed it, and we would confirm it when
@@ -229,15 +229,18 @@ impl Worker {
         let published = publication::look(sql, &config)
             .await
             .map_err(|error| Trouble::sql(&error, doing))?;
-        let state = match pid {
-            Some(pid) => catalog::sync_state(sql, pid)
+        let synchrony = match pid {
+            Some(pid) => synchrony::look(sql, pid)
                 .await
                 .map_err(|error| Trouble::sql(&error, doing))?,
-            None => None,
+            None => Synchrony::Async,
         };
-        if let Some(state) = state.filter(|state| state != "async" && !self.warned_sync) {
+        if let Some(sync_state) = synchrony.state().filter(|_| !self.warned_sync) {
             self.warned_sync = true;
-            tracing::warn!(sync_state = %state, "the server treats us as a synchronous standby: commits of the application wait for us; take us out of synchronous_standby_names (it may be '*')");
+            tracing::warn!(
+                sync_state,
+                "the server treats us as a synchronous standby: commits of the application wait for us; take us out of synchronous_standby_names (it may be '*')"
+            );
         }
         let absent = config
             .publications

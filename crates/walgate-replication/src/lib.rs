@@ -43,6 +43,7 @@ mod slot_creation;
 mod source;
 mod sql;
 mod start;
+mod synchrony;
 mod table_identity;
 mod trouble;
 mod verdict;

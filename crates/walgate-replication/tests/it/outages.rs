@@ -2,13 +2,15 @@
 //! with the same positions.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use walgate_core::{GapReason, Position, Source, StopReason};
 use walgate_replication::{SlotMode, SourceState};
 use walgate_throwaway::{Direction, FaultProxy, PgVersion, StopMode};
 
-use crate::bed::{Bed, PATIENCE, Reader, Seen, config, eventually, server, unique};
+use crate::bed::{Bed, PATIENCE, Reader, Seen, config, eventually, one, server, unique};
 
 /// The same position always has the same content, and no transaction is cut in the end.
 fn whole(seen: &[Seen]) -> BTreeMap<Position, String> {
@@ -273,4 +275,72 @@ async fn an_impatient_start_says_what_is_wrong() {
         .err()
         .expect("is not waited for");
     assert_eq!(failure.reason, StopReason::Config, "{failure}");
+}
+
+/// What was logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic")).contains(text)
+    }
+}
+
+// On one thread, so that its log is all there is.
+#[tokio::test]
+async fn a_commit_that_waits_for_us_as_a_standby_that_may_not_see_itself() {
+    // Without pg_read_all_stats the role reads NULL for its own sync_state.
+    let log = Log::default();
+    let writer = log.clone();
+    let _logging = tracing::subscriber::set_default(
+        tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish(),
+    );
+    let server = server(PgVersion::V17, &[]);
+    server
+        .sql(
+            "CREATE ROLE reader LOGIN REPLICATION; CREATE TYPE mood AS ENUM ('sad', 'ok'); \
+              CREATE TABLE t (id int PRIMARY KEY, m mood); CREATE PUBLICATION p FOR TABLE t",
+        )
+        .expect("sql");
+    let url = server.url_of("reader", "postgres");
+    let mut reader = Reader::start(config(&url, "s"), None)
+        .await
+        .expect("starts");
+    server
+        .configure(&[("synchronous_standby_names", "*")])
+        .expect("writes");
+    server.reload().expect("reloads");
+    eventually("the reload", || {
+        let rows = server.sql("SELECT sync_state FROM pg_stat_replication");
+        one(rows.expect("sql")) == "sync"
+    })
+    .await;
+    let mut session = server.admin().expect("connects");
+    let commit = std::thread::spawn(move || session.query("INSERT INTO t VALUES (1, 'ok')"));
+    reader.until_row("insert t 1,ok").await.expect("streams");
+    assert!(!commit.is_finished(), "the commit waits for us");
+    reader.confirm();
+    eventually("the commit", || commit.is_finished()).await;
+    commit.join().expect("no panic").expect("commits");
+    reader.source.close().await.expect("closes");
+    let mut again = Reader::start(config(&url, "s"), Some(reader.checkpoint()))
+        .await
+        .expect("starts");
+    // It looks at each start; the first look may have come before the reload.
+    let warning = "the server treats us as a synchronous standby";
+    eventually("the warning", || log.has(warning)).await;
+    again.source.close().await.expect("closes");
 }
