@@ -299,7 +299,10 @@ impl Worker {
         }
         if self.sql.is_none() {
             match sql::connect(&self.config).await {
-                Ok(client) => self.sql = Some(client),
+                Ok(client) => {
+                    self.shared.feedback().server_goes_on();
+                    self.sql = Some(client);
+                }
                 Err(error) => {
                     if error
                         .server()

@@ -67,7 +67,10 @@ pub(crate) struct Feedback {
     reading_since: Option<Instant>,
     paused_since: Option<Instant>,
     request: Option<Request>,
+    /// Since when the server is known to shut down and nothing was confirmed.
     server_stops: Option<Instant>,
+    /// Something that was received can't go on before the catalog has answered.
+    at_the_catalog: bool,
 }
 
 /// Requests for a reply that repeat one position.
@@ -98,6 +101,7 @@ impl Feedback {
             paused_since: Some(now),
             request: None,
             server_stops: None,
+            at_the_catalog: false,
         }
     }
 
@@ -135,12 +139,16 @@ impl Feedback {
         if let Some(since) = &mut self.reading_since {
             *since = now;
         }
-        self.received = self.received.max(received);
+        self.received(received);
     }
 
     /// What has come reaches up to `lsn`. No sign of life by itself: the bytes were.
     pub(crate) fn received(&mut self, lsn: Lsn) {
-        self.received = self.received.max(lsn);
+        if lsn > self.received {
+            self.received = lsn;
+            // It writes on. One that shuts down all the same is noticed again.
+            self.server_stops = None;
+        }
     }
 
     /// The server wants a status now.
@@ -161,9 +169,20 @@ impl Feedback {
         });
     }
 
-    /// The server is known to shut down.
+    /// The server refuses new connections, as one does that shuts down, or starts.
     pub(crate) fn server_stops(&mut self, now: Instant) {
         self.server_stops.get_or_insert(now);
+    }
+
+    /// The server takes new connections.
+    pub(crate) fn server_goes_on(&mut self) {
+        self.server_stops = None;
+    }
+
+    /// Whether something that was received waits for the catalog. A server that shuts down answers
+    /// no such question, however little is left to confirm.
+    pub(crate) fn asks_the_catalog(&mut self, asks: bool) {
+        self.at_the_catalog = asks;
     }
 
     /// Everything below `lsn` is durable. Returns false, and takes nothing, when it was never
@@ -201,7 +220,7 @@ impl Feedback {
         let dead = self
             .reading_since
             .map(|since| since + self.silent_at_most.saturating_sub(self.silent_for));
-        let yields = self.server_stops.map(|since| since + SHUTDOWN_PATIENCE);
+        let yields = self.held_up().map(|since| since + SHUTDOWN_PATIENCE);
         let next = [dead, yields].into_iter().flatten().fold(due, Instant::min);
         Action::Wait(next)
     }
@@ -275,9 +294,20 @@ impl Feedback {
                 && now.saturating_duration_since(request.since) >= SHUTDOWN_PATIENCE
         });
         let told = self
-            .server_stops
+            .held_up()
             .is_some_and(|since| now.saturating_duration_since(since) >= SHUTDOWN_PATIENCE);
         asked || told
+    }
+
+    /// Since when a server that is known to shut down may be waiting for us. It waits for what we
+    /// have not confirmed: of what we have received, or of what lies in the socket while we don't
+    /// read. When there is neither, it goes by itself.
+    fn held_up(&self) -> Option<Instant> {
+        let stops = self.server_stops?;
+        if self.confirmed < self.received || self.at_the_catalog {
+            return Some(stops);
+        }
+        self.paused_since.map(|since| since.max(stops))
     }
 }
 
@@ -486,5 +516,49 @@ mod tests {
         send(&mut feedback, now + 5 * SECOND);
         assert_ne!(feedback.poll(now + 6 * SECOND), Action::Yield);
         assert_eq!(feedback.poll(now + 9 * SECOND), Action::Yield);
+    }
+
+    #[test]
+    fn a_server_that_stops_is_let_go_only_when_it_waits_for_us() {
+        let (mut feedback, now) = started();
+        feedback.reading(now);
+        feedback.heard(now, Lsn(5000));
+        assert!(feedback.confirm(now, Lsn(5000)));
+        send(&mut feedback, now + 2 * SECOND);
+        feedback.server_stops(now + 2 * SECOND);
+        let late = now + 9 * SECOND;
+        assert!(
+            matches!(feedback.poll(late), Action::Wait(until) if until > late),
+            "everything is confirmed"
+        );
+        // What was received and needs the catalog, which is closed, keeps us for good.
+        feedback.asks_the_catalog(true);
+        assert_eq!(feedback.poll(late), Action::Yield);
+        feedback.asks_the_catalog(false);
+        assert_ne!(feedback.poll(late), Action::Yield);
+        // So does what we don't read.
+        feedback.paused(late);
+        assert_ne!(feedback.poll(late + 4 * SECOND), Action::Yield);
+        assert_eq!(feedback.poll(late + 5 * SECOND), Action::Yield);
+    }
+
+    #[test]
+    fn a_server_that_goes_on_after_all_is_not_let_go() {
+        let (mut feedback, now) = started();
+        feedback.heard(now, Lsn(5000));
+        feedback.server_stops(now);
+        // It takes connections again: it was starting, or another host had answered.
+        feedback.server_goes_on();
+        let later = now + 6 * SECOND;
+        assert_ne!(feedback.poll(later), Action::Yield);
+        // It writes on.
+        feedback.server_stops(later);
+        feedback.received(Lsn(6000));
+        let later = later + 6 * SECOND;
+        assert_ne!(feedback.poll(later), Action::Yield);
+        // A sign of life that brings nothing is what a server sends that shuts down.
+        feedback.server_stops(later);
+        feedback.heard(later, Lsn(6000));
+        assert_eq!(feedback.poll(later + 5 * SECOND), Action::Yield);
     }
 }

@@ -119,7 +119,10 @@ impl Session {
                         .frames(frames.frames.len(), self.sequencer.heard().received);
                     return Ok(Handed::Frames(frames));
                 }
-                Ok(Some(Output::Undefined(definition))) => self.ask(*definition),
+                Ok(Some(Output::Undefined(definition))) => {
+                    self.tell();
+                    self.ask(*definition);
+                }
                 Ok(Some(Output::Other(tag, body))) => self.other(tag, &body)?,
                 Ok(Some(Output::End)) => {
                     self.tell();
@@ -226,6 +229,7 @@ impl Session {
             definition.relation().schema,
             definition.relation().name
         );
+        self.reporter.shared.feedback().asks_the_catalog(true);
         let answer = self.companion.ask(definition);
         self.waiting = Some(Waiting {
             answer,
@@ -256,7 +260,9 @@ impl Session {
         };
         self.waiting = None;
         self.sequencer.define(relation);
-        self.reporter.shared.feedback().reading(Instant::now());
+        let mut feedback = self.reporter.shared.feedback();
+        feedback.asks_the_catalog(false);
+        feedback.reading(Instant::now());
         Ok(())
     }
 
