@@ -67,8 +67,9 @@ fmt: ## Format the code
 	cargo fmt --all
 
 .PHONY: bench
-bench: ## Measure against pg_recvlogical
+bench: ## Measure against pg_recvlogical (ARGS="--rounds 1" to be quick)
 	@$(SETUP) build postgres kafka client
+	cargo build $(LOCKED) --release -p walgate -p walgate-bench
 	cargo run $(LOCKED) --release -p walgate-bench -- $(ARGS)
 
 .PHONY: fuzz

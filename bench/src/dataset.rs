@@ -57,7 +57,9 @@ pub(crate) fn write(url: &str, rows: u32, slots: usize) -> Result<Backlog> {
         let create = "select pg_create_logical_replication_slot($1, 'pgoutput')";
         client.execute(create, &[&slot_name(slot)])?;
     }
-    let start: String = client.query_one("select pg_current_wal_lsn()::text", &[])?.get(0);
+    let start: String = client
+        .query_one("select pg_current_wal_lsn()::text", &[])?
+        .get(0);
     client.batch_execute("set synchronous_commit = off")?;
     client.batch_execute(&format!("call fill(1, {rows})"))?;
     client.batch_execute(&format!("call change({rows})"))?;
@@ -67,5 +69,9 @@ pub(crate) fn write(url: &str, rows: u32, slots: usize) -> Result<Backlog> {
         &[&start],
     )?;
     let changes = u64::from(rows) + u64::from(rows / 5000 * 1000) + u64::from(rows / 10_000 * 1000);
-    Ok(Backlog { changes, end: row.get(0), wal_bytes: row.get(1) })
+    Ok(Backlog {
+        changes,
+        end: row.get(0),
+        wal_bytes: row.get(1),
+    })
 }

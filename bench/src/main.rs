@@ -6,6 +6,7 @@
 
 mod contender;
 mod dataset;
+mod machine;
 mod measure;
 mod report;
 
@@ -15,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use walgate_throwaway::{Kafka, KafkaOptions, PgVersion, Postgres, PostgresOptions};
 
-use contender::Contender;
+use contender::{Contender, Variant};
 
 /// Compare the drain of a backlog: pg_recvlogical, walgate tail, walgate run into Kafka.
 #[derive(Parser)]
@@ -29,6 +30,10 @@ struct Args {
     /// Leave Kafka out.
     #[arg(long)]
     without_kafka: bool,
+    /// Another build or other settings of `walgate run` to compare with:
+    /// `NAME@PROGRAM: SETTINGS`, such as `large: buffer = "64MiB"` or `old@/tmp/walgate`.
+    #[arg(long, value_name = "VARIANT")]
+    variant: Vec<Variant>,
     /// Where the figures go as JSON.
     #[arg(long, default_value = "target/bench/drain.json")]
     out: PathBuf,
@@ -36,6 +41,7 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    contender::check()?;
     let settings = PostgresOptions::version(PgVersion::Any)
         .setting("max_replication_slots", "100")
         .setting("max_wal_size", "20GB")
@@ -49,7 +55,10 @@ fn main() -> Result<()> {
         Some(Kafka::start(&KafkaOptions::default())?)
     };
     let mut contenders = vec![Contender::RecvLogical, Contender::Tail];
-    contenders.extend(kafka.as_ref().map(|_| Contender::Kafka));
+    if kafka.is_some() {
+        contenders.push(Contender::Kafka);
+        contenders.extend(args.variant.iter().cloned().map(Contender::Variant));
+    }
     say(&format!("writing {} rows", args.rows));
     let backlog = dataset::write(&server.url(), args.rows, args.rounds * contenders.len())?;
     let mut rounds = Vec::new();
@@ -58,14 +67,25 @@ fn main() -> Result<()> {
         for (place, contender) in contenders.iter().enumerate() {
             let slot = dataset::slot_name(round * contenders.len() + place);
             let bootstrap = kafka.as_ref().map(Kafka::bootstrap).unwrap_or_default();
-            let run = contender::Run { server: &server, slot, backlog: &backlog, bootstrap, round };
-            let figure = contender.drain(&run).with_context(|| contender.name().to_owned())?;
-            say(&format!("round {}: {}", round + 1, report::line(*contender, &figure, &backlog)));
-            figures.push((contender.name().to_owned(), figure));
+            let run = contender::Run {
+                server: &server,
+                slot,
+                backlog: &backlog,
+                bootstrap,
+            };
+            let figure = contender
+                .drain(&run)
+                .with_context(|| contender.name().to_owned())?;
+            say(&format!(
+                "round {}: {}",
+                round + 1,
+                report::line(contender, &figure, &backlog)
+            ));
+            figures.push(figure);
         }
         rounds.push(figures);
     }
-    report::finish(&rounds, &backlog, &args.out)
+    report::finish(&contenders, &rounds, &backlog, &args.out)
 }
 
 /// Progress, for whoever waits.

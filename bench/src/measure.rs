@@ -35,12 +35,20 @@ pub(crate) fn run(mut command: Command, url: &str, slot: &str) -> Result<Figure>
         move || walsender_cpu(&url, &slot, &stop)
     });
     let start = Instant::now();
-    let mut child: Child = command.spawn().with_context(|| format!("start {command:?}"))?;
+    let mut child: Child = command
+        .spawn()
+        .with_context(|| format!("start {command:?}"))?;
     let used = child.wait4().context("wait for the contender")?;
     let wall_s = start.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
-    let walsender = watcher.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
-    ensure!(used.status.success(), "{command:?} ended with {}", used.status);
+    let walsender = watcher
+        .join()
+        .map_err(|_| anyhow::anyhow!("the watcher panicked"))??;
+    ensure!(
+        used.status.success(),
+        "{command:?} ended with {}",
+        used.status
+    );
     Ok(Figure {
         wall_s,
         client_cpu_s: (used.rusage.utime + used.rusage.stime).as_secs_f64(),
