@@ -266,9 +266,9 @@ fn values_without_a_json_form_are_text() -> Result<()> {
     bed.catch_up(&[])?;
     let numeric = format!("0.{}1", "0".repeat(99));
     let expected = [
-        r#"insert t {"d":"infinity","f":"NaN","i":"infinity","id":1,"n":"NaN","ts":"-infinity"}"#.to_owned(),
-        r#"insert t {"d":"0044-03-15 BC","f":"-Infinity","i":"P-178000000Y","id":2,"n":"Infinity","ts":"0044-03-15 12:00:00+00 BC"}"#.to_owned(),
-        format!(r#"insert t {{"d":"5874897-12-31","f":5e-324,"i":"-infinity","id":3,"n":"{numeric}","ts":"294276-12-31 23:59:59.999999+00"}}"#),
+        r#"insert t {"id":1,"f":"NaN","n":"NaN","d":"infinity","ts":"-infinity","i":"infinity"}"#.to_owned(),
+        r#"insert t {"id":2,"f":"-Infinity","n":"Infinity","d":"0044-03-15 BC","ts":"0044-03-15 12:00:00+00 BC","i":"P-178000000Y"}"#.to_owned(),
+        format!(r#"insert t {{"id":3,"f":5e-324,"n":"{numeric}","d":"5874897-12-31","ts":"294276-12-31 23:59:59.999999+00","i":"-infinity"}}"#),
     ];
     let got = brief(&events(&file)?);
     ensure!(got == expected, "{got:#?}");

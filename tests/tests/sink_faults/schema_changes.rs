@@ -54,12 +54,12 @@ fn in_the_middle_of_a_transaction() -> Result<()> {
     check(
         &bed,
         &[
-            r#"insert t {"a":10,"id":1}"#,
-            r#"insert t {"a":20,"b":"x","id":2}"#,
-            r#"insert t {"b":"y","id":3}"#,
+            r#"insert t {"id":1,"a":10}"#,
+            r#"insert t {"id":2,"a":20,"b":"x"}"#,
+            r#"insert t {"id":3,"b":"y"}"#,
             r#"insert other {"id":1,"x":"before"}"#,
             r#"insert other {"id":2,"y":"behind"}"#,
-            r#"insert t {"b":"z","id":4}"#,
+            r#"insert t {"id":4,"b":"z"}"#,
         ],
     )
 }
@@ -89,11 +89,11 @@ fn while_it_is_stopped() -> Result<()> {
     bed.catch_up(&[])?;
     let got = brief(&events(&bed.path("all.ndjson"))?);
     let head = [
-        r#"insert t {"a":10,"id":1}"#,
-        r#"insert t {"a":20,"id":2}"#,
-        r#"insert t {"a":30,"b":9007199254740993,"id":3}"#,
-        r#"insert t {"a":"text","b":1,"id":4}"#,
-        r#"update t {"b":2,"id":4}"#,
+        r#"insert t {"id":1,"a":10}"#,
+        r#"insert t {"id":2,"a":20}"#,
+        r#"insert t {"id":3,"a":30,"b":9007199254740993}"#,
+        r#"insert t {"id":4,"a":"text","b":1}"#,
+        r#"update t {"id":4,"b":2}"#,
     ];
     ensure!(
         got.len() == head.len() + 3 && got[..head.len()] == head,
@@ -126,10 +126,10 @@ fn columns_that_come_back_and_swap() -> Result<()> {
     check(
         &bed,
         &[
-            r#"insert t {"a":"a","b":"b","id":1}"#,
-            r#"insert t {"a":"now a","b":"now b","id":2}"#,
-            r#"update t {"a":"second","b":"a","id":1}"#,
-            r#"insert t {"a":7,"b":"b","id":3}"#,
+            r#"insert t {"id":1,"a":"a","b":"b"}"#,
+            r#"insert t {"id":2,"b":"now b","a":"now a"}"#,
+            r#"update t {"id":1,"b":"a","a":"second"}"#,
+            r#"insert t {"id":3,"b":"b","a":7}"#,
         ],
     )
 }
