@@ -111,6 +111,10 @@ impl Run {
                         return halt;
                     }
                 }
+                Ok(Feed::Streamed(_)) => {
+                    let what = "the source streams transactions, and the journal keeps no spools";
+                    return self.fail(Failure::new(StopReason::Config, what));
+                }
                 Ok(Feed::Gap(gap)) => {
                     self.news.gap(gap.clone());
                     self.journal.append_gap(gap);
