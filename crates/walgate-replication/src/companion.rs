@@ -92,6 +92,7 @@ impl Companion {
             warned_sync: false,
             warned_tables: Vec::new(),
             passing,
+            running: None,
             shared,
             alarm: Arc::clone(&alarm),
         };
@@ -142,6 +143,8 @@ struct Worker {
     warned_sync: bool,
     warned_tables: Vec<crate::TableName>,
     passing: Option<Passing>,
+    /// Transactions from here on had not begun at the first look.
+    running: Option<u64>,
     shared: Arc<Shared>,
     alarm: Arc<Alarm>,
 }
@@ -234,15 +237,26 @@ impl Worker {
             return Ok(());
         };
         let doing = "ask for the end of a transaction";
+        let failed = |error: &tokio_postgres::Error| Trouble::sql(error, doing);
+        let running = self.running;
         let sql = self.client().await?;
-        let ended = facts::is_visible(sql, passing.xid)
-            .await
-            .map_err(|error| Trouble::sql(&error, doing))?;
+        let ended = if let Some(xid) = passing.xid {
+            facts::is_visible(sql, xid)
+                .await
+                .map_err(|error| failed(&error))?
+        } else {
+            let (oldest, next) = catalog::running(sql)
+                .await
+                .map_err(|error| failed(&error))?;
+            self.running = running.or(Some(next));
+            running.is_some_and(|then| oldest >= then)
+        };
         if ended {
             // Asked after the look: the record of its end lies before this.
+            let sql = self.client().await?;
             let (insert, _) = catalog::log_end(sql)
                 .await
-                .map_err(|error| Trouble::sql(&error, doing))?;
+                .map_err(|error| failed(&error))?;
             passing.ended.tell(insert);
             self.passing = None;
         }

@@ -26,8 +26,8 @@
 //! each, and a transaction has positions only from its commit on. They hold back neither `resume`
 //! nor `confirmed`: after a disconnect the server sends them again from their begin.
 //!
-//! What the stream can't tell, and what is too large to be kept, comes after its commit instead:
-//! the source makes a new connection without streaming, and another one with it once that
+//! What the stream can't tell, what is too large to be kept, and what the server can't stream
+//! (errors that only streaming has exist in 14 to 18) comes after its commit instead: the source makes a new connection without streaming, and another one with it once that
 //! transaction has passed. That is known when its commit was read, or when it had ended, by the
 //! server's word, before a position that is behind us; the server is asked every 30 s. It is done
 //! at the earliest 10 s after, and twice as long after each further time within the hour, at most

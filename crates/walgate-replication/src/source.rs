@@ -223,7 +223,7 @@ impl PostgresSource {
         let sequencer = Sequencer::new(self.dialect(), self.config.epoch, start, stop_at)
             .with_known(std::mem::take(&mut self.relations))
             .with_limits(limits(&self.config))
-            .awaiting(passing.as_ref().map(|passing| passing.xid));
+            .awaiting(passing.as_ref().and_then(|passing| passing.xid));
         let max_row = self
             .config
             .max_row
@@ -281,6 +281,12 @@ impl PostgresSource {
     /// The connection is gone: what it knew is kept.
     fn lost(&mut self, trouble: Trouble) -> Result<(), Failure> {
         self.keep();
+        if matches!(trouble, Trouble::Data(..)) && self.dialect() == STREAMING {
+            // It may be the stream that is wrong, and not the data.
+            self.unstreamed.begin(Instant::now(), None);
+            self.monitor.unstreamed();
+            tracing::info!("trying without streaming until what is running has passed");
+        }
         // Closes the socket, so that the server lets go of the slot.
         self.phase = Phase::Closed;
         self.failed(trouble)
@@ -332,7 +338,7 @@ impl PostgresSource {
                 "raise the limit, or let the server keep such transactions until they commit (unstream)",
             ));
         }
-        self.unstreamed.begin(Instant::now(), unstream.xid);
+        self.unstreamed.begin(Instant::now(), Some(unstream.xid));
         self.monitor.unstreamed();
         tracing::info!(
             xid = unstream.xid,
