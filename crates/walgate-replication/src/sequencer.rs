@@ -641,4 +641,13 @@ enum Taken {
 }
 
 #[cfg(test)]
+mod history;
+#[cfg(test)]
+#[path = "../tests/it/spool.rs"]
+mod spool;
+#[cfg(test)]
+mod streaming_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire;
