@@ -280,12 +280,19 @@ impl PostgresSource {
 
     /// The connection is gone: what it knew is kept.
     fn lost(&mut self, trouble: Trouble) -> Result<(), Failure> {
+        let streamed = self.dialect() == STREAMING;
         self.keep();
-        if matches!(trouble, Trouble::Data(..)) && self.dialect() == STREAMING {
-            // It may be the stream that is wrong, and not the data.
-            self.unstreamed.begin(Instant::now(), None);
+        if let (Trouble::Data(..), true) = (&trouble, streamed) {
+            // It may be the stream that is at fault, and not the data.
+            let now = Instant::now();
+            self.unstreamed.begin(now, None);
             self.monitor.unstreamed();
-            tracing::info!("trying without streaming until what is running has passed");
+            tracing::info!(
+                "connecting again without streaming until what is running has passed: {}",
+                trouble.what()
+            );
+            self.phase = Phase::Pausing(now);
+            return Ok(());
         }
         // Closes the socket, so that the server lets go of the slot.
         self.phase = Phase::Closed;

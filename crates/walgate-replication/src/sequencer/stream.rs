@@ -36,8 +36,6 @@ pub(crate) struct Stream {
     definitions: Vec<Numbered>,
     definition_bytes: usize,
     relations: HashMap<Oid, Versions>,
-    /// What each change of a current definition has replaced.
-    replaced: Vec<Replaced>,
     last_relation: Option<(Oid, u32)>,
 }
 
@@ -47,7 +45,6 @@ struct Sub {
     xid: Xid,
     frames: u64,
     bytes: u64,
-    replaced: usize,
     behind_message: bool,
 }
 
@@ -82,12 +79,6 @@ struct Current {
     announced: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Replaced {
-    oid: Oid,
-    before: Option<Current>,
-}
-
 /// The stream does not tell what was rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WhoseMessage;
@@ -116,7 +107,6 @@ impl Stream {
             definitions: Vec::new(),
             definition_bytes: 0,
             relations: HashMap::new(),
-            replaced: Vec::new(),
             last_relation: None,
         }
     }
@@ -124,7 +114,7 @@ impl Stream {
     /// How many things of a few bytes are kept of it.
     #[inline]
     pub(crate) const fn parts(&self) -> usize {
-        self.subs.len() + self.definitions.len() + self.replaced.len()
+        self.subs.len() + self.definitions.len()
     }
 
     /// The memory of its definitions, estimated: bytes.
@@ -166,7 +156,6 @@ impl Stream {
             xid: writer,
             frames: self.frames,
             bytes: self.bytes,
-            replaced: self.replaced.len(),
             behind_message: self.ends_with_message,
         });
     }
@@ -213,7 +202,8 @@ impl Stream {
             used: u64::MAX,
         });
         // Announcement 0: at the commit nothing is newer than what is known already.
-        self.make_current(oid, number, 0);
+        let announced = 0;
+        self.relations.entry(oid).or_default().current = Some(Current { number, announced });
         Some(number)
     }
 
@@ -237,24 +227,12 @@ impl Stream {
             });
             number
         });
-        match &mut versions.current {
-            Some(current) if current.number == number => current.announced = announced,
-            _ => self.make_current(oid, number, announced),
-        }
-    }
-
-    fn make_current(&mut self, oid: Oid, number: u32, announced: u64) {
-        let versions = self.relations.entry(oid).or_default();
-        let current = Current { number, announced };
-        let before = versions.current.replace(current);
-        // The top-level transaction's own definitions stay as long as it does.
-        if !self.subs.is_empty() {
-            self.replaced.push(Replaced { oid, before });
-        }
+        versions.current = Some(Current { number, announced });
     }
 
     /// A sub-transaction was rolled back. Returns how many frames stay, or none when it takes
-    /// nothing with it.
+    /// nothing with it. Its definitions need not be taken back: behind a roll-back the server
+    /// announces anew whatever comes (`pgoutput_stream_abort`).
     pub(crate) fn abort_sub(&mut self, sub: Xid) -> Result<Option<u64>, WhoseMessage> {
         let Some(place) = self.places.get(&sub).copied() else {
             return if self.ends_with_message {
@@ -271,14 +249,6 @@ impl Stream {
         }
         for gone in self.subs.drain(place..) {
             self.places.remove(&gone.xid);
-        }
-        while self.replaced.len() > cut.replaced {
-            let Some(Replaced { oid, before }) = self.replaced.pop() else {
-                break;
-            };
-            if let Some(versions) = self.relations.get_mut(&oid) {
-                versions.current = before;
-            }
         }
         self.last_relation = None;
         self.last_writer = self.xid;

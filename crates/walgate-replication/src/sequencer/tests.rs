@@ -1,4 +1,4 @@
-use walgate_core::{Column, ReplicaIdentity, Shape};
+use walgate_core::{Column, Position, ReplicaIdentity, Shape};
 use walgate_pgoutput::{
     Message, OldTuple, PgMicros, ProtocolVersion, RelationOidsBuf, Streaming, TupleBuf, Value,
 };

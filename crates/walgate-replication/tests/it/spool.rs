@@ -1,10 +1,12 @@
 //! The least that a reader of streamed transactions has to do: one list of messages for each.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use walgate_core::{
-    Frame, FrameKind, Frames, Position, Streamed, StreamedFrame, StreamedFrames, Xid,
+    Frame, FrameKind, Frames, Lsn, Position, Relation, Streamed, StreamedFrame, StreamedFrames,
+    Transaction, Xid,
 };
 
 /// A message of a transaction that runs.
@@ -63,45 +65,52 @@ impl Spools {
                     .expect("a spool to take over");
                 assert_eq!(spool.len() as u64, frames);
                 assert!(frames > 0, "a transaction without changes is none");
-                let mut whole = Whole::default();
-                whole.add(
-                    FrameKind::Begin,
-                    0,
-                    Position::BEGIN,
-                    &transaction.begin_message(),
-                );
-                let mut index = Position::BEGIN + 1;
-                for spooled in &spool {
-                    let relation = if spooled.frame.kind == FrameKind::Truncate {
-                        let first = u16::try_from(whole.truncated.len()).expect("few");
-                        let tables = spooled.tables.iter();
-                        whole
-                            .truncated
-                            .extend(tables.map(|table| u16::try_from(*table).expect("few")));
-                        first
-                    } else {
-                        u16::try_from(spooled.frame.relation).expect("few")
-                    };
-                    whole.add(spooled.frame.kind, relation, index, &spooled.message);
-                    index += spooled.indices;
-                }
-                let end = transaction.commit_message(end_lsn);
-                whole.add(FrameKind::Commit, 0, Position::COMMIT, &end);
-                let pinned = whole.bytes.len();
-                return Some(Frames {
-                    bytes: whole.bytes.freeze(),
-                    frames: whole.frames,
-                    relations,
-                    truncated: whole.truncated,
-                    open: None,
-                    epoch,
-                    progress: None,
-                    pinned,
-                });
+                return Some(whole(transaction, end_lsn, epoch, &spool, relations));
             }
             Streamed::DiscardAll => self.0.clear(),
         }
         None
+    }
+}
+
+/// An ordinary transaction, in one run.
+fn whole(
+    transaction: Transaction,
+    end_lsn: Lsn,
+    epoch: u8,
+    spool: &[Spooled],
+    relations: Vec<Arc<Relation>>,
+) -> Frames {
+    let mut whole = Whole::default();
+    let begin = transaction.begin_message();
+    whole.add(FrameKind::Begin, 0, Position::BEGIN, &begin);
+    let mut index = Position::BEGIN + 1;
+    for spooled in spool {
+        let relation = if spooled.frame.kind == FrameKind::Truncate {
+            let first = u16::try_from(whole.truncated.len()).expect("few");
+            let tables = spooled.tables.iter();
+            whole
+                .truncated
+                .extend(tables.map(|table| u16::try_from(*table).expect("few")));
+            first
+        } else {
+            u16::try_from(spooled.frame.relation).expect("few")
+        };
+        whole.add(spooled.frame.kind, relation, index, &spooled.message);
+        index += spooled.indices;
+    }
+    let end = transaction.commit_message(end_lsn);
+    whole.add(FrameKind::Commit, 0, Position::COMMIT, &end);
+    let pinned = whole.bytes.len();
+    Frames {
+        bytes: whole.bytes.freeze(),
+        frames: whole.frames,
+        relations,
+        truncated: whole.truncated,
+        open: None,
+        epoch,
+        progress: None,
+        pinned,
     }
 }
 
