@@ -43,7 +43,7 @@ pub use journal::Journal;
 pub use kafka::{Compression, CreateTopics, Kafka, Property, SaslMechanism};
 pub use load::{Loaded, Overrides, Surroundings, load};
 pub use log::{Log, LogFormat, LogLevel};
-pub use pattern::{NamePattern, TablePattern};
+pub use pattern::TablePattern;
 pub use period::Period;
 pub use place::{Origin, Place};
 pub use problem::{Problem, Problems};

@@ -2,7 +2,7 @@
 
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
-use walgate_pipeline::{CheckpointFile, Pipeline, PipelineOptions, Stop, TablePattern};
+use walgate_pipeline::{CheckpointFile, Pipeline, PipelineOptions, Stop};
 use walgate_replication::{
     PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
 };
@@ -12,7 +12,7 @@ use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Known, add_sinks, block_on, pattern, source_config};
+use crate::wiring::{Engine, Known, add_sinks, block_on, patterns, source_config};
 
 /// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
 /// is delivered.
@@ -114,12 +114,7 @@ async fn look(connection: &ConnectionConfig, config: &Config) -> Result<Tables, 
     let rows = sql.query(query, &[&config.source.publications]).await;
     let rows = rows.map_err(|error| failed(&error))?;
     let published = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let wanted: Vec<TablePattern> = config
-        .source
-        .tables
-        .iter()
-        .map(pattern)
-        .collect::<Result<_, _>>()?;
+    let wanted = patterns(&config.source.tables);
     let mut matching = publishable_tables(&sql)
         .await
         .map_err(|error| failed(&error))?;

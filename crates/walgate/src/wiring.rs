@@ -10,6 +10,6 @@ mod source;
 
 pub(crate) use engine::{Engine, Finish, block_on};
 pub(crate) use screen::Screen;
-pub(crate) use selection::{operation, pattern};
+pub(crate) use selection::{operation, patterns};
 pub(crate) use sinks::{Known, add_sinks};
 pub(crate) use source::{connection, source_config};

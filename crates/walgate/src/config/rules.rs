@@ -66,7 +66,7 @@ impl Rules<'_> {
         for pattern in source
             .tables
             .iter()
-            .filter(|pattern| pattern.one_table().is_none())
+            .filter(|pattern| pattern.0.one_table().is_none())
         {
             let message =
                 format!("`source.tables` takes tables by name, not the pattern {pattern}");
@@ -316,7 +316,7 @@ impl Rules<'_> {
                 "`sinks.{name}.rules` has a topic or tombstones, and the sink is not of type kafka"
             );
             self.refuse(&path, message, "leave them out");
-        } else if for_kafka && tables.one_table().is_none() {
+        } else if for_kafka && tables.0.one_table().is_none() {
             let message =
                 format!("`sinks.{name}.rules` has a topic or tombstones for the pattern {tables}");
             self.refuse(&path, message, "name one table, such as \"public.orders\"");
