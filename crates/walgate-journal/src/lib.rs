@@ -24,6 +24,7 @@ mod journal;
 mod reader;
 mod ring;
 mod stats;
+pub mod storage;
 
 pub use cursor::{Cursor, Read};
 pub use journal::{DEFAULT_BUDGET_BYTES, Journal};
