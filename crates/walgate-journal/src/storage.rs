@@ -11,9 +11,13 @@ use std::sync::Arc;
 
 mod folder;
 mod remedy;
+#[cfg(feature = "simulated-disk")]
+mod simulated;
 
 pub use folder::Folder;
 pub use remedy::unusable;
+#[cfg(feature = "simulated-disk")]
+pub use simulated::{Call, Fault, SimulatedDisk, When};
 
 /// A folder of files without folders inside. Names are plain file names.
 pub trait Storage: Debug + Send + Sync + 'static {
