@@ -23,6 +23,7 @@ mod cursor;
 mod journal;
 mod reader;
 mod ring;
+pub mod segment;
 mod stats;
 pub mod storage;
 
