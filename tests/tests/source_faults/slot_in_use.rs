@@ -1,7 +1,7 @@
 //! Two programs, one slot.
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{CREATED, Program, events, ledger, refused, stop};
+use walgate_tests::{CREATED, Program, clean, events, ledger, parse, refused, stop};
 use walgate_throwaway::PgVersion;
 
 use super::ledger_bed::{LedgerBed, folded, without_repeats};
@@ -38,6 +38,47 @@ fn a_slot_in_use_is_waited_for_and_not_stolen() -> Result<()> {
     bed.until_complete(&mut program)?;
     stop(program, &[])?;
     bed.complete()
+}
+
+/// Row 29: who looks with a command is told at once, without `-v`, who has the slot, and sees what
+/// comes as soon as it is free.
+#[test]
+fn a_tail_on_a_slot_in_use_says_who_has_it() -> Result<()> {
+    let bed = LedgerBed::shared(PgVersion::V16, "slot_tail")?;
+    bed.begin()?;
+    let mut service = bed.serve()?;
+    let walsender = bed.walsender()?.context("a walsender")?;
+    let selection = [
+        "--slot",
+        &bed.name,
+        "--publication",
+        "walgate",
+        "--count",
+        "1",
+    ];
+    let mut tail = Program::start(["tail", &bed.url].into_iter().chain(selection))?;
+    tail.wait_for_log("waiting for it up to ")?;
+    let said = tail.stderr();
+    let who =
+        format!("the slot is in use by process {walsender} (user postgres, application walgate");
+    ensure!(
+        said.contains(&who) && said.contains("from 127.0.0.1"),
+        "{said}"
+    );
+    ensure!(said.contains("WARN") && said.lines().count() == 1, "{said}");
+    bed.insert(1..=1)?;
+    bed.until_complete(&mut service)?;
+    bed.until_confirmed(&mut service)?;
+    stop(service, &[])?;
+    bed.insert(2..=2)?;
+    let ended = tail.wait()?;
+    clean(&ended, &["the slot is in use"])?;
+    let ids: Vec<_> = parse(ended.lines.iter().map(String::as_str))?
+        .iter()
+        .map(|event| event["after"]["id"].clone())
+        .collect();
+    ensure!(ids == [2], "{ids:?}");
+    Ok(())
 }
 
 /// Row 29: what waits for the slot can be told to end.
