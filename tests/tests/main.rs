@@ -1,6 +1,7 @@
 //! One binary for all tests with servers: each server is started at most once for a run.
 
 mod arrows;
+mod documents;
 mod kill_matrix;
 mod large;
 mod readme;
