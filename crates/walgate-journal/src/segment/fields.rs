@@ -3,6 +3,7 @@
 use walgate_core::{Lsn, PgMicros, Position};
 
 use super::error::Unreadable;
+use super::survey::known;
 
 /// A cursor over bytes from outside. It only moves forward; every read is checked against what is
 /// left, and an error names the offset in the file.
@@ -80,8 +81,7 @@ impl<'a> Fields<'a> {
 
     /// An LSN of which zero means that there is none.
     pub(super) fn lsn_or_none(&mut self, what: &'static str) -> Result<Option<Lsn>, Unreadable> {
-        let lsn = self.lsn(what)?;
-        Ok((lsn != Lsn(0)).then_some(lsn))
+        self.lsn(what).map(|lsn| known(Some(lsn)))
     }
 
     pub(super) fn time(&mut self, what: &'static str) -> Result<PgMicros, Unreadable> {

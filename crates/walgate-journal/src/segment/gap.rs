@@ -11,7 +11,7 @@ pub(super) fn put(out: &mut Vec<u8>, entry: u64, epoch: u8, gap: &Gap) {
     out.push(epoch);
     out.extend_from_slice(&gap.from.0.to_le_bytes());
     out.extend_from_slice(&gap.to.0.to_le_bytes());
-    put_text(out, gap.reason.name());
+    put_text(out, codes::gap_reason_name(gap.reason));
 }
 
 /// Entry number, epoch and gap.

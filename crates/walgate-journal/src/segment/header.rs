@@ -41,7 +41,8 @@ pub struct SegmentHeader {
     pub number: u64,
     /// The number of the first entry that lies in the segment, or would.
     pub first_entry: u64,
-    /// Everything up to here lies before this segment.
+    /// The highest position of all entries before this segment: the
+    /// [`last`](super::SegmentIndex::last) of the segment before, or where the source started.
     pub before: Position,
     /// When the segment was begun.
     pub created: PgMicros,

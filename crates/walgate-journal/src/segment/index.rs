@@ -8,7 +8,7 @@ use super::fields::{Fields, put_count, put_position};
 use super::header::SegmentHeader;
 use super::reader::{Location, Record};
 use super::record::{self, INDEX_ORDINAL, Kind, Opened, RECORD_HEADER_BYTES};
-use super::survey::CommitTimes;
+use super::survey::{CommitTimes, known};
 use super::trailer::Trailer;
 use super::{definition, gap};
 
@@ -28,7 +28,7 @@ pub struct IndexPoint {
     pub ordinal: u32,
     /// The entry's number.
     pub entry: u64,
-    /// The highest position of everything before the record: a reader that has everything up to
+    /// The highest position of all entries before the record: a reader that has everything up to
     /// here needs nothing before it.
     pub before: Position,
     /// The latest commit time of the transactions that begin before the record in this segment;
@@ -97,9 +97,10 @@ pub struct SegmentIndex {
     pub first_entry: u64,
     /// How many entries there are.
     pub entries: u64,
-    /// Everything up to here lies before this segment.
+    /// The highest position of all entries before this segment.
     pub before: Position,
-    /// The highest position of everything up to the end of this segment.
+    /// The highest position of all entries up to the end of this segment. Progress does not count:
+    /// it holds nothing that a reader could lack.
     pub last: Position,
     /// Everything that commits below this lies in the log up to the end of this segment; `None`
     /// when nothing in this segment says so.
@@ -183,7 +184,7 @@ impl SegmentIndex {
                 let last = gap::end_of(*epoch, gap);
                 self.note_entry(at, last, Some(gap.to), CommitTimes::NONE);
             }
-            Record::Progress { epoch, lsn } => self.note_progress(*epoch, *lsn),
+            Record::Progress { lsn, .. } => self.note_progress(*lsn),
             Record::Index(_) => {}
         }
     }
@@ -220,13 +221,12 @@ impl SegmentIndex {
         }
         self.entries = self.entries.saturating_add(1);
         self.last = self.last.max(last);
-        self.whole = self.whole.max(whole);
+        self.whole = self.whole.max(known(whole));
         self.times = self.times.and(times);
     }
 
-    pub(super) fn note_progress(&mut self, epoch: u8, lsn: Lsn) {
-        self.last = self.last.max(Position::new(epoch, lsn, 0));
-        self.whole = self.whole.max(Some(lsn));
+    pub(super) fn note_progress(&mut self, lsn: Lsn) {
+        self.whole = self.whole.max(known(Some(lsn)));
     }
 
     /// Appends the index's record and the trailer for segment number `segment`, of which the

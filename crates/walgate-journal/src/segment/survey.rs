@@ -109,11 +109,16 @@ impl Survey {
         };
         Ok(Self {
             last: frames.last().ok_or("the last frame has no position")?,
-            whole: whole.max(frames.progress),
+            whole: known(whole.max(frames.progress)),
             times,
             message_bytes,
         })
     }
+}
+
+/// Zero is written where nothing is known, and nothing commits below it.
+pub(super) fn known(lsn: Option<Lsn>) -> Option<Lsn> {
+    lsn.filter(|lsn| *lsn != Lsn(0))
 }
 
 #[inline]

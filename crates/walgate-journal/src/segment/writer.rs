@@ -72,7 +72,7 @@ impl SegmentWriter {
         self.next.entry
     }
 
-    /// The highest position of everything up to here, before this segment too.
+    /// The highest position of all entries up to here, before this segment too.
     pub const fn last(&self) -> Position {
         self.index.last
     }
@@ -143,7 +143,7 @@ impl SegmentWriter {
         let start = record::begin(out, Kind::Progress);
         gap::put_progress(out, self.epoch, lsn);
         self.finish(out, start)?;
-        self.index.note_progress(self.epoch, lsn);
+        self.index.note_progress(lsn);
         Ok(())
     }
 
