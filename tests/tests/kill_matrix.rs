@@ -4,8 +4,6 @@
 //! same workload and the same moments again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use walgate_tests::{
-    LEDGER, Program, Workload, alarms, database, ends, ledger, long, records, replay, seed, session,
+    Bed, LEDGER, Ledger, Workload, commit_lsn, ends, ledger, long, quiet, records, replay, seed,
 };
 use walgate_throwaway::{PgVersion, shared_kafka};
 
@@ -45,31 +43,17 @@ fn torment<T>(
     seed: u64,
     sink: &str,
     held: impl Fn() -> Result<T>,
-) -> Result<(Vec<Seen<T>>, walgate_tests::Ledger)> {
-    let url = database(PgVersion::V17, name)?;
-    let folder = tempfile::tempdir()?;
-    let config = folder.path().join("walgate.toml");
-    std::fs::write(&config, configuration(name, &url, folder.path(), sink))?;
-    let mut admin = session(&url)?;
-    admin.batch_execute(LEDGER)?;
-    admin.batch_execute("create publication walgate for table ledger")?;
+) -> Result<(Vec<Seen<T>>, Ledger)> {
+    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
+    let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
+    bed.configure(&format!("[sinks.out]\n{sink}\n"))?;
     // The slot is there before the first change.
-    let until_now = || {
-        let args = ["run", "--until", "now", "-c"].map(OsString::from);
-        Program::start(args.into_iter().chain([config.clone().into_os_string()]))?.wait()
-    };
-    let first = until_now()?;
-    ensure!(
-        first.status.success(),
-        "the first run ended with {}: {}",
-        first.status,
-        first.stderr
-    );
-    let workload = Workload::start(&url, seed, 3, Duration::from_millis(8));
+    bed.begin()?;
+    let workload = Workload::start(&bed.url, seed, 3, Duration::from_millis(8));
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Vec::new();
     for _ in 0..kills() {
-        let program = Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?;
+        let program = bed.start()?;
         // The moment is random, not awaited: from before it has connected to the midst of delivery.
         thread::sleep(Duration::from_micros(random.random_range(0..400_000)));
         program.signal("KILL").ok();
@@ -79,51 +63,19 @@ fn torment<T>(
             "it failed: {}",
             ended.stderr
         );
-        let alarms = alarms(&ended.stderr, KNOWN);
-        ensure!(alarms.is_empty(), "unexpected in the log: {alarms:#?}");
-        if let Some(confirmed) = confirmed(&mut admin, name)? {
-            seen.push(Seen {
-                confirmed,
-                held: held()?,
-            });
-        }
+        quiet(&ended.stderr, KNOWN)?;
+        seen.push(Seen {
+            confirmed: bed.confirmed()?,
+            held: held()?,
+        });
     }
     let committed = workload.stop()?;
     ensure!(
         committed > kills() as u64,
         "the workload was alive: {committed} transactions"
     );
-    let ended = until_now()?;
-    ensure!(
-        ended.status.success(),
-        "the last run ended with {}: {}",
-        ended.status,
-        ended.stderr
-    );
-    Ok((seen, ledger(&mut admin)?))
-}
-
-fn configuration(name: &str, url: &str, folder: &Path, sink: &str) -> String {
-    format!(
-        "[source]\nurl = \"{url}\"\nslot = \"{name}\"\ncreate_slot = true\n\
-         publications = [\"walgate\"]\n\n[state]\ndir = \"{}\"\n\n[sinks.out]\n{sink}\n",
-        folder.join("state").display()
-    )
-}
-
-/// `confirmed_flush_lsn` of a slot, once there is one.
-fn confirmed(admin: &mut postgres::Client, slot: &str) -> Result<Option<u64>> {
-    let query = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where slot_name = $1";
-    let row = admin.query_opt(query, &[&slot])?;
-    row.map(|row| u64::try_from(row.get::<_, i64>(0)).context("an lsn"))
-        .transpose()
-}
-
-fn lsn(event: &Value) -> Result<u64> {
-    let id = event["id"]
-        .as_str()
-        .with_context(|| format!("an id: {event}"))?;
-    Ok(u64::from_str_radix(&id[..16], 16)?)
+    bed.catch_up(KNOWN)?;
+    Ok((seen, ledger(&mut bed.admin()?)?))
 }
 
 fn into_a_file(seed: u64) -> Result<()> {
@@ -157,7 +109,7 @@ fn into_a_file(seed: u64) -> Result<()> {
     for Seen { confirmed, held } in seen {
         let due = events
             .iter()
-            .map(lsn)
+            .map(commit_lsn)
             .take_while(|lsn| lsn.as_ref().is_ok_and(|lsn| *lsn < confirmed));
         let due = due.count();
         ensure!(
@@ -186,7 +138,7 @@ fn into_kafka(seed: u64) -> Result<()> {
                 .collect::<Result<Vec<Value>, _>>()?,
         );
     }
-    let mut folded = walgate_tests::Ledger::new();
+    let mut folded = Ledger::new();
     for events in &partitions {
         let unique = without_repeats(events)?;
         folded.extend(replay(unique.iter().copied())?);
@@ -197,7 +149,7 @@ fn into_kafka(seed: u64) -> Result<()> {
             let held = events.iter().take(usize::try_from(*held)?);
             let held: BTreeSet<_> = held.map(|event| event["id"].to_string()).collect();
             for event in events {
-                let due = lsn(event)? < confirmed;
+                let due = commit_lsn(event)? < confirmed;
                 ensure!(
                     !due || held.contains(&event["id"].to_string()),
                     "{confirmed:X} was confirmed without {event}"
@@ -216,7 +168,7 @@ fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
     let mut last = "";
     for event in events {
         let id = event["id"].as_str().context("an id")?;
-        let lsn = lsn(event)?;
+        let lsn = commit_lsn(event)?;
         if let Some(known) = unique.get(id) {
             ensure!(*known == event, "{id} was repeated with another content");
         }
