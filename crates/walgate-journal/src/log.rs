@@ -20,15 +20,29 @@
 //! - Segments go from the oldest on, one by one, each removal durable before the next: what is
 //!   left is always contiguous.
 
+mod append;
 mod catalogue;
+mod damaged;
 mod files;
+mod found;
 mod marker;
+mod open;
 mod options;
 mod pending;
+mod reader;
+mod records;
+mod recover;
 mod retention;
+mod scan;
+mod view;
 
+pub use append::Appender;
 pub use catalogue::{Catalogue, Segment, SegmentState};
+pub use damaged::DamagedPlace;
 pub use files::{DiskState, LogFiles, Synced};
+pub use open::Opened;
 pub use options::LogOptions;
 pub use pending::Pending;
+pub use reader::{Chunk, Item, LogEntry, LogReader, Then};
 pub use retention::{Need, Retention, Room};
+pub use view::LogView;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use walgate_core::{Failure, Position, StopReason};
 
-use super::catalogue::{Catalogue, SegmentState};
+use super::catalogue::Catalogue;
 use super::marker;
 use super::options::LogOptions;
 use super::pending::{Pending, Reached, Step};
@@ -262,9 +262,6 @@ impl LogFiles {
         for open in &self.open {
             if let Some(known) = segments.get_mut(open.number) {
                 known.synced = open.written;
-                if open.sealed {
-                    known.state = SegmentState::Sealed;
-                }
             }
         }
         self.open.retain(|open| !open.sealed);

@@ -36,6 +36,8 @@ const REPLAY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Hours of outage for most sources, and less than most disks have free.
 const BUDGET_BYTES: u64 = 20 << 30;
 const KEEP_FREE_PERCENT: u8 = 10;
+/// With eight segments in the budget, an eighth of it at most is taken by what can't be deleted yet.
+const LEAST_SEGMENTS: u64 = 8;
 
 impl Default for LogOptions {
     fn default() -> Self {
@@ -57,5 +59,11 @@ impl LogOptions {
         self.budget_bytes.unwrap_or_else(|| {
             space.map_or(BUDGET_BYTES, |space| BUDGET_BYTES.min(space.total / 2))
         })
+    }
+
+    /// The size at which segments are sealed, with this budget: space comes back only in whole
+    /// segments, so a budget has to hold several.
+    pub(super) fn segment_size(&self, budget_bytes: u64) -> u64 {
+        self.segment_bytes.min(budget_bytes / LEAST_SEGMENTS).max(1)
     }
 }
