@@ -109,9 +109,17 @@ impl Appender {
     fn record<R>(
         &mut self,
         now: PgMicros,
-        encode: impl FnOnce(&mut SegmentWriter, &mut Definitions, &mut Vec<u8>) -> Result<R, EncodeError>,
+        encode: impl FnOnce(
+            &mut SegmentWriter,
+            &mut Definitions,
+            &mut Vec<u8>,
+        ) -> Result<R, EncodeError>,
     ) -> Result<R, Failure> {
-        if self.writer.as_ref().is_some_and(|writer| writer.len() >= self.segment_bytes) {
+        if self
+            .writer
+            .as_ref()
+            .is_some_and(|writer| writer.len() >= self.segment_bytes)
+        {
             self.roll(now)?;
         }
         let Some(writer) = &mut self.writer else {
@@ -196,7 +204,8 @@ impl Appender {
             .write(segment, data_end, |out| (writer.seal(out), reached))
             .map_err(|error| refused(&error))?;
         self.pending.seal(segment);
-        self.view.note_sealed(segment, data_end, len, now, Arc::new(index));
+        self.view
+            .note_sealed(segment, data_end, len, now, Arc::new(index));
         Ok(())
     }
 }
@@ -207,5 +216,8 @@ fn whole_of(before: Position, epoch: u8, writer: &SegmentWriter) -> Position {
 }
 
 fn refused(error: &EncodeError) -> Failure {
-    Failure::new(StopReason::Data, format!("the journal can't take it: {error}"))
+    Failure::new(
+        StopReason::Data,
+        format!("the journal can't take it: {error}"),
+    )
 }

@@ -28,8 +28,8 @@ pub struct Segment {
     pub end_entry: u64,
     /// Everything up to here lies before it.
     pub before: Position,
-    /// Nothing up to its end lies behind this position. At least `before`; a keepalive's position
-    /// counts.
+    /// No entry up to its end lies behind this position. At least `before`; progress does not
+    /// count, since nobody can lack it.
     pub highest: Position,
     /// The end of the last whole transaction up to its end: every transaction whose `end_lsn` is
     /// at or below it lies before the segment's end. Its index is 0.
@@ -143,7 +143,7 @@ impl Catalogue {
         first.map_or(segments.gone, |segment| segment.before)
     }
 
-    /// Nothing that was appended lies behind this position.
+    /// No entry that was appended lies behind this position.
     pub fn newest(&self) -> Position {
         let segments = self.lock();
         let last = segments.list.back();

@@ -6,7 +6,9 @@ use walgate_core::Failure;
 
 use super::files::{segment_name, segment_number};
 use super::records::{self, Opening};
-use crate::segment::{Damage, SegmentHeader, SegmentIndex, SegmentReader, TRAILER_BYTES, Trailer, Unreadable};
+use crate::segment::{
+    Damage, SegmentHeader, SegmentIndex, SegmentReader, TRAILER_BYTES, Trailer, Unreadable,
+};
 use crate::storage::{Storage, StoredFile, unusable};
 
 /// A segment's file.
@@ -101,7 +103,9 @@ pub(super) fn read_index(
     offset: u64,
     len: u64,
 ) -> Result<Option<SegmentIndex>, Failure> {
-    let want = len.saturating_sub(TRAILER_BYTES as u64).saturating_sub(offset);
+    let want = len
+        .saturating_sub(TRAILER_BYTES as u64)
+        .saturating_sub(offset);
     let want = usize::try_from(want).unwrap_or(0);
     let bytes = records::read(file, offset, want)
         .map_err(|error| records::unreadable(storage, number, &error))?;

@@ -94,7 +94,7 @@ impl Opened {
         (!catalogue.is_empty()).then(|| catalogue.oldest())
     }
 
-    /// Nothing in the log lies behind this position; it may be inside a transaction, which the
+    /// No entry of the log lies behind this position; it may be inside a transaction, which the
     /// source sends again. None when the log is empty.
     pub fn newest(&self) -> Option<Position> {
         let catalogue = self.view.catalogue();
@@ -247,9 +247,6 @@ fn check_facts(
         folder(storage),
         facts.epoch
     );
-    let hint = format!(
-        "set [source] epoch = {theirs}; else {}",
-        move_away(storage)
-    );
+    let hint = format!("set [source] epoch = {theirs}; else {}", move_away(storage));
     Err(Failure::new(StopReason::State, message).hint(hint))
 }

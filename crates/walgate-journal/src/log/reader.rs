@@ -201,7 +201,12 @@ impl LogReader {
             At::Seek(target) => self.seek(*target),
             At::Start(number) => self.start(*number),
             At::Behind(number) => {
-                let after = self.view.catalogue().lock().after(*number).map(|next| next.number);
+                let after = self
+                    .view
+                    .catalogue()
+                    .lock()
+                    .after(*number)
+                    .map(|next| next.number);
                 match after {
                     Some(next) => {
                         self.at = At::Start(next);
@@ -273,7 +278,9 @@ impl LogReader {
         if segment.written == 0 {
             return Ok(Step::Tail);
         }
-        let missing = self.next_entry.is_some_and(|next| next < segment.first_entry);
+        let missing = self
+            .next_entry
+            .is_some_and(|next| next < segment.first_entry);
         // Another epoch's positions begin elsewhere; the source has announced it.
         let jumps = segment.before > self.reached && segment.before.epoch() == self.reached.epoch();
         if missing || jumps {
@@ -331,7 +338,10 @@ impl LogReader {
         // Both at once: what comes behind this segment begins when all of this one is known.
         let (segment, has_next) = {
             let segments = self.view.catalogue().lock();
-            (segments.get(number).cloned(), segments.after(number).is_some())
+            (
+                segments.get(number).cloned(),
+                segments.after(number).is_some(),
+            )
         };
         let Some(segment) = segment else {
             return Ok(self.behind_deleted(number));
@@ -343,7 +353,13 @@ impl LogReader {
                 Walk::Record(at, len, record) => {
                     *bytes += len as usize;
                     self.next_entry = Some(records.location().entry);
-                    take(chunk, &mut self.leave_out, &mut self.reached, at.entry, record);
+                    take(
+                        chunk,
+                        &mut self.leave_out,
+                        &mut self.reached,
+                        at.entry,
+                        record,
+                    );
                     if *bytes >= CHUNK_BYTES {
                         return Ok(Step::Enough);
                     }
@@ -391,7 +407,9 @@ impl LogReader {
     fn lost_rest(&mut self, segment: &Segment, damage: &Damage) -> Step {
         let next = {
             let segments = self.view.catalogue().lock();
-            segments.after(segment.number).map(|next| (next.first_entry, next.before))
+            segments
+                .after(segment.number)
+                .map(|next| (next.first_entry, next.before))
         };
         self.next_entry = Some(next.map_or(segment.end_entry, |(first, _)| first));
         self.at = At::Behind(segment.number);

@@ -9,7 +9,7 @@ use walgate_pgoutput::{Dialect, Message, decode};
 
 use super::files::segment_name;
 use crate::segment::{
-    Damage, DefinitionCache, End, Location, Newer, Next, Record, RECORD_HEADER_BYTES,
+    Damage, DefinitionCache, End, Location, Newer, Next, RECORD_HEADER_BYTES, Record,
     SegmentHeader, SegmentIndex, SegmentReader, Start, Unreadable,
 };
 use crate::storage::{Storage, StoredFile, unusable};
@@ -80,8 +80,8 @@ pub(super) fn open_header(
     let mut want = HEADER_BYTES;
     loop {
         let bound = usize::try_from(end).unwrap_or(usize::MAX);
-        let mut chunk = read(file, 0, want.min(bound))
-            .map_err(|error| unreadable(storage, segment, &error))?;
+        let mut chunk =
+            read(file, 0, want.min(bound)).map_err(|error| unreadable(storage, segment, &error))?;
         match SegmentReader::open(segment, &mut chunk) {
             Ok(Start::Segment(header, reader)) => return Ok(Ok((*header, reader))),
             Ok(Start::Incomplete(needed)) if needed > want && needed <= bound => want = needed,
@@ -158,8 +158,12 @@ impl Records {
         let offset = self.reader.offset();
         let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
         self.chunk = Bytes::new();
-        self.chunk = read(self.file.as_ref(), offset, CHUNK_BYTES.max(needed).min(left))
-            .map_err(|error| unreadable(storage, self.segment(), &error))?;
+        self.chunk = read(
+            self.file.as_ref(),
+            offset,
+            CHUNK_BYTES.max(needed).min(left),
+        )
+        .map_err(|error| unreadable(storage, self.segment(), &error))?;
         Ok(self.chunk.len() >= needed)
     }
 
@@ -290,10 +294,7 @@ impl Records {
         cache: &mut DefinitionCache,
     ) -> Result<bool, Failure> {
         self.go_to(at);
-        Ok(matches!(
-            self.next(storage, end, cache)?,
-            Walk::Record(..)
-        ))
+        Ok(matches!(self.next(storage, end, cache)?, Walk::Record(..)))
     }
 
     /// A position at or above everything that can lie before the next record, and below what comes

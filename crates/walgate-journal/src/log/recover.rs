@@ -117,12 +117,7 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn new(
-        storage: &'a dyn Storage,
-        found: &'a [Found],
-        rule: Rule,
-        confirmed: Position,
-    ) -> Self {
+    fn new(storage: &'a dyn Storage, found: &'a [Found], rule: Rule, confirmed: Position) -> Self {
         Self {
             storage,
             found,
@@ -314,7 +309,11 @@ impl<'a> Survey<'a> {
             before: from,
             highest: to.unwrap_or(from),
             whole: self.recovered.whole,
-            created: self.recovered.segments.last().map_or(PgMicros(0), |last| last.created),
+            created: self
+                .recovered
+                .segments
+                .last()
+                .map_or(PgMicros(0), |last| last.created),
             closed: None,
             commit_times: None,
             bytes: found.len,
@@ -331,11 +330,16 @@ impl<'a> Survey<'a> {
     /// A sealed segment whose header is damaged and whose index is not: all its entries can be read.
     fn push_by_index(&mut self, found: &Found, index: &SegmentIndex) {
         let epoch = index.last.epoch();
-        let whole = index.whole.map_or(self.recovered.whole, |lsn| Position::new(epoch, lsn, 0));
+        let whole = index
+            .whole
+            .map_or(self.recovered.whole, |lsn| Position::new(epoch, lsn, 0));
         let known = &mut self.recovered;
         known.whole = known.whole.max(whole);
         known.next_definition = known.next_definition.max(index.next_definition);
-        let created = known.segments.last().map_or(PgMicros(0), |last| last.created);
+        let created = known
+            .segments
+            .last()
+            .map_or(PgMicros(0), |last| last.created);
         let segment = Segment {
             number: found.number,
             first_entry: index.first_entry,
@@ -362,13 +366,7 @@ impl<'a> Survey<'a> {
         self.recovered.next_definition = next.saturating_add(lost);
     }
 
-    fn take(
-        &mut self,
-        place: usize,
-        found: &Found,
-        header: &SegmentHeader,
-        scan: Scan,
-    ) -> Verdict {
+    fn take(&mut self, place: usize, found: &Found, header: &SegmentHeader, scan: Scan) -> Verdict {
         let cut = matches!(scan.ending, Ending::Torn(_) | Ending::Discarded);
         if let Ending::Torn(damage) = &scan.ending {
             tracing::info!(
@@ -437,10 +435,14 @@ impl<'a> Survey<'a> {
         let known = &mut self.recovered;
         known.next_definition = known.next_definition.max(scan.index.next_definition);
         known.whole = known.whole.max(scan.whole);
-        known.damaged.extend(scan.damaged.into_iter().map(|mut one| {
-            one.to = one.to.or_else(|| next.map(|next| next.before.max(one.from)));
-            one
-        }));
+        known
+            .damaged
+            .extend(scan.damaged.into_iter().map(|mut one| {
+                one.to = one
+                    .to
+                    .or_else(|| next.map(|next| next.before.max(one.from)));
+                one
+            }));
         self.push(segment, Some(header));
         match cut {
             true => self.cut_from(place + 1),
@@ -476,11 +478,7 @@ fn encode_index(scan: &Scan, segment: u64) -> Result<Vec<u8>, EncodeError> {
 }
 
 /// Changes the files. Deletes the newest first, so that what is left is always contiguous.
-fn carry_out(
-    storage: &dyn Storage,
-    work: &Work,
-    recovered: &mut Recovered,
-) -> Result<(), Failure> {
+fn carry_out(storage: &dyn Storage, work: &Work, recovered: &mut Recovered) -> Result<(), Failure> {
     for number in work.delete.iter().rev() {
         match storage.remove(&segment_name(*number)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -6,7 +6,9 @@ use walgate_core::{Failure, Position};
 
 use super::damaged::DamagedPlace;
 use super::records::{Records, Walk};
-use crate::segment::{Damage, DefinitionCache, Location, SegmentHeader, SegmentIndex, SegmentReader};
+use crate::segment::{
+    Damage, DefinitionCache, Location, SegmentHeader, SegmentIndex, SegmentReader,
+};
 use crate::storage::{Storage, StoredFile};
 
 /// What is torn and what is damaged.

@@ -78,7 +78,10 @@ impl LogView {
 
     fn indexes(&self) -> MutexGuard<'_, Indexes> {
         // Nothing panics while the lock is held.
-        self.0.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .indexes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index of a segment as far as it is written; none when it has none, or it can't be read.
@@ -91,7 +94,10 @@ impl LogView {
             {
                 return Ok(Some(Arc::new(written_part(index, segment.written))));
             }
-            let kept = indexes.sealed.iter().find(|(number, _)| *number == segment.number);
+            let kept = indexes
+                .sealed
+                .iter()
+                .find(|(number, _)| *number == segment.number);
             if let Some(index) = kept.map(|(_, index)| Arc::clone(index)) {
                 indexes.keep(segment.number, Arc::clone(&index));
                 let part = match segment.written < segment.bytes {
@@ -156,7 +162,9 @@ impl LogView {
             let points = now.points.get(index.points.len()..).unwrap_or_default();
             index.points.extend_from_slice(points);
             let definitions = now.definitions.get(index.definitions.len()..);
-            index.definitions.extend_from_slice(definitions.unwrap_or_default());
+            index
+                .definitions
+                .extend_from_slice(definitions.unwrap_or_default());
         }
     }
 

@@ -1,0 +1,7 @@
+//! The log on disk, rule by rule, on a disk that fails on demand.
+#![expect(clippy::expect_used, reason = "a test that can't go on says so")]
+
+mod appending;
+mod recovery;
+mod rig;
+mod runs;
