@@ -2,12 +2,16 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use walgate_core::{Failure, Frames, Gap, Position};
+use walgate_core::{Failure, Frames, Gap, GapReason, Position, StopReason};
 
+use crate::OnDamage;
+use crate::disk_journal::Behind;
 use crate::journal::{Shared, State};
-use crate::ring::ReaderId;
+use crate::lagging::{Found, Lagging};
+use crate::log::{Item, LogEntry};
+use crate::ring::{Look, Place, ReaderId, first_whole};
 
 /// What a reader reads next.
 #[derive(Debug, Clone)]
@@ -16,32 +20,40 @@ pub enum Read {
     Frames(Arc<Frames>),
     /// The reader has read everything, and everything up to this position has been appended.
     Progress(Position),
-    /// Changes are lost: announced by the source, or because this reader fell behind. What follows
-    /// begins with whole transactions behind [`Gap::to`], and with the rest of a transaction at
-    /// or below it, which the reader skips.
+    /// Changes are lost: announced by the source, because this reader fell behind, or because the
+    /// disk is damaged. What follows begins with whole transactions behind [`Gap::to`], and with
+    /// the rest of a transaction at or below it, which the reader skips.
     Gap(Gap),
     /// The journal has ended.
     End,
 }
 
-/// A reader's place in the journal. Dropping it releases everything that it holds.
+/// A reader's place in the journal. Dropping it releases the memory that it holds; on disk, what a
+/// required reader has not released is kept for when it comes back.
 #[derive(Debug)]
 pub struct Cursor {
     shared: Arc<Shared>,
     id: ReaderId,
+    /// Its way through the log on disk, while it is behind what is in memory.
+    lagging: Option<Box<Lagging>>,
 }
 
 impl Cursor {
     pub(crate) fn new(shared: Arc<Shared>, id: ReaderId) -> Self {
-        Self { shared, id }
+        Self {
+            shared,
+            id,
+            lagging: None,
+        }
     }
 
     /// Waits for what comes next; wakes at once when something is appended at the end.
-    /// Cancel-safe.
+    /// Cancel-safe. With a disk, a tokio runtime must be there.
     ///
     /// # Errors
     ///
-    /// When the journal can't be read. The one in memory always can.
+    /// When the journal can't be read: the disk has failed, or is damaged there. The one in memory
+    /// always can.
     pub async fn next(&mut self) -> Result<Read, Failure> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -51,28 +63,116 @@ impl Cursor {
         self.shared.free(|ring| ring.release(self.id, position));
     }
 
-    /// Reads again what comes behind `position`, which must not lie before what was released. The
-    /// first run may hold more than what was asked for. A reader for which that is not kept, since
-    /// it is optional or has started behind, reads a gap.
+    /// Reads again what comes behind `position`, which must not lie before what was released
+    /// unless there is a disk. The first run may hold more than what was asked for. A reader for
+    /// which that is not kept, since it is optional or has started behind, reads a gap.
     pub fn rewind(&mut self, position: Position) {
+        self.lagging = None;
         self.shared.lock().ring.rewind(self.id, position);
     }
 
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Read, Failure>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Read, Failure>> {
+        loop {
+            let (place, base) = match self.look(cx)? {
+                Look::Read(read) => {
+                    self.lagging = None;
+                    return Poll::Ready(Ok(read));
+                }
+                Look::Wait => return Poll::Pending,
+                Look::Disk { place, base } => (place, base),
+            };
+            let found = ready!(self.poll_disk(cx, place, base))?;
+            if let Some(read) = self.take(found)? {
+                return Poll::Ready(Ok(read));
+            }
+        }
+    }
+
+    /// What is at its place; it is woken when there is nothing yet.
+    fn look(&self, cx: &Context<'_>) -> Result<Look, Failure> {
         let mut guard = self.shared.lock();
-        let State { ring, readers, .. } = &mut *guard;
-        if let Some(read) = ring.read(self.id) {
-            return Poll::Ready(Ok(read));
+        let State {
+            ring,
+            readers,
+            failure,
+            ..
+        } = &mut *guard;
+        if let Some(failure) = failure {
+            return Err(failure.clone());
         }
-        let waiting = ring
-            .reader_mut(self.id)
-            .is_some_and(|reader| std::mem::replace(&mut reader.waiting, true));
-        if !waiting {
-            readers.push((self.id, cx.waker().clone()));
-        } else if let Some((_, waker)) = readers.iter_mut().find(|(id, _)| *id == self.id) {
-            waker.clone_from(cx.waker());
+        let look = ring.look(self.id);
+        if matches!(look, Look::Wait) {
+            let waiting = ring
+                .reader_mut(self.id)
+                .is_some_and(|reader| std::mem::replace(&mut reader.waiting, true));
+            if !waiting {
+                readers.push((self.id, cx.waker().clone()));
+            } else if let Some((_, waker)) = readers.iter_mut().find(|(id, _)| *id == self.id) {
+                waker.clone_from(cx.waker());
+            }
         }
-        Poll::Pending
+        Ok(look)
+    }
+
+    fn poll_disk(
+        &mut self,
+        cx: &mut Context<'_>,
+        place: Place,
+        base: u64,
+    ) -> Poll<Result<Found, Failure>> {
+        let behind = disk(&self.shared)?;
+        if !self
+            .lagging
+            .as_mut()
+            .is_some_and(|lagging| lagging.leads_to(place))
+        {
+            self.lagging = Some(Box::new(Lagging::new(&behind.view, place)));
+        }
+        match &mut self.lagging {
+            Some(lagging) => lagging.poll(cx, base),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What was found on disk as what is read; none when it is to look again.
+    fn take(&self, found: Found) -> Result<Option<Read>, Failure> {
+        let behind = disk(&self.shared)?;
+        match found {
+            Found::Entry(LogEntry { number, last, item }) => {
+                self.shared.lock().ring.passed(self.id, number, last);
+                Ok(Some(match item {
+                    Item::Frames(frames) => Read::Frames(Arc::new(frames)),
+                    Item::Gap(gap) => Read::Gap(gap),
+                }))
+            }
+            Found::Tail(next) => {
+                self.shared.lock().ring.found(self.id, next, None);
+                Ok(None)
+            }
+            Found::Gone { oldest, next } => Ok(self.jump(oldest, next, GapReason::SinkFellBehind)),
+            Found::Damaged { damage, next } => {
+                let to = damage.to.unwrap_or(behind.start);
+                if !behind.may_pass(to) {
+                    return Err(damage.failure(behind.view.storage().path()));
+                }
+                Ok(self.jump(to, next, GapReason::JournalDamaged))
+            }
+        }
+    }
+
+    /// Goes on at the entry `next`, what lies up to `lost` is not there: a gap, unless the reader
+    /// has it.
+    fn jump(&self, lost: Position, next: u64, reason: GapReason) -> Option<Read> {
+        let to = first_whole(lost);
+        let resumed = Position::new(lost.epoch(), to, 0);
+        let from = self.shared.lock().ring.found(self.id, next, Some(resumed));
+        (from < resumed && from < lost).then(|| {
+            Read::Gap(Gap {
+                from: from.lsn(),
+                to,
+                reason,
+            })
+        })
     }
 }
 
@@ -81,4 +181,20 @@ impl Drop for Cursor {
         self.shared.lock().readers.retain(|(id, _)| *id != self.id);
         self.shared.free(|ring| ring.remove_reader(self.id));
     }
+}
+
+impl Behind {
+    /// Whether readers go on behind damage that ends at `to`.
+    fn may_pass(&self, to: Position) -> bool {
+        // What lies between the log of an earlier run and this one is missing because the sinks
+        // were ahead of the disk when it ended: whoever must have it, has it.
+        self.on_damage == OnDamage::Gap || (self.hole && to == self.start)
+    }
+}
+
+fn disk(shared: &Shared) -> Result<&Behind, Failure> {
+    shared.behind.as_ref().ok_or_else(|| {
+        let message = "a reader of a journal in memory looks for a disk: this is a bug";
+        Failure::new(StopReason::State, message)
+    })
 }
