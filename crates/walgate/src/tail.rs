@@ -17,7 +17,7 @@ use crate::args::{OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Finish, Screen, block_on, connection, operation, patterns};
+use crate::wiring::{Engine, Finish, Keeping, Screen, block_on, connection, operation, patterns};
 
 /// The name of the only sink, in logs.
 const SINK: &str = "stdout";
@@ -159,6 +159,7 @@ async fn engine(
         pipeline,
         sinks,
         source,
+        journal: Keeping::default(),
         checkpoint: None,
         store: None,
         gaps_end_it,
