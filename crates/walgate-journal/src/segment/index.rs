@@ -95,7 +95,7 @@ impl DefinitionPoint {
 pub struct SegmentIndex {
     /// The number of the first entry, or what it would be.
     pub first_entry: u64,
-    /// How many entries there are.
+    /// How many entries there are; one that is damaged counts.
     pub entries: u64,
     /// The highest position of all entries before this segment.
     pub before: Position,
@@ -109,7 +109,8 @@ pub struct SegmentIndex {
     pub times: CommitTimes,
     /// One above all definition numbers that were given out up to the end of this segment.
     pub next_definition: u32,
-    /// Points where reading can begin, in order; the first is the first entry.
+    /// Points where reading can begin, in order; the first is the first entry, unless that was
+    /// damaged already when the index was built.
     pub points: Vec<IndexPoint>,
     /// The definitions, in order.
     pub definitions: Vec<DefinitionPoint>,
@@ -333,11 +334,10 @@ impl SegmentIndex {
 
     /// Whether everything rises as it must for a search, and lies before `end`.
     fn is_sound(&self, end: u64) -> bool {
-        let first =
-            |point: &IndexPoint| (point.entry, point.before) == (self.first_entry, self.before);
         let entries = self.first_entry.checked_add(self.entries);
-        self.points.first().is_none_or(first)
-            && self.points.is_empty() == (self.entries == 0)
+        self.points
+            .first()
+            .is_none_or(|point| point.entry >= self.first_entry && point.before >= self.before)
             && self.before <= self.last
             && self.points.is_sorted_by(|a, b| {
                 a.offset < b.offset

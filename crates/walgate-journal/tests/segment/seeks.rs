@@ -199,3 +199,14 @@ fn reading_goes_on_when_a_chunk_ends_anywhere() {
     }
     assert_eq!(entries, index.entries);
 }
+
+/// A segment whose first records are damaged is sealed by what a scan still finds in it.
+#[test]
+fn an_index_of_a_damaged_segment_is_sound() {
+    let header = header(NUMBER);
+    let mut index = SegmentIndex::new(&header);
+    index.entries = 3;
+    let mut sealed = Vec::new();
+    index.seal(NUMBER, 500, &mut sealed).unwrap();
+    assert_eq!(SegmentIndex::decode(NUMBER, 500, &sealed), Ok(index));
+}
