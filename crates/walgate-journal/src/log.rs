@@ -21,11 +21,13 @@
 //!   left is always contiguous.
 
 mod append;
+mod by_time;
 mod catalogue;
 mod damaged;
 mod files;
 mod found;
 mod marker;
+mod offline;
 mod open;
 mod options;
 mod pending;
@@ -40,6 +42,7 @@ pub use append::Appender;
 pub use catalogue::{Catalogue, Segment, SegmentState};
 pub use damaged::DamagedPlace;
 pub use files::{DiskState, LogFiles, Synced};
+pub use offline::Verified;
 pub use open::Opened;
 pub use options::LogOptions;
 pub use pending::Pending;

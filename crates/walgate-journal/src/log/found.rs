@@ -1,5 +1,6 @@
 //! What lies in a folder, by its headers and trailers alone.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use walgate_core::Failure;
@@ -27,7 +28,9 @@ impl Found {
     }
 
     pub(super) fn open(&self, storage: &dyn Storage) -> Result<Arc<dyn StoredFile>, Failure> {
-        open(storage, self.number)
+        storage
+            .open(&segment_name(self.number))
+            .map_err(|error| records::unreadable(storage, self.number, &error))
     }
 
     /// The index of a sealed segment; none when it can't be read.
@@ -49,12 +52,17 @@ pub(super) fn segments(storage: &dyn Storage) -> Result<Vec<Found>, Failure> {
     names
         .iter()
         .filter_map(|name| segment_number(name))
-        .map(|number| find(storage, number))
+        .filter_map(|number| find(storage, number).transpose())
         .collect()
 }
 
-fn find(storage: &dyn Storage, number: u64) -> Result<Found, Failure> {
-    let file = open(storage, number)?;
+/// A segment's file; none when it is not there.
+pub(super) fn find(storage: &dyn Storage, number: u64) -> Result<Option<Found>, Failure> {
+    let file = match storage.open(&segment_name(number)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(records::unreadable(storage, number, &error)),
+    };
     let len = file
         .len()
         .map_err(|error| records::unreadable(storage, number, &error))?;
@@ -64,18 +72,12 @@ fn find(storage: &dyn Storage, number: u64) -> Result<Found, Failure> {
         Err(_) => 0,
     };
     let index_offset = trailer(storage, file.as_ref(), number, header_end, len)?;
-    Ok(Found {
+    Ok(Some(Found {
         number,
         len,
         header,
         index_offset,
-    })
-}
-
-fn open(storage: &dyn Storage, number: u64) -> Result<Arc<dyn StoredFile>, Failure> {
-    storage
-        .open(&segment_name(number))
-        .map_err(|error| records::unreadable(storage, number, &error))
+    }))
 }
 
 /// Where the index begins, if the file ends with a trailer that names a place behind the header.

@@ -2,6 +2,9 @@
 #![expect(clippy::expect_used, reason = "a test that can't go on says so")]
 
 mod appending;
+mod looking;
 mod recovery;
+mod retaining;
 mod rig;
 mod runs;
+mod writing;

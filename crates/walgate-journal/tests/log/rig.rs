@@ -93,6 +93,12 @@ impl Rig {
         }
     }
 
+    /// On any storage; the disk of it is not used.
+    pub(crate) fn in_folder(storage: Arc<dyn Storage>) -> Self {
+        let opened = Opened::open(storage, options(), Some(&checkpoint(0))).expect("opened");
+        Self::started(&SimulatedDisk::new(0), opened, 0)
+    }
+
     pub(crate) fn append(&mut self, frames: &Frames) -> Option<u64> {
         self.appender.append(frames, PgMicros(0)).expect("appended")
     }
