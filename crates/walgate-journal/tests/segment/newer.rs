@@ -114,7 +114,7 @@ fn an_unknown_shape_or_identity() {
     let identity = 4 + 4 + 4 + 4 + 6 + 4 + 6;
     let mut changed = file.clone();
     change(&mut changed, definition, 1, |record| {
-        record[identity] = b'z'
+        record[identity] = b'z';
     });
     assert_newer(
         &changed,
