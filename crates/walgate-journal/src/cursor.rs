@@ -10,7 +10,7 @@ use crate::OnDamage;
 use crate::disk_journal::Behind;
 use crate::journal::{Shared, State};
 use crate::lagging::{Found, Lagging};
-use crate::log::{Item, LogEntry};
+use crate::log::{DamagedPlace, Item, LogEntry};
 use crate::ring::{Look, Place, ReaderId, first_whole};
 
 /// What a reader reads next.
@@ -79,11 +79,21 @@ impl Cursor {
                     return Poll::Ready(Ok(read));
                 }
                 Look::Wait => return Poll::Pending,
+                Look::Hole(lost) => match self.pass_hole(lost)? {
+                    Some(gap) => return Poll::Ready(Ok(gap)),
+                    None => continue,
+                },
                 Look::Disk { place, base } => (place, base),
             };
             let found = ready!(self.poll_disk(cx, place, base))?;
-            if let Some(read) = self.take(found)? {
-                return Poll::Ready(Ok(read));
+            match self.take(found) {
+                Ok(Some(read)) => return Poll::Ready(Ok(read)),
+                Ok(None) => {}
+                Err(failure) => {
+                    // Whoever asks again is told again.
+                    self.lagging = None;
+                    return Poll::Ready(Err(failure));
+                }
             }
         }
     }
@@ -152,7 +162,7 @@ impl Cursor {
             Found::Gone { oldest, next } => Ok(self.jump(oldest, next, GapReason::SinkFellBehind)),
             Found::Damaged { damage, next } => {
                 let to = damage.to.unwrap_or(behind.start);
-                if !behind.may_pass(to) {
+                if !self.may_pass(behind, to, is_hole(behind, &damage, next)) {
                     return Err(damage.failure(behind.view.storage().path()));
                 }
                 Ok(self.jump(to, next, GapReason::JournalDamaged))
@@ -163,16 +173,34 @@ impl Cursor {
     /// Goes on at the entry `next`, what lies up to `lost` is not there: a gap, unless the reader
     /// has it.
     fn jump(&self, lost: Position, next: u64, reason: GapReason) -> Option<Read> {
-        let to = first_whole(lost);
-        let resumed = Position::new(lost.epoch(), to, 0);
+        let resumed = Position::new(lost.epoch(), first_whole(lost), 0);
         let from = self.shared.lock().ring.found(self.id, next, Some(resumed));
-        (from < resumed && from < lost).then(|| {
-            Read::Gap(Gap {
-                from: from.lsn(),
-                to,
-                reason,
-            })
-        })
+        gap(from, lost, reason)
+    }
+
+    /// Goes on behind what an earlier run has not written before it ended.
+    fn pass_hole(&self, lost: Position) -> Result<Option<Read>, Failure> {
+        let behind = disk(&self.shared)?;
+        if !self.may_pass(behind, lost, true) {
+            let folder = behind.view.storage().path().display();
+            let message = format!(
+                "the journal in {folder} ends before {}, up to where everything was confirmed",
+                lost.lsn()
+            );
+            return Err(Failure::new(StopReason::Data, message).hint(
+                "restore its newest segments, or let readers go on with a gap: on_damage = \"gap\"",
+            ));
+        }
+        let from = self.shared.lock().ring.passed_hole(self.id, lost);
+        Ok(gap(from, lost, GapReason::JournalDamaged))
+    }
+
+    /// Whether it may go on behind what is missing up to `to`.
+    fn may_pass(&self, behind: &Behind, to: Position, is_hole: bool) -> bool {
+        // Where only the sinks drive the slot, they may be ahead of the disk when a process is
+        // killed: whoever must have it, has it.
+        behind.on_damage == OnDamage::Gap
+            || (is_hole && self.shared.lock().ring.can_spare(self.id, to))
     }
 }
 
@@ -183,13 +211,30 @@ impl Drop for Cursor {
     }
 }
 
-impl Behind {
-    /// Whether readers go on behind damage that ends at `to`.
-    fn may_pass(&self, to: Position) -> bool {
-        // What lies between the log of an earlier run and this one is missing because the sinks
-        // were ahead of the disk when it ended: whoever must have it, has it.
-        self.on_damage == OnDamage::Gap || (self.hole && to == self.start)
-    }
+/// The gap of a reader that was at `from` and goes on behind `lost`; none when it has all of that.
+fn gap(from: Position, lost: Position, reason: GapReason) -> Option<Read> {
+    let to = first_whole(lost);
+    let resumed = Position::new(lost.epoch(), to, 0);
+    (from < resumed && from < lost).then(|| {
+        Read::Gap(Gap {
+            from: from.lsn(),
+            to,
+            reason,
+        })
+    })
+}
+
+/// Whether nothing that was ever written is missing there: a run has ended before it had written
+/// everything, and the next has begun later in the source's log.
+fn is_hole(behind: &Behind, damage: &DamagedPlace, next: u64) -> bool {
+    let segments = behind.view.catalogue().segments();
+    let place = segments
+        .iter()
+        .position(|segment| segment.number == damage.segment);
+    let before = place
+        .and_then(|place| place.checked_sub(1))
+        .and_then(|place| segments.get(place));
+    before.is_some_and(|before| damage.offset == 0 && before.end_entry == next)
 }
 
 fn disk(shared: &Shared) -> Result<&Behind, Failure> {

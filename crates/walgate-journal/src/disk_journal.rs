@@ -81,14 +81,12 @@ impl DiskJournal {
         let base = opened.next_entry();
         let (appender, files) = opened.start(facts, start, wall_clock())?;
         let mut ring = Ring::with_disk(options.memory_bytes, start, base);
-        let hole = tail.is_some_and(|tail| tail < start.lsn());
-        if hole {
+        if tail.is_some_and(|tail| tail < start.lsn()) {
             ring.begins_behind_a_hole();
         }
         let behind = Behind {
             durable: Watermark::new(tail.unwrap_or_default()),
             on_damage: options.on_damage,
-            hole,
             start,
             view,
         };
@@ -107,8 +105,6 @@ pub(crate) struct Behind {
     pub(crate) on_damage: OnDamage,
     /// Where the source has started.
     pub(crate) start: Position,
-    /// What lies between the recovered log and `start` is missing.
-    pub(crate) hole: bool,
 }
 
 impl Behind {

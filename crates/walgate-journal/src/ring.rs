@@ -46,6 +46,8 @@ pub(crate) type ReaderId = usize;
 pub(crate) enum Look {
     /// It has read this.
     Read(Read),
+    /// What it is to read next lies behind a hole that ends here, and that it has not passed.
+    Hole(Position),
     /// It has read everything so far.
     Wait,
     /// Its place is no longer in memory, but on disk; what is in memory begins at `base`.

@@ -134,6 +134,7 @@ fn run(mut writer: Writer, ending: Ending) {
     if let Err(failure) = writer.run() {
         let hint = failure.hint.as_deref();
         error!(hint, "the journal has failed: {failure}");
+        writer.publish();
         ending.0.fail(failure);
     }
     // The files, and with them the folder, before whoever waits for the end is told.

@@ -56,11 +56,17 @@ impl Ring {
     /// What the reader reads next.
     pub(crate) fn look(&mut self, id: ReaderId) -> Look {
         let base = self.base;
-        let place = self.reader_mut(id).and_then(|reader| reader.place(base));
-        match place {
-            Some(place) if self.window.is_some() => Look::Disk { place, base },
-            _ => self.read(id).map_or(Look::Wait, Look::Read),
+        if let (Some(window), Some(Some(reader))) = (&self.window, self.readers.get(id)) {
+            if let Some(place) = reader.place(base) {
+                return Look::Disk { place, base };
+            }
+            if let Some(lost) = window.hole_before(reader.next)
+                && reader.at < lost
+            {
+                return Look::Hole(lost);
+            }
         }
+        self.read(id).map_or(Look::Wait, Look::Read)
     }
 
     /// What the reader reads next from memory; `None` when it has read everything so far.
@@ -77,17 +83,6 @@ impl Ring {
                     reason: GapReason::SinkFellBehind,
                 }));
             }
-        }
-        let hole = self.window.as_ref();
-        if let Some(lost) = hole.and_then(|window| window.hole_before(reader.next))
-            && reader.at < lost
-        {
-            let from = std::mem::replace(&mut reader.at, lost).lsn();
-            return Some(Read::Gap(Gap {
-                from,
-                to: first_whole(lost),
-                reason: GapReason::JournalDamaged,
-            }));
         }
         let place = usize::try_from(reader.next - self.base).ok()?;
         if let Some(entry) = self.entries.get(place) {

@@ -175,6 +175,23 @@ impl Ring {
         before
     }
 
+    /// A reader goes on behind a hole that ends at `lost`. Returns where it was before.
+    pub(crate) fn passed_hole(&mut self, id: ReaderId, lost: Position) -> Position {
+        self.reader_mut(id).map_or(lost, |reader| {
+            let before = reader.at;
+            reader.at = reader.at.max(lost);
+            before
+        })
+    }
+
+    /// Whether a reader may do without what lies up to `position`: it has it, or is not required.
+    pub(crate) fn can_spare(&self, id: ReaderId, position: Position) -> bool {
+        let reader = self.readers.get(id).and_then(Option::as_ref);
+        reader.is_none_or(|reader| {
+            reader.demand == Demand::Optional || reader.released >= position
+        })
+    }
+
     /// What the last durable checkpoint says that each sink has.
     pub(crate) fn checkpointed(&mut self, sinks: &BTreeMap<String, Position>) {
         if let Some(window) = &mut self.window {

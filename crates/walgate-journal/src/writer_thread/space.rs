@@ -145,6 +145,7 @@ impl SpaceKeeper {
         };
         self.shared.free(|ring| ring.dismiss(name));
         error!(
+            folder = self.folder(),
             sink = name.as_str(),
             "the journal is full: the sink is released as configured, and loses what it still needs of it"
         );
@@ -160,7 +161,7 @@ impl SpaceKeeper {
         let since = *self.free_since.get_or_insert(now);
         if now.duration_since(since) >= OVER_AFTER {
             self.said = false;
-            info!("the journal has room again");
+            info!(folder = self.folder(), "the journal has room again");
         }
     }
 

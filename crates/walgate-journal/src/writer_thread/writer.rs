@@ -82,11 +82,16 @@ impl Writer {
                 self.look(now)?;
             }
             self.write(order)?;
-            self.space.publish(self.files.state());
+            self.publish();
             if order == Order::Close {
                 return self.close();
             }
         }
+    }
+
+    /// Shows how things stand.
+    pub(super) fn publish(&self) {
+        self.space.publish(self.files.state());
     }
 
     /// Waits until there is something to do.

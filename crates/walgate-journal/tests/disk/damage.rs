@@ -57,6 +57,8 @@ async fn damage_stops_a_reader_and_names_the_place() {
             other => break failed(other),
         }
     };
+    let again = failed(soon("a read", cursor.next()).await);
+    assert_eq!(again, failure, "it does not get around it by asking again");
     let text = failure.to_string();
     assert!(text.contains(&path.display().to_string()), "{text}");
     assert!(failure.hint.is_some());

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use walgate_core::{Lsn, Position};
 use walgate_journal::storage::SimulatedDisk;
-use walgate_journal::{Demand, DiskJournal, Journal};
+use walgate_journal::{Cursor, Demand, DiskJournal, Journal};
 
 use crate::bed::{
-    checkpoint, durable, facts, first, first_on, options, read, read_to, simulated, soon,
+    checkpoint, durable, facts, failed, first, first_on, options, read, read_to, simulated, soon,
 };
 use crate::runs::{STEP, commit, part, whole};
 
@@ -145,23 +145,55 @@ async fn what_is_missing_behind_a_crash_is_a_gap_for_those_who_lag() {
     let journal = first_on(&disk, simulated());
     append(&journal, 1..=100).await;
     soon("closing", journal.close()).await.expect("closed");
-    let disk = disk.kill();
+    let mut disk = disk.kill();
     // The sinks were ahead of the disk: the slot was told so.
     let start = Lsn(200 * STEP);
-    let opened = DiskJournal::open_on(Arc::new(disk), simulated(), Some(&checkpoint(start)));
-    let journal = opened
-        .expect("opened")
-        .start(facts(), at(start))
-        .expect("started");
+    let gap = format!("gap {}..{start} journal_damaged", Lsn(100 * STEP));
+    let open = |disk: &SimulatedDisk, confirmed| {
+        let disk = Arc::new(disk.clone());
+        DiskJournal::open_on(disk, simulated(), Some(&checkpoint(confirmed)))
+            .expect("opened")
+            .start(facts(), at(confirmed))
+            .expect("started")
+    };
+    let journal = open(&disk, start);
     let mut ahead = journal.reader("ahead", Demand::Required, at(start));
     let mut behind = journal.reader("behind", Demand::Optional, commit(98 * STEP));
+    let mut far_behind = journal.reader("far behind", Demand::Optional, commit(98 * STEP));
+    let mut needs_it = journal.reader("needs it", Demand::Required, commit(98 * STEP));
     append(&journal, 200..=210).await;
-    let read_one = read(&mut ahead).await;
-    assert_eq!(read_one, commit(200 * STEP).to_string());
-    for n in [99, 100] {
-        assert_eq!(read(&mut behind).await, commit(n * STEP).to_string());
+    assert_eq!(read(&mut ahead).await, commit(200 * STEP).to_string());
+    for cursor in [&mut behind, &mut needs_it] {
+        for n in [99, 100] {
+            assert_eq!(read(cursor).await, commit(n * STEP).to_string());
+        }
     }
-    let gap = format!("gap {}..{start} journal_damaged", Lsn(100 * STEP));
     assert_eq!(read(&mut behind).await, gap);
     assert_eq!(read_to(&mut behind, commit(210 * STEP)).await.len(), 11);
+    for _ in 0..2 {
+        let failure = failed(soon("a read", needs_it.next()).await);
+        assert!(failure.message.contains("/simulated"), "{failure}");
+    }
+    drop(needs_it);
+    // The same across what is on disk by now, and in the runs to come.
+    append(&journal, 211..=300).await;
+    let mut before = read_two(&mut far_behind).await;
+    assert_eq!(read(&mut far_behind).await, gap);
+    assert_eq!(
+        read_to(&mut far_behind, commit(300 * STEP)).await.len(),
+        101
+    );
+    soon("closing", journal.close()).await.expect("closed");
+    disk = disk.kill();
+    let journal = open(&disk, Lsn(300 * STEP + 8));
+    let mut late = journal.reader("late", Demand::Optional, commit(98 * STEP));
+    before.extend(read_two(&mut late).await);
+    assert_eq!(read(&mut late).await, gap);
+    assert_eq!(read_to(&mut late, commit(300 * STEP)).await.len(), 101);
+    let two = [99, 100].map(|n| commit(n * STEP).to_string());
+    assert_eq!(before, [two.clone(), two].concat());
+}
+
+async fn read_two(cursor: &mut Cursor) -> Vec<String> {
+    vec![read(cursor).await, read(cursor).await]
 }
