@@ -34,6 +34,7 @@ mod pending;
 mod reader;
 mod records;
 mod recover;
+mod repair;
 mod retention;
 mod scan;
 mod view;

@@ -221,7 +221,7 @@ impl LogReader {
 
     /// Finds the segment and the last point of its index at or before the target.
     fn seek(&mut self, target: Target) -> Result<Step, Failure> {
-        let (segment, is_first) = {
+        let (segment, previous) = {
             let segments = self.view.catalogue().lock();
             let place = match target {
                 Target::Entry(entry) => segments.list.partition_point(|one| one.end_entry <= entry),
@@ -230,8 +230,9 @@ impl LogReader {
                 }
             };
             let place = place.min(segments.list.len().saturating_sub(1));
+            let previous = place.checked_sub(1).and_then(|place| segments.list.get(place));
             match segments.list.get(place) {
-                Some(segment) => (segment.clone(), place == 0),
+                Some(segment) => (segment.clone(), previous.map(|one| one.highest)),
                 None => return Ok(Step::Tail),
             }
         };
@@ -240,9 +241,10 @@ impl LogReader {
             Target::Position(position) => position < segment.before,
         };
         if is_before {
-            if is_first {
+            let Some(previous) = previous else {
                 return Ok(Step::Stop(self.gone(segment.before)));
-            }
+            };
+            self.reached = self.reached.max(previous);
             self.at = At::Start(segment.number);
             return Ok(Step::On);
         }

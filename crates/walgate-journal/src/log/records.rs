@@ -328,15 +328,24 @@ impl Records {
 /// Everything before the run lies at or below this position: a part of the transaction that is open
 /// at its start, or something below its first frame.
 fn before_run(frames: &Frames) -> Option<Position> {
-    let first = frames.frames.first()?;
-    if let Some(open) = &frames.open {
-        return Some(frames.position(open, first.index.saturating_sub(1).max(Position::BEGIN)));
+    let first = first_of(frames)?;
+    if frames.open.is_some() {
+        let index = first.index().saturating_sub(1).max(Position::BEGIN);
+        return Some(Position::new(frames.epoch, first.lsn(), index));
     }
-    let lsn = match frames.begun(first) {
-        Some(begun) => begun.commit_lsn,
-        None => standalone_lsn(frames, first)?,
+    let below = Lsn(first.lsn().0.saturating_sub(1));
+    Some(Position::new(frames.epoch, below, 0))
+}
+
+/// Position of the first frame.
+pub(super) fn first_of(frames: &Frames) -> Option<Position> {
+    let first = frames.frames.first()?;
+    let lsn = match (&frames.open, frames.begun(first)) {
+        (Some(open), _) => open.commit_lsn,
+        (None, Some(begun)) => begun.commit_lsn,
+        (None, None) => standalone_lsn(frames, first)?,
     };
-    Some(Position::new(frames.epoch, Lsn(lsn.0.saturating_sub(1)), 0))
+    Some(Position::new(frames.epoch, lsn, first.index))
 }
 
 fn standalone_lsn(frames: &Frames, frame: &Frame) -> Option<Lsn> {

@@ -5,21 +5,17 @@
 //! synced, files and folder, before it counts. A crash in between leaves a folder from which the
 //! same is decided again.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::sync::Arc;
-
 use walgate_core::{Failure, PgMicros, Position};
 
 use super::catalogue::{Segment, SegmentState};
 use super::damaged::DamagedPlace;
-use super::files::segment_name;
 use super::found::Found;
 use super::marker;
-use super::records;
+use super::repair::{Cut, Kept, Repair};
 use super::scan::{Ending, Rule, Scan, Scanned};
+use super::view::times;
 use crate::segment::{EncodeError, RECORD_HEADER_BYTES, SegmentHeader, SegmentIndex};
-use crate::storage::{Storage, StoredFile, unusable};
+use crate::storage::{Storage, unusable};
 
 /// What is left of a folder.
 #[derive(Debug)]
@@ -35,21 +31,16 @@ pub(super) struct Recovered {
     pub(super) header: Option<SegmentHeader>,
 }
 
-/// What is to be done with the files, once everything is decided.
-#[derive(Debug, Default)]
-struct Work {
-    /// Oldest first.
-    delete: Vec<u64>,
-    /// Segments that were not trusted, with where they are to be cut and sealed, if they are.
-    keep: Vec<Kept>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    number: u64,
-    cut: Option<u64>,
-    /// The index and trailer to write at the cut.
-    seal: Option<Vec<u8>>,
+impl Recovered {
+    fn note_cut(&mut self, cut: Cut) {
+        let mut segments = self.segments.iter_mut();
+        if let Some(known) = segments.find(|segment| segment.number == cut.number) {
+            (known.bytes, known.written, known.synced) = (cut.len, cut.len, cut.len);
+            if cut.sealed {
+                known.state = SegmentState::Sealed;
+            }
+        }
+    }
 }
 
 /// Decides what counts in a folder of which everything up to `confirmed` (index 0) was confirmed,
@@ -77,11 +68,13 @@ pub(super) fn recover(
     survey.finish()?;
     let Survey {
         mut recovered,
-        work,
+        repair,
         ..
     } = survey;
     recovered.next_segment = found.last().map_or(1, |last| last.number + 1);
-    carry_out(storage, &work, &mut recovered)?;
+    for cut in repair.carry_out(storage)? {
+        recovered.note_cut(cut);
+    }
     if failed {
         tracing::warn!(
             folder = %storage.path().display(),
@@ -110,7 +103,7 @@ struct Survey<'a> {
     rule: Rule,
     confirmed: Position,
     recovered: Recovered,
-    work: Work,
+    repair: Repair,
     /// Whether `recovered` knows `whole` and the definitions up to the segment at hand: trusted
     /// segments are not asked before somebody needs it.
     exact: bool,
@@ -132,7 +125,7 @@ impl<'a> Survey<'a> {
                 damaged: Vec::new(),
                 header: None,
             },
-            work: Work::default(),
+            repair: Repair::default(),
             exact: true,
         }
     }
@@ -255,8 +248,9 @@ impl<'a> Survey<'a> {
         last.map_or(Position::ZERO, |last| last.highest)
     }
 
+    /// Whether everything that was confirmed lies before the segment at hand.
     fn is_all_confirmed(&self) -> bool {
-        self.recovered.whole >= self.confirmed
+        self.recovered.whole >= self.confirmed || self.newest() >= self.confirmed
     }
 
     /// Whether entries before this segment are missing that no damage explains.
@@ -270,7 +264,7 @@ impl<'a> Survey<'a> {
 
     fn cut_from(&mut self, place: usize) -> Verdict {
         let rest = self.found.get(place..).unwrap_or_default();
-        self.work.delete.extend(rest.iter().map(|one| one.number));
+        self.repair.delete.extend(rest.iter().map(|one| one.number));
         Verdict::Cut
     }
 
@@ -366,8 +360,13 @@ impl<'a> Survey<'a> {
         self.recovered.next_definition = next.saturating_add(lost);
     }
 
-    fn take(&mut self, place: usize, found: &Found, header: &SegmentHeader, scan: Scan) -> Verdict {
-        let cut = matches!(scan.ending, Ending::Torn(_) | Ending::Discarded);
+    fn take(
+        &mut self,
+        place: usize,
+        found: &Found,
+        header: &SegmentHeader,
+        scan: Scan,
+    ) -> Verdict {
         if let Ending::Torn(damage) = &scan.ending {
             tracing::info!(
                 segment = found.number,
@@ -377,43 +376,50 @@ impl<'a> Survey<'a> {
                 damage.what
             );
         }
-        let empty = scan.index.entries == 0 && scan.index.whole.is_none();
+        let cut = matches!(scan.ending, Ending::Torn(_) | Ending::Discarded);
         let is_last = place + 1 == self.found.len();
-        if empty && scan.ending != Ending::Damaged && scan.damaged.is_empty() && (cut || is_last) {
-            self.recovered.whole = self.recovered.whole.max(scan.whole);
-            self.recovered.next_entry = self.recovered.next_entry.max(scan.index.first_entry);
+        self.recovered.whole = self.recovered.whole.max(scan.whole);
+        if scan.is_empty() && (cut || is_last) {
+            let next = self.recovered.next_entry.max(scan.index.first_entry);
+            self.recovered.next_entry = next;
             return self.cut_from(place);
         }
-        let whole_damage = !scan.damaged.is_empty();
+        self.repair.keep.push(kept(found.number, &scan, cut));
         let next = self.found.get(place + 1).and_then(Found::header);
-        let next = next.filter(|_| !cut);
-        let seal = match scan.ending {
-            Ending::Sealed | Ending::Damaged => None,
-            _ if whole_damage => None,
-            Ending::Clean | Ending::Torn(_) | Ending::Discarded => {
-                Some(encode_index(&scan, found.number))
-            }
-        };
-        self.work.keep.push(Kept {
-            number: found.number,
-            cut: (cut || seal.is_some()).then_some(scan.end.offset),
-            seal: seal.and_then(Result::ok),
-        });
-        let state = match scan.ending {
-            Ending::Sealed => SegmentState::Sealed,
-            _ => SegmentState::Open,
-        };
+        let segment = self.counted(found, header, &scan, next.filter(|_| !cut));
+        let known = &mut self.recovered;
+        known.next_definition = known.next_definition.max(scan.index.next_definition);
+        known.damaged.extend(scan.damaged.into_iter().map(|mut one| {
+            one.to = one.to.or_else(|| next.map(|next| next.before.max(one.from)));
+            one
+        }));
+        self.push(segment, Some(header));
+        match cut {
+            true => self.cut_from(place + 1),
+            false => Verdict::Counts,
+        }
+    }
+
+    /// What is known of a segment that was scanned, before it is cut and sealed.
+    fn counted(
+        &mut self,
+        found: &Found,
+        header: &SegmentHeader,
+        scan: &Scan,
+        next: Option<&SegmentHeader>,
+    ) -> Segment {
         let mut end_entry = scan.index.next_entry();
         let mut highest = scan.index.last;
+        let mut data_end = scan.end.offset;
         if scan.ending == Ending::Damaged {
             let lost = found.len.saturating_sub(scan.end.offset);
             let at_most = end_entry + lost / RECORD_HEADER_BYTES as u64 + 1;
             end_entry = next.map_or(at_most, |next| next.first_entry.max(end_entry));
             highest = next.map_or(highest, |next| next.before.max(highest));
+            data_end = found.len;
             self.lose_definitions(lost);
         }
-        let bytes = if cut { scan.end.offset } else { found.len };
-        let segment = Segment {
+        Segment {
             number: found.number,
             first_entry: header.first_entry,
             end_entry,
@@ -422,31 +428,15 @@ impl<'a> Survey<'a> {
             whole: scan.whole,
             created: header.created,
             closed: next.map(|next| next.created),
-            commit_times: times(&scan),
-            bytes,
-            written: bytes,
-            synced: bytes,
-            data_end: match scan.ending {
-                Ending::Damaged => found.len,
-                _ => scan.end.offset,
+            commit_times: times(&scan.index),
+            bytes: found.len,
+            written: found.len,
+            synced: found.len,
+            data_end,
+            state: match scan.ending {
+                Ending::Sealed => SegmentState::Sealed,
+                _ => SegmentState::Open,
             },
-            state,
-        };
-        let known = &mut self.recovered;
-        known.next_definition = known.next_definition.max(scan.index.next_definition);
-        known.whole = known.whole.max(scan.whole);
-        known
-            .damaged
-            .extend(scan.damaged.into_iter().map(|mut one| {
-                one.to = one
-                    .to
-                    .or_else(|| next.map(|next| next.before.max(one.from)));
-                one
-            }));
-        self.push(segment, Some(header));
-        match cut {
-            true => self.cut_from(place + 1),
-            false => Verdict::Counts,
         }
     }
 
@@ -466,96 +456,25 @@ impl<'a> Survey<'a> {
     }
 }
 
-fn times(scan: &Scan) -> Option<(PgMicros, PgMicros)> {
-    let times = scan.index.times;
-    (times.oldest <= times.newest).then_some((times.oldest, times.newest))
+/// What is done with a segment that stays. One with damage is never sealed: an index says that
+/// everything in the segment can be read.
+fn kept(number: u64, scan: &Scan, cut: bool) -> Kept {
+    let seal = match scan.ending {
+        Ending::Clean | Ending::Torn(_) | Ending::Discarded if scan.damaged.is_empty() => {
+            // An index that is too large for a record leaves the segment as it is.
+            encode_index(scan, number).ok()
+        }
+        _ => None,
+    };
+    Kept {
+        number,
+        cut: (cut || seal.is_some()).then_some(scan.end.offset),
+        seal,
+    }
 }
 
 fn encode_index(scan: &Scan, segment: u64) -> Result<Vec<u8>, EncodeError> {
     let mut out = Vec::new();
     scan.index.seal(segment, scan.end.offset, &mut out)?;
     Ok(out)
-}
-
-/// Changes the files. Deletes the newest first, so that what is left is always contiguous.
-fn carry_out(storage: &dyn Storage, work: &Work, recovered: &mut Recovered) -> Result<(), Failure> {
-    for number in work.delete.iter().rev() {
-        match storage.remove(&segment_name(*number)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let path = storage.path().join(segment_name(*number));
-                return Err(unusable(&path, "can't be deleted", &error));
-            }
-            _ => sync_folder(storage)?,
-        }
-    }
-    for kept in &work.keep {
-        let path = storage.path().join(segment_name(kept.number));
-        let file: Arc<dyn StoredFile> = storage
-            .open(&segment_name(kept.number))
-            .map_err(|error| records::unreadable(storage, kept.number, &error))?;
-        if let Some(cut) = kept.cut {
-            shorten(file.as_ref(), cut).map_err(|error| unusable(&path, "can't be cut", &error))?;
-            let sealed = match &kept.seal {
-                Some(index) => seal(file.as_ref(), cut, index)
-                    .map_err(|error| unusable(&path, "can't be sealed", &error))?,
-                None => 0,
-            };
-            if let Some(known) = find(recovered, kept.number) {
-                let len = cut + sealed;
-                (known.bytes, known.written, known.synced) = (len, len, len);
-                if sealed > 0 {
-                    known.state = SegmentState::Sealed;
-                }
-            }
-        }
-        if let Err(error) = file.sync_data() {
-            return Err(lost(storage, &path, &error));
-        }
-    }
-    if !work.keep.is_empty() {
-        sync_folder(storage)?;
-    }
-    Ok(())
-}
-
-fn find(recovered: &mut Recovered, number: u64) -> Option<&mut Segment> {
-    recovered
-        .segments
-        .iter_mut()
-        .find(|segment| segment.number == number)
-}
-
-fn shorten(file: &dyn StoredFile, len: u64) -> io::Result<()> {
-    match file.len()? > len {
-        true => file.truncate(len),
-        false => Ok(()),
-    }
-}
-
-/// Writes index and trailer; returns their length. A disk that is full is no reason not to start:
-/// the segment stays without an index, and the next start tries again.
-fn seal(file: &dyn StoredFile, at: u64, index: &[u8]) -> io::Result<u64> {
-    match file.write_at(index, at) {
-        Ok(()) => Ok(index.len() as u64),
-        Err(error) => match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                file.truncate(at)?;
-                Ok(0)
-            }
-            _ => Err(error),
-        },
-    }
-}
-
-fn sync_folder(storage: &dyn Storage) -> Result<(), Failure> {
-    storage
-        .sync_folder()
-        .map_err(|error| lost(storage, storage.path(), &error))
-}
-
-fn lost(storage: &dyn Storage, path: &Path, error: &io::Error) -> Failure {
-    if let Err(error) = marker::set(storage) {
-        tracing::debug!(%error, "the marker of a failed fsync can't be written");
-    }
-    unusable(path, "can't be made durable", error)
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use walgate_core::{Failure, Position};
 
 use super::damaged::DamagedPlace;
-use super::records::{Records, Walk};
+use super::records::{Records, Walk, first_of};
 use crate::segment::{
-    Damage, DefinitionCache, Location, SegmentHeader, SegmentIndex, SegmentReader,
+    Damage, DefinitionCache, Location, Record, SegmentHeader, SegmentIndex, SegmentReader,
 };
 use crate::storage::{Storage, StoredFile};
 
@@ -17,7 +17,7 @@ pub(super) enum Rule {
     /// What is bad once everything up to this position (index 0) is there, is a torn tail; before,
     /// it is damage.
     Confirmed(Position),
-    /// The same, and what is sound behind it is not trusted either: a sync has failed.
+    /// The same, and what is sound behind that is not trusted either: a sync has failed.
     Discard(Position),
     /// Everything that is bad is damage.
     Verify,
@@ -78,13 +78,13 @@ impl Scanned<'_> {
             damaged: Vec::new(),
             whole,
         };
-        let data_end = self.len;
         scan.ending = loop {
             scan.end = records.location();
-            if matches!(rule, Rule::Discard(confirmed) if scan.whole >= confirmed) {
+            if matches!(rule, Rule::Discard(confirmed) if scan.has_all(confirmed)) {
                 break Ending::Discarded;
             }
-            match records.next(self.storage, data_end, &mut cache)? {
+            match records.next(self.storage, self.len, &mut cache)? {
+                Walk::Record(_, _, record) if rule.discards(&record) => break Ending::Discarded,
                 Walk::Record(at, len, record) => {
                     scan.index.note(at, len, &record);
                     if let Some(lsn) = scan.index.whole {
@@ -95,7 +95,7 @@ impl Scanned<'_> {
                 Walk::End => break Ending::Clean,
                 Walk::Bad(damage) => {
                     if let Rule::Confirmed(confirmed) | Rule::Discard(confirmed) = rule
-                        && scan.whole >= confirmed
+                        && scan.has_all(confirmed)
                     {
                         break Ending::Torn(damage);
                     }
@@ -107,10 +107,10 @@ impl Scanned<'_> {
                         from: scan.index.last,
                         to: None,
                     });
-                    if !records.skip_bad(self.storage, data_end, index, &mut cache)? {
+                    if !records.skip_bad(self.storage, self.len, index, &mut cache)? {
                         break Ending::Damaged;
                     }
-                    let to = records.before_next(self.storage, data_end, &mut cache)?;
+                    let to = records.before_next(self.storage, self.len, &mut cache)?;
                     if let Some(place) = scan.damaged.last_mut() {
                         place.to = to.map(|to| to.max(place.from));
                     }
@@ -121,5 +121,31 @@ impl Scanned<'_> {
         let entries = scan.end.entry.saturating_sub(scan.index.first_entry);
         scan.index.entries = scan.index.entries.max(entries);
         Ok(scan)
+    }
+}
+
+impl Scan {
+    /// Whether it holds nothing, damaged or not.
+    pub(super) fn is_empty(&self) -> bool {
+        let damaged = self.ending == Ending::Damaged || !self.damaged.is_empty();
+        !damaged && self.index.entries == 0 && self.index.whole.is_none()
+    }
+
+    /// Whether everything that was confirmed has been read. An entry of a transaction that was not
+    /// says so too: what was confirmed lies before it.
+    fn has_all(&self, confirmed: Position) -> bool {
+        self.whole >= confirmed || self.index.last >= confirmed
+    }
+}
+
+impl Rule {
+    /// Whether nothing in the record was confirmed, and it does not count.
+    fn discards(self, record: &Record) -> bool {
+        match (self, record) {
+            (Self::Discard(confirmed), Record::Run(run)) => {
+                first_of(&run.frames).is_some_and(|first| first >= confirmed)
+            }
+            _ => false,
+        }
     }
 }

@@ -404,6 +404,48 @@ fn recovery_that_is_interrupted_anywhere_ends_the_same() {
     }
 }
 
+/// A log that holds a part of one transaction alone, larger than all segments: its begin is gone.
+fn middle_of_a_large_transaction() -> Rig {
+    let mut rig = Rig::on(&SimulatedDisk::new(1), 1_008);
+    rig.append(&whole(2_000).bytes(500).cut(2..4).frames());
+    for part in 2..20 {
+        rig.append(&whole(2_000).bytes(500).rest(2 * part..2 * part + 2).part().frames());
+    }
+    rig.flush();
+    let segments = rig.segments();
+    rig.files.delete(&segments[..2]).expect("deleted");
+    rig
+}
+
+#[test]
+fn a_torn_tail_inside_a_transaction_is_none_of_what_was_confirmed() {
+    let rig = middle_of_a_large_transaction();
+    let last = rig.view.catalogue().segments().last().expect("one").clone();
+    assert!(rig.disk.cut(&file(last.number), last.bytes - 10));
+    let disk = rig.disk.crash();
+    let opened = open(&disk, 1_008).expect("opened");
+    assert_eq!(opened.damaged(), []);
+    assert_eq!(opened.tail(), None, "nothing whole is in it");
+    let rig = Rig::started(&disk, opened, 1_008);
+    assert_eq!(read_all(&rig.view).damaged, []);
+}
+
+#[test]
+fn a_failed_fsync_inside_a_transaction_discards_all_of_it() {
+    let mut rig = middle_of_a_large_transaction();
+    rig.append(&whole(2_000).rest(50..52).part().frames());
+    assert!(rig.write());
+    rig.disk.fail(Fault {
+        call: Call::Sync,
+        error: ErrorKind::Other,
+        when: When::Next,
+    });
+    rig.files.sync().expect_err("failed");
+    let opened = open(&rig.disk.kill(), 1_008).expect("opened");
+    assert!(opened.view().catalogue().is_empty());
+    assert_eq!(opened.tail(), None);
+}
+
 #[test]
 fn segments_without_anything_are_deleted() {
     let rig = log_of(3);

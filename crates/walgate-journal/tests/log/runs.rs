@@ -95,6 +95,12 @@ impl Part {
         self
     }
 
+    /// Without the commit.
+    pub(crate) fn part(mut self) -> Self {
+        self.ends = false;
+        self
+    }
+
     pub(crate) fn frames(&self) -> Frames {
         run(std::slice::from_ref(self))
     }
