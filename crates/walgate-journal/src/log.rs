@@ -23,6 +23,7 @@
 mod append;
 mod by_time;
 mod catalogue;
+mod chunk;
 mod damaged;
 mod files;
 mod found;
@@ -41,12 +42,13 @@ mod view;
 
 pub use append::Appender;
 pub use catalogue::{Catalogue, Segment, SegmentState};
+pub use chunk::{Chunk, Item, LogEntry, Then};
 pub use damaged::DamagedPlace;
 pub use files::{DiskState, LogFiles, Synced};
 pub use offline::Verified;
 pub use open::Opened;
 pub use options::LogOptions;
 pub use pending::Pending;
-pub use reader::{Chunk, Item, LogEntry, LogReader, Then};
+pub use reader::LogReader;
 pub use retention::{Need, Retention, Room};
 pub use view::LogView;

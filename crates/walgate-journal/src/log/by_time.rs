@@ -2,8 +2,8 @@
 
 use walgate_core::{Failure, FrameKind, Frames, PgMicros, Position};
 
-use super::catalogue::Segment;
-use super::reader::{Item, Then};
+use super::catalogue::{Segment, SegmentState};
+use super::chunk::{Item, Then};
 use super::view::LogView;
 
 impl LogView {
@@ -17,8 +17,10 @@ impl LogView {
     /// When the disk fails to read. What is damaged is passed over.
     pub fn position_at(&self, time: PgMicros) -> Result<Option<Position>, Failure> {
         for segment in self.catalogue().segments() {
-            if segment.state != super::SegmentState::Active
-                && segment.commit_times.is_some_and(|(_, newest)| newest < time)
+            if segment.state != SegmentState::Active
+                && segment
+                    .commit_times
+                    .is_some_and(|(_, newest)| newest < time)
             {
                 continue;
             }
@@ -55,7 +57,10 @@ impl LogView {
                 Then::Tail => return Ok(None),
                 Then::Gone { .. } | Then::Damaged(_) => reader.go_on(),
             }
-            if reader.next_entry().is_some_and(|next| next >= segment.end_entry) {
+            if reader
+                .next_entry()
+                .is_some_and(|next| next >= segment.end_entry)
+            {
                 return Ok(None);
             }
         }
@@ -64,7 +69,10 @@ impl LogView {
 
 /// Before the first transaction of the run that was committed at `time` or later.
 fn first_at(frames: &Frames, time: PgMicros) -> Option<Position> {
-    let begins = frames.frames.iter().filter(|frame| frame.kind == FrameKind::Begin);
+    let begins = frames
+        .frames
+        .iter()
+        .filter(|frame| frame.kind == FrameKind::Begin);
     let mut begun = begins.filter_map(|frame| frames.begun(frame));
     let first = begun.find(|transaction| transaction.commit_time >= time)?;
     Some(Position::new(frames.epoch, first.commit_lsn, 0))

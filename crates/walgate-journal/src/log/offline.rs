@@ -142,10 +142,12 @@ impl LogView {
         let lost = scan.damaged.len() as u64;
         verified.entries += scan.index.entries.saturating_sub(lost);
         let whole = scan.whole;
-        verified.damaged.extend(scan.damaged.into_iter().map(|mut place| {
-            place.to = place.to.or_else(|| to(place.from));
-            place
-        }));
+        verified
+            .damaged
+            .extend(scan.damaged.into_iter().map(|mut place| {
+                place.to = place.to.or_else(|| to(place.from));
+                place
+            }));
         Ok(whole)
     }
 }
@@ -247,7 +249,11 @@ fn look_at(
         },
         whole: scan.whole,
         data_end: if damaged { found.len } else { scan.end.offset },
-        written: if next.is_some() { found.len } else { scan.end.offset },
+        written: if next.is_some() {
+            found.len
+        } else {
+            scan.end.offset
+        },
         state: match scan.ending {
             Ending::Sealed => SegmentState::Sealed,
             _ => SegmentState::Open,
@@ -289,7 +295,9 @@ fn unknown(found: &Found, before: &Before, next: Option<&SegmentHeader>) -> Segm
     Segment {
         number: found.number,
         first_entry: before.end_entry,
-        end_entry: next.map_or(before.end_entry, |next| next.first_entry.max(before.end_entry)),
+        end_entry: next.map_or(before.end_entry, |next| {
+            next.first_entry.max(before.end_entry)
+        }),
         before: before.highest,
         highest: next.map_or(before.highest, |next| next.before.max(before.highest)),
         whole: before.whole,

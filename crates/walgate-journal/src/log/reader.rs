@@ -3,67 +3,20 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use walgate_core::{Failure, Frames, Gap, Position};
+use walgate_core::{Failure, Position};
 
 use super::catalogue::Segment;
+use super::chunk::{Chunk, Target, Then};
 use super::damaged::DamagedPlace;
 use super::files::segment_name;
 use super::records::{self, CHUNK_BYTES, Records, Walk};
 use super::view::LogView;
-use crate::segment::{Damage, DefinitionCache, Record, SegmentReader};
+use crate::segment::{Damage, DefinitionCache, SegmentReader};
+use crate::storage::StoredFile;
 
 /// Definitions that a reader remembers before it begins anew with the next segment: they are shared
 /// with the frames that it has handed out, so this bounds what it holds alone.
 const KEPT_DEFINITIONS: usize = 1 << 16;
-
-/// What an entry holds.
-#[derive(Debug, Clone)]
-pub enum Item {
-    /// Frames, whose bytes are a slice of what was read.
-    Frames(Frames),
-    /// A gap that was appended.
-    Gap(Gap),
-}
-
-/// An entry of the log.
-#[derive(Debug, Clone)]
-pub struct LogEntry {
-    /// Its number.
-    pub number: u64,
-    /// The position of its last frame, or the end of the gap.
-    pub last: Position,
-    /// What it holds.
-    pub item: Item,
-}
-
-/// What one read has brought.
-#[derive(Debug)]
-pub struct Chunk {
-    /// Entries, in order.
-    pub entries: Vec<LogEntry>,
-    /// Everything up to here has been handed over: the last keepalive's position among the entries.
-    pub progress: Option<Position>,
-    /// What comes next.
-    pub then: Then,
-}
-
-/// What comes behind a [`Chunk`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
-    /// More.
-    More,
-    /// Nothing that is written: what was appended last may only be in memory.
-    Tail,
-    /// Retention has deleted what comes next. [`LogReader::go_on`] goes to the oldest that is kept.
-    Gone {
-        /// Everything up to here was read, or was not asked for.
-        from: Position,
-        /// Everything up to here is not kept.
-        oldest: Position,
-    },
-    /// What comes next can't be read. [`LogReader::go_on`] goes behind it.
-    Damaged(DamagedPlace),
-}
 
 /// Reads the log from a place on, in chunks of about a mebibyte; independent of all locks that
 /// appending and writing hold. It follows the log into the segments to come.
@@ -80,12 +33,6 @@ pub struct LogReader {
     leave_out: Option<Target>,
     /// It stops here until it is told to go on.
     stop: Option<Then>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Target {
-    Entry(u64),
-    Position(Position),
 }
 
 #[derive(Debug)]
@@ -151,11 +98,7 @@ impl LogReader {
     /// When the disk fails to read, or a later version has written what comes. It can be tried
     /// again.
     pub fn read(&mut self) -> Result<Chunk, Failure> {
-        let mut chunk = Chunk {
-            entries: Vec::new(),
-            progress: None,
-            then: Then::More,
-        };
+        let mut chunk = Chunk::new();
         let mut bytes = 0;
         loop {
             if let Some(stop) = &self.stop {
@@ -230,7 +173,9 @@ impl LogReader {
                 }
             };
             let place = place.min(segments.list.len().saturating_sub(1));
-            let previous = place.checked_sub(1).and_then(|place| segments.list.get(place));
+            let previous = place
+                .checked_sub(1)
+                .and_then(|place| segments.list.get(place));
             match segments.list.get(place) {
                 Some(segment) => (segment.clone(), previous.map(|one| one.highest)),
                 None => return Ok(Step::Tail),
@@ -355,13 +300,8 @@ impl LogReader {
                 Walk::Record(at, len, record) => {
                     *bytes += len as usize;
                     self.next_entry = Some(records.location().entry);
-                    take(
-                        chunk,
-                        &mut self.leave_out,
-                        &mut self.reached,
-                        at.entry,
-                        record,
-                    );
+                    let upto = chunk.take(at.entry, record, &mut self.leave_out);
+                    self.reached = self.reached.max(upto.unwrap_or_default());
                     if *bytes >= CHUNK_BYTES {
                         return Ok(Step::Enough);
                     }
@@ -451,10 +391,7 @@ impl LogReader {
 
     /// Opens the segment's file; none when it is not there: deleted in the meantime, or missing,
     /// and then where it goes on is set.
-    fn open(
-        &mut self,
-        segment: &Segment,
-    ) -> Result<Option<Arc<dyn crate::storage::StoredFile>>, Failure> {
+    fn open(&mut self, segment: &Segment) -> Result<Option<Arc<dyn StoredFile>>, Failure> {
         let storage = self.view.storage();
         match storage.open(&segment_name(segment.number)) {
             Ok(file) => Ok(Some(file)),
@@ -478,42 +415,4 @@ impl LogReader {
             }
         }
     }
-}
-
-/// Adds what a record holds to the chunk, unless it is left out.
-fn take(
-    chunk: &mut Chunk,
-    leave_out: &mut Option<Target>,
-    reached: &mut Position,
-    number: u64,
-    record: Record,
-) {
-    let (last, item) = match record {
-        Record::Run(run) => {
-            if let Some(lsn) = run.frames.progress {
-                let progress = Position::new(run.frames.epoch, lsn, 0);
-                chunk.progress = chunk.progress.max(Some(progress));
-            }
-            (run.last, Item::Frames(run.frames))
-        }
-        Record::Gap { epoch, gap, .. } => (Position::new(epoch, gap.to, 0), Item::Gap(gap)),
-        Record::Progress { epoch, lsn } => {
-            let progress = Position::new(epoch, lsn, 0);
-            chunk.progress = chunk.progress.max(Some(progress));
-            *reached = progress.max(*reached);
-            return;
-        }
-        Record::Definition { .. } | Record::Index(_) => return,
-    };
-    *reached = last.max(*reached);
-    let is_before = match leave_out {
-        Some(Target::Entry(entry)) => number < *entry,
-        Some(Target::Position(position)) => last <= *position,
-        None => false,
-    };
-    if is_before {
-        return;
-    }
-    *leave_out = None;
-    chunk.entries.push(LogEntry { number, last, item });
 }

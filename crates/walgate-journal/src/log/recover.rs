@@ -360,13 +360,7 @@ impl<'a> Survey<'a> {
         self.recovered.next_definition = next.saturating_add(lost);
     }
 
-    fn take(
-        &mut self,
-        place: usize,
-        found: &Found,
-        header: &SegmentHeader,
-        scan: Scan,
-    ) -> Verdict {
+    fn take(&mut self, place: usize, found: &Found, header: &SegmentHeader, scan: Scan) -> Verdict {
         if let Ending::Torn(damage) = &scan.ending {
             tracing::info!(
                 segment = found.number,
@@ -389,10 +383,14 @@ impl<'a> Survey<'a> {
         let segment = self.counted(found, header, &scan, next.filter(|_| !cut));
         let known = &mut self.recovered;
         known.next_definition = known.next_definition.max(scan.index.next_definition);
-        known.damaged.extend(scan.damaged.into_iter().map(|mut one| {
-            one.to = one.to.or_else(|| next.map(|next| next.before.max(one.from)));
-            one
-        }));
+        known
+            .damaged
+            .extend(scan.damaged.into_iter().map(|mut one| {
+                one.to = one
+                    .to
+                    .or_else(|| next.map(|next| next.before.max(one.from)));
+                one
+            }));
         self.push(segment, Some(header));
         match cut {
             true => self.cut_from(place + 1),

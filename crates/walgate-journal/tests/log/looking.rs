@@ -71,8 +71,20 @@ fn a_folder_can_be_looked_at_while_it_is_appended_to() {
     assert_eq!(seen.len(), live.len());
     for (seen, live) in seen.iter().zip(&live) {
         assert_eq!(
-            (seen.number, seen.first_entry, seen.end_entry, seen.before, seen.highest),
-            (live.number, live.first_entry, live.end_entry, live.before, live.highest)
+            (
+                seen.number,
+                seen.first_entry,
+                seen.end_entry,
+                seen.before,
+                seen.highest
+            ),
+            (
+                live.number,
+                live.first_entry,
+                live.end_entry,
+                live.before,
+                live.highest
+            )
         );
         assert_eq!(
             (seen.whole, seen.bytes, seen.data_end, seen.commit_times),
@@ -106,7 +118,10 @@ fn every_byte_is_verified() {
     assert_eq!(verified.bytes, rig.view.catalogue().bytes());
     let sealed = rig.view.catalogue().segments()[1].clone();
     for offset in 0..sealed.bytes {
-        assert!(rig.disk.flip(&file(sealed.number), offset, (offset % 8) as u8));
+        assert!(
+            rig.disk
+                .flip(&file(sealed.number), offset, (offset % 8) as u8)
+        );
         for view in [rig.view.clone(), offline(&rig)] {
             let verified = view.verify().expect("verified");
             assert!(!verified.damaged.is_empty(), "offset {offset}");
@@ -117,14 +132,20 @@ fn every_byte_is_verified() {
             // Whoever reads it is never given anything else than what was written.
             let story = read_all(&view);
             let all = rows_of((1..=12).map(|lsn| lsn * 100));
-            assert!(story.rows.iter().all(|row| all.contains(row)), "offset {offset}");
+            assert!(
+                story.rows.iter().all(|row| all.contains(row)),
+                "offset {offset}"
+            );
             assert!(
                 story.rows.len() == 24 || !story.damaged.is_empty(),
                 "offset {offset}: {} rows",
                 story.rows.len()
             );
         }
-        assert!(rig.disk.flip(&file(sealed.number), offset, (offset % 8) as u8));
+        assert!(
+            rig.disk
+                .flip(&file(sealed.number), offset, (offset % 8) as u8)
+        );
     }
     assert_eq!(rig.view.verify().expect("verified").damaged, []);
 }
@@ -153,7 +174,8 @@ fn it_works_on_a_real_folder() {
         rig.append(&whole(lsn * 100).frames());
     }
     rig.flush();
-    let view = LogView::offline(Arc::new(Folder::read_only(&path).expect("opened"))).expect("opened");
+    let view =
+        LogView::offline(Arc::new(Folder::read_only(&path).expect("opened"))).expect("opened");
     assert_eq!(read_all(&view).rows, rows_of((1..=30).map(|lsn| lsn * 100)));
     assert_eq!(view.verify().expect("verified").damaged, []);
     let all = rig.segments();
@@ -181,7 +203,10 @@ fn a_reader_and_the_writer_don_t_disturb_each_other() {
                 let mut rows = Vec::new();
                 while rows.len() < 2 * COUNT as usize {
                     let story = read_on(&mut reader);
-                    assert!(story.damaged.is_empty() && story.gone.is_empty(), "{story:?}");
+                    assert!(
+                        story.damaged.is_empty() && story.gone.is_empty(),
+                        "{story:?}"
+                    );
                     rows.extend(story.rows);
                 }
                 rows

@@ -7,9 +7,7 @@ use walgate_core::{Lsn, PgMicros, Position, StopReason};
 use walgate_journal::log::{Opened, SegmentState};
 use walgate_journal::storage::{Call, Fault, Folder, SimulatedDisk, Storage, When};
 
-use crate::rig::{
-    Rig, SLOT, checkpoint, facts, file, open, options, read_all, read_on, rows_of,
-};
+use crate::rig::{Rig, SLOT, checkpoint, facts, file, open, options, read_all, read_on, rows_of};
 use crate::runs::{at, commit, whole};
 
 /// A log of so many transactions, 100 apart, all synced.
@@ -100,7 +98,11 @@ fn a_power_cut_leaves_a_prefix_that_holds_all_that_was_synced() {
         assert_eq!(story.damaged, [], "seed {seed}");
         // And once more, without anything new.
         let rig = Rig::on(&rig.disk.crash(), 0);
-        assert_eq!(read_all(&rig.view).rows, transactions(1..=kept + 1), "seed {seed}");
+        assert_eq!(
+            read_all(&rig.view).rows,
+            transactions(1..=kept + 1),
+            "seed {seed}"
+        );
     }
 }
 
@@ -110,7 +112,11 @@ fn a_transaction_that_is_cut_at_the_tail_does_not_count_and_comes_again() {
     rig.append(&whole(400).cut(2..4).frames());
     rig.flush();
     let opened = open(&rig.disk.crash(), 0).expect("opened");
-    assert_eq!(opened.tail(), Some(Lsn(308)), "the end of the last whole one");
+    assert_eq!(
+        opened.tail(),
+        Some(Lsn(308)),
+        "the end of the last whole one"
+    );
     assert_eq!(opened.newest(), Some(at(400, 3)));
     let disk = rig.disk.crash();
     let mut rig = Rig::on(&disk, 0);
@@ -145,7 +151,11 @@ fn bad_bytes_above_what_was_confirmed_are_cut_with_all_that_follows() {
     assert_eq!(story.rows, transactions(1..=lost / 100));
     assert_eq!(story.damaged, []);
     let segments = rig.view.catalogue().segments();
-    assert_eq!(segments[2].state, SegmentState::Sealed, "the survivor is sealed");
+    assert_eq!(
+        segments[2].state,
+        SegmentState::Sealed,
+        "the survivor is sealed"
+    );
 }
 
 #[test]
@@ -197,7 +207,11 @@ fn damage_inside_a_segment_loses_what_it_hits_and_no_more() {
         panic!("{:?}", story.damaged);
     };
     let lost = damage.from.lsn().0 + 100;
-    assert_eq!(damage.to, Some(at(lost + 99, 0)), "below the next transaction");
+    assert_eq!(
+        damage.to,
+        Some(at(lost + 99, 0)),
+        "below the next transaction"
+    );
     assert_eq!(damage.whole_from(), Some(Lsn(lost + 99)));
     assert!(!story.rows.contains(&format!("{lost}.2")));
     assert_eq!(story.numbers.len(), 29);
@@ -254,13 +268,17 @@ fn a_missing_segment_is_damage_when_it_was_confirmed_and_a_torn_tail_when_not() 
         let opened = open(&disk, confirmed).expect("opened");
         let rig = Rig::started(&disk, opened, confirmed);
         let story = read_all(&rig.view);
-        let before = (1..=30).map(|n| n * 100).filter(|lsn| at(*lsn, 2) < third.before);
+        let before = (1..=30)
+            .map(|n| n * 100)
+            .filter(|lsn| at(*lsn, 2) < third.before);
         if confirmed == 0 {
             assert_eq!(story.rows, rows_of(before));
             assert_eq!(story.damaged, []);
             continue;
         }
-        let behind = (1..=30).map(|n| n * 100).filter(|lsn| at(*lsn, 2) > third.highest);
+        let behind = (1..=30)
+            .map(|n| n * 100)
+            .filter(|lsn| at(*lsn, 2) > third.highest);
         assert_eq!(story.rows, rows_of(before.chain(behind)));
         let [damage] = &story.damaged[..] else {
             panic!("{:?}", story.damaged);
@@ -291,12 +309,18 @@ fn a_segment_whose_header_and_index_are_damaged_is_a_gap() {
     let rig = Rig::on(&rig.disk.crash(), 3_008);
     let story = read_all(&rig.view);
     let inside = |lsn: &u64| at(*lsn, 2) < third.before || at(*lsn, 2) > third.highest;
-    assert_eq!(story.rows, rows_of((1..=30).map(|n| n * 100).filter(inside)));
+    assert_eq!(
+        story.rows,
+        rows_of((1..=30).map(|n| n * 100).filter(inside))
+    );
     let [damage] = &story.damaged[..] else {
         panic!("{:?}", story.damaged);
     };
     assert_eq!((damage.segment, damage.offset), (3, 8));
-    assert_eq!((damage.from, damage.to), (third.before, Some(third.highest)));
+    assert_eq!(
+        (damage.from, damage.to),
+        (third.before, Some(third.highest))
+    );
 }
 
 #[test]
@@ -378,7 +402,13 @@ fn after_a_failed_fsync_everything_above_what_was_confirmed_is_discarded() {
 #[test]
 fn recovery_that_is_interrupted_anywhere_ends_the_same() {
     for seed in 0..40 {
-        for call in [Call::Sync, Call::SyncFolder, Call::Remove, Call::Truncate, Call::Write] {
+        for call in [
+            Call::Sync,
+            Call::SyncFolder,
+            Call::Remove,
+            Call::Truncate,
+            Call::Write,
+        ] {
             let mut rig = Rig::on(&SimulatedDisk::new(seed), 0);
             for lsn in 1..=30 {
                 rig.append(&whole(lsn * 100).frames());
@@ -398,7 +428,11 @@ fn recovery_that_is_interrupted_anywhere_ends_the_same() {
             let rig = Rig::started(&disk, opened, 208);
             let story = read_all(&rig.view);
             assert_eq!(story.damaged, [], "seed {seed}, {call:?}");
-            assert_eq!(story.rows, transactions(1..=tail / 100), "seed {seed}, {call:?}");
+            assert_eq!(
+                story.rows,
+                transactions(1..=tail / 100),
+                "seed {seed}, {call:?}"
+            );
             assert!(tail >= 208, "seed {seed}, {call:?}, {first:?}");
         }
     }
@@ -409,7 +443,13 @@ fn middle_of_a_large_transaction() -> Rig {
     let mut rig = Rig::on(&SimulatedDisk::new(1), 1_008);
     rig.append(&whole(2_000).bytes(500).cut(2..4).frames());
     for part in 2..20 {
-        rig.append(&whole(2_000).bytes(500).rest(2 * part..2 * part + 2).part().frames());
+        rig.append(
+            &whole(2_000)
+                .bytes(500)
+                .rest(2 * part..2 * part + 2)
+                .part()
+                .frames(),
+        );
     }
     rig.flush();
     let segments = rig.segments();
@@ -532,7 +572,9 @@ fn another_system_needs_a_higher_epoch() {
         assert_eq!(opened.tail(), Some(Lsn(28)));
     }
     let opened = open(&disk, 308).expect("opened");
-    let failure = opened.start(facts(), at(308, 0), PgMicros(0)).expect_err("refused");
+    let failure = opened
+        .start(facts(), at(308, 0), PgMicros(0))
+        .expect_err("refused");
     assert!(failure.message.contains("epoch 1"), "{failure}");
 }
 
@@ -568,7 +610,9 @@ fn a_large_log_starts_with_headers_and_trailers_alone() {
         let mut lsn = 0;
         while appender.segment() <= SEGMENTS {
             lsn += 100;
-            appender.append(&whole(lsn).frames(), PgMicros(0)).expect("appended");
+            appender
+                .append(&whole(lsn).frames(), PgMicros(0))
+                .expect("appended");
         }
         appender.seal(PgMicros(0)).expect("sealed");
         files.queue(appender.take_pending());
@@ -582,7 +626,10 @@ fn a_large_log_starts_with_headers_and_trailers_alone() {
     let disk = SimulatedDisk::new(1);
     for name in &names {
         let bytes = std::fs::read(above.path().join(name)).expect("read");
-        disk.create(name).expect("created").write_at(&bytes, 0).expect("written");
+        disk.create(name)
+            .expect("created")
+            .write_at(&bytes, 0)
+            .expect("written");
     }
     for storage in [storage, Arc::new(disk.clone())] {
         let opened = Opened::open(storage, options(), Some(&checkpoint(1 << 40))).expect("opened");
@@ -590,6 +637,14 @@ fn a_large_log_starts_with_headers_and_trailers_alone() {
         assert!(opened.tail().is_some());
     }
     // A header and a trailer of each, and the index of the last.
-    assert!(disk.count(Call::Read) <= 2 * (SEGMENTS + 1) + 2, "{}", disk.count(Call::Read));
-    assert_eq!(disk.count(Call::Write), SEGMENTS + 1, "nothing was repaired");
+    assert!(
+        disk.count(Call::Read) <= 2 * (SEGMENTS + 1) + 2,
+        "{}",
+        disk.count(Call::Read)
+    );
+    assert_eq!(
+        disk.count(Call::Write),
+        SEGMENTS + 1,
+        "nothing was repaired"
+    );
 }

@@ -35,29 +35,49 @@ fn what_retention_names_is_deleted_and_stays_deleted() {
         ..options()
     };
     let needs = [need(2_500)];
-    let retention = rig.view.catalogue().retention(&options, PgMicros(0), &needs, None);
+    let retention = rig
+        .view
+        .catalogue()
+        .retention(&options, PgMicros(0), &needs, None);
     assert!(!retention.delete.is_empty());
     assert_eq!(retention.room, Room::Free);
     let used = rig.disk.used();
     rig.files.delete(&retention.delete).expect("deleted");
     assert!(rig.disk.used() < used);
     let oldest = rig.view.catalogue().oldest();
-    assert!(oldest <= commit(2_500) && oldest > commit(1_500), "{oldest}");
+    assert!(
+        oldest <= commit(2_500) && oldest > commit(1_500),
+        "{oldest}"
+    );
     let kept = oldest.lsn().0 / 100 + 1;
-    assert_eq!(read_all(&rig.view).rows, rows_of((kept..=50).map(|lsn| lsn * 100)));
+    assert_eq!(
+        read_all(&rig.view).rows,
+        rows_of((kept..=50).map(|lsn| lsn * 100))
+    );
     let behind = read_on(&mut rig.view.reader_behind(commit(2_500)));
     assert_eq!(behind.rows, rows_of((26..=50).map(|lsn| lsn * 100)));
     assert!(behind.gone.is_empty() && behind.damaged.is_empty());
     let rig = Rig::on(&rig.disk.crash(), 5_008);
     assert_eq!(rig.view.catalogue().oldest(), oldest);
-    assert_eq!(read_all(&rig.view).rows, rows_of((kept..=50).map(|lsn| lsn * 100)));
+    assert_eq!(
+        read_all(&rig.view).rows,
+        rows_of((kept..=50).map(|lsn| lsn * 100))
+    );
 }
 
 #[test]
 fn a_reader_of_what_is_gone_is_told_and_goes_on_at_the_oldest() {
     let mut rig = log_of(50);
     let mut inside = rig.view.reader_behind(commit(300));
-    assert_eq!(inside.read().expect("read").entries.first().map(|one| one.number), Some(3));
+    assert_eq!(
+        inside
+            .read()
+            .expect("read")
+            .entries
+            .first()
+            .map(|one| one.number),
+        Some(3)
+    );
     let mut inside = rig.view.reader_behind(commit(300));
     let segments = rig.segments();
     let mut at_end = rig.view.reader_at(0);
@@ -73,7 +93,10 @@ fn a_reader_of_what_is_gone_is_told_and_goes_on_at_the_oldest() {
     let story = read_on(&mut at_end);
     assert_eq!((story.rows, story.gone.len()), (rest.clone(), 1));
     let story = read_on(&mut rig.view.reader_behind(commit(100)));
-    assert_eq!((story.rows, story.gone), (rest, vec![(commit(100), oldest)]));
+    assert_eq!(
+        (story.rows, story.gone),
+        (rest, vec![(commit(100), oldest)])
+    );
 }
 
 #[test]
@@ -92,7 +115,9 @@ fn a_reader_that_has_read_what_is_deleted_loses_nothing() {
     assert_eq!(story.rows, rows_of((9..=20).map(|lsn| lsn * 100)));
     assert!(story.gone.is_empty());
     let sealed = rig.segments();
-    rig.files.delete(&sealed[..sealed.len() - 1]).expect("deleted");
+    rig.files
+        .delete(&sealed[..sealed.len() - 1])
+        .expect("deleted");
     for lsn in 21..=22 {
         rig.append(&whole(lsn * 100).frames());
     }
@@ -110,10 +135,17 @@ fn the_active_segment_never_goes() {
         budget_bytes: Some(1),
         ..options()
     };
-    let retention = rig.view.catalogue().retention(&options, PgMicros(0), &[], None);
+    let retention = rig
+        .view
+        .catalogue()
+        .retention(&options, PgMicros(0), &[], None);
     let segments = rig.segments();
     assert_eq!(retention.delete, segments[..segments.len() - 1]);
-    let Room::Full { held_by, over_bytes } = retention.room else {
+    let Room::Full {
+        held_by,
+        over_bytes,
+    } = retention.room
+    else {
         panic!("the rest is over the budget");
     };
     assert!(held_by.is_empty() && over_bytes > 0);
@@ -131,7 +163,12 @@ fn what_is_not_synced_does_not_go() {
         replay_bytes: 0,
         ..options()
     };
-    let delete = |rig: &Rig| rig.view.catalogue().retention(&options, PgMicros(0), &[], None).delete;
+    let delete = |rig: &Rig| {
+        rig.view
+            .catalogue()
+            .retention(&options, PgMicros(0), &[], None)
+            .delete
+    };
     assert!(delete(&rig).is_empty());
     assert!(rig.write());
     assert!(delete(&rig).is_empty());
@@ -150,7 +187,11 @@ fn a_file_that_can_not_be_removed_is_tried_again_and_harms_nobody() {
     });
     let failure = rig.files.delete(&segments[..3]).expect_err("refused");
     assert!(failure.message.contains(&file(segments[1])), "{failure}");
-    assert_eq!(rig.view.catalogue().len(), segments.len() - 3, "readers don't see them");
+    assert_eq!(
+        rig.view.catalogue().len(),
+        segments.len() - 3,
+        "readers don't see them"
+    );
     assert!(rig.disk.contents(&file(segments[1])).is_some());
     rig.files.delete(&[]).expect("deleted");
     assert!(rig.disk.contents(&file(segments[1])).is_none());
@@ -177,6 +218,10 @@ fn a_power_cut_while_segments_go_leaves_no_hole() {
         let story = read_all(&rig.view);
         assert!(story.damaged.is_empty(), "seed {seed}");
         let kept = story.rows.len() as u64 / 2;
-        assert_eq!(story.rows, rows_of((51 - kept..=50).map(|lsn| lsn * 100)), "seed {seed}");
+        assert_eq!(
+            story.rows,
+            rows_of((51 - kept..=50).map(|lsn| lsn * 100)),
+            "seed {seed}"
+        );
     }
 }

@@ -16,13 +16,21 @@ fn a_sync_is_due_a_while_after_the_first_unsynced_byte() {
     let began = rig.now;
     rig.append(&whole(100).frames());
     rig.files.queue(rig.appender.take_pending());
-    assert_eq!(rig.files.due(rig.now), Some(rig.now), "there is something to write");
+    assert_eq!(
+        rig.files.due(rig.now),
+        Some(rig.now),
+        "there is something to write"
+    );
     assert!(rig.files.write_out(rig.now));
     rig.later(30);
     rig.append(&whole(200).frames());
     assert!(rig.write());
     let due = began + std::time::Duration::from_millis(50);
-    assert_eq!(rig.files.due(rig.now), Some(due), "later bytes don't put it off");
+    assert_eq!(
+        rig.files.due(rig.now),
+        Some(due),
+        "later bytes don't put it off"
+    );
     assert!(!rig.files.is_sync_due(rig.now));
     rig.later(20);
     assert!(rig.files.is_sync_due(rig.now));
@@ -58,7 +66,11 @@ fn the_durable_position_is_the_end_of_a_whole_transaction() {
     assert_eq!((synced.whole, synced.end_entry), (at(108, 0), 2));
     rig.append(&whole(200).rest(10..12).frames());
     assert!(rig.write());
-    assert_eq!(rig.files.synced().whole, at(108, 0), "written is not synced");
+    assert_eq!(
+        rig.files.synced().whole,
+        at(108, 0),
+        "written is not synced"
+    );
     assert_eq!(rig.flush().whole, at(208, 0));
 }
 
@@ -91,7 +103,10 @@ fn a_disk_that_is_full_is_tried_again_and_nothing_is_lost() {
     assert_eq!(rig.flush().end_entry, 20);
     assert_eq!(rig.files.state(), &DiskState::Works);
     let rig = Rig::on(&rig.disk.crash(), 0);
-    assert_eq!(read_all(&rig.view).rows, rows_of((1..=20).map(|lsn| lsn * 100)));
+    assert_eq!(
+        read_all(&rig.view).rows,
+        rows_of((1..=20).map(|lsn| lsn * 100))
+    );
 }
 
 #[test]
@@ -116,7 +131,10 @@ fn every_write_that_fails_is_tried_again() {
         assert!(failed > 5, "{failed}");
         rig.disk.heal();
         let rig = Rig::on(&rig.disk.crash(), 0);
-        assert_eq!(read_all(&rig.view).rows, rows_of((1..=60).map(|lsn| lsn * 100)));
+        assert_eq!(
+            read_all(&rig.view).rows,
+            rows_of((1..=60).map(|lsn| lsn * 100))
+        );
     }
 }
 
