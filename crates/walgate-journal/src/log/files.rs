@@ -300,6 +300,8 @@ impl LogFiles {
             let mut known = self.catalogue.lock();
             segments.iter().for_each(|number| known.remove(*number));
         }
+        // All of it is durable, but that it is sealed may not have been noted yet.
+        self.open.retain(|open| !segments.contains(&open.number));
         self.to_delete.extend_from_slice(segments);
         while let Some(number) = self.to_delete.first() {
             let name = segment_name(*number);
