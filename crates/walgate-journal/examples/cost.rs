@@ -4,9 +4,9 @@
 #![expect(clippy::expect_used, reason = "a measurement that can't go on says so")]
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use walgate_core::{
@@ -19,17 +19,34 @@ use walgate_pgoutput::{Dialect, Message, ReplicaIdentity};
 /// Rows of a run: what a read of 64 KiB from the server holds.
 const RUN_ROWS: u32 = 500;
 
+/// Transactions of which the latency is measured, five in a millisecond.
+const LATENCY_RUNS: u64 = 10_000;
+
 /// User and system time of this process in seconds.
-fn cpu_seconds() -> f64 {
+fn cpu_seconds() -> [f64; 2] {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
     let (_, fields) = stat.rsplit_once(')').expect("a name");
-    let ticks: Vec<u64> = fields
+    let mut ticks = fields
         .split_whitespace()
         .skip(11)
-        .take(2)
-        .map(|field| field.parse().expect("ticks"))
-        .collect();
-    ticks.iter().sum::<u64>() as f64 / 100.0
+        .map(|field| field.parse::<u32>().expect("ticks"));
+    [(); 2].map(|()| f64::from(ticks.next().expect("ticks")) / 100.0)
+}
+
+/// Says what so many rows have cost since then.
+fn say(name: &str, rows: u32, bytes: usize, since: Instant, before: [f64; 2]) {
+    let wall = since.elapsed().as_secs_f64();
+    let [user, system] = cpu_seconds();
+    let (user, system) = (user - before[0], system - before[1]);
+    let line = format!(
+        "{name:20} {:5.2} CPU-s (user {user:4.2}, system {system:4.2}) {wall:6.2} s {:9.0} rows/s {:6.0} MiB/s\n",
+        user + system,
+        f64::from(rows) / wall,
+        bytes as f64 / f64::from(1 << 20) / wall
+    );
+    std::io::stdout()
+        .write_all(line.as_bytes())
+        .expect("written");
 }
 
 fn relation() -> Arc<Relation> {
@@ -50,10 +67,10 @@ fn relation() -> Arc<Relation> {
     })
 }
 
-/// A transaction of [`RUN_ROWS`] rows.
-fn run(lsn: u64, row: &Bytes, relation: &Arc<Relation>) -> Frames {
-    let mut bytes = BytesMut::with_capacity(RUN_ROWS as usize * row.len() + 128);
-    let mut frames = Vec::with_capacity(RUN_ROWS as usize + 2);
+/// A transaction.
+fn run(lsn: u64, rows: u32, row: &Bytes, relation: &Arc<Relation>) -> Frames {
+    let mut bytes = BytesMut::with_capacity(rows as usize * row.len() + 128);
+    let mut frames = Vec::with_capacity(rows as usize + 2);
     let transaction = Transaction {
         xid: 7,
         commit_lsn: Lsn(lsn),
@@ -78,7 +95,7 @@ fn run(lsn: u64, row: &Bytes, relation: &Arc<Relation>) -> Frames {
         };
         begin.encode(Dialect::default(), bytes).expect("a begin");
     });
-    for index in 2..2 + RUN_ROWS {
+    for index in 2..2 + rows {
         frame(FrameKind::Insert, index, &mut |bytes| bytes.put_slice(row));
     }
     frame(FrameKind::Commit, Position::COMMIT, &mut |bytes| {
@@ -111,7 +128,7 @@ async fn measure(name: &str, journal: &Journal, rows: u32, row: Bytes) {
     let writer = tokio::spawn(async move {
         let relation = relation();
         for n in 1..=u64::from(rows / RUN_ROWS) {
-            let frames = run(n * 0x10000, &row, &relation);
+            let frames = run(n * 0x10000, RUN_ROWS, &row, &relation);
             appending.append(frames).await.expect("appended");
         }
         appending.end();
@@ -130,17 +147,8 @@ async fn measure(name: &str, journal: &Journal, rows: u32, row: Bytes) {
     }
     writer.await.expect("no panic");
     journal.close().await.expect("closed");
-    let (cpu, wall) = (cpu_seconds() - cpu, since.elapsed().as_secs_f64());
     assert_eq!(read_rows, rows as usize);
-    let mib = f64::from(rows) * row_bytes as f64 / f64::from(1 << 20);
-    let line = format!(
-        "{name:28} {cpu:6.2} CPU-s {wall:6.2} s {:9.0} rows/s {:7.0} MiB/s\n",
-        f64::from(rows) / wall,
-        mib / wall
-    );
-    std::io::stdout()
-        .write_all(line.as_bytes())
-        .expect("written");
+    say(name, rows, rows as usize * row_bytes, since, cpu);
 }
 
 /// A second reader reads everything from disk.
@@ -154,12 +162,42 @@ async fn measure_lagging(journal: &Journal, rows: u32) {
         bytes += frames.bytes.len();
     }
     assert_eq!(read_rows, rows as usize);
-    let (cpu, wall) = (cpu_seconds() - cpu, since.elapsed().as_secs_f64());
+    say("read back from disk", rows, bytes, since, cpu);
+}
+
+/// From an append to the read of a reader at the end, at some thousand transactions a second.
+async fn measure_latency(name: &str, journal: &Journal, row: Bytes) {
+    let mut cursor = journal.reader("one", Demand::Required, Position::ZERO);
+    let appending = journal.clone();
+    let (send, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let writer = tokio::spawn(async move {
+        let relation = relation();
+        let mut tick = tokio::time::interval(Duration::from_millis(1));
+        for n in 1..=LATENCY_RUNS {
+            if n % 5 == 0 {
+                tick.tick().await;
+            }
+            let frames = run(n * 0x10000, 1, &row, &relation);
+            send.send(Instant::now()).expect("a reader");
+            appending.append(frames).await.expect("appended");
+        }
+        appending.end();
+    });
+    let mut micros = Vec::new();
+    while let Read::Frames(frames) = cursor.next().await.expect("a read") {
+        let sent = sent.recv().await.expect("sent before");
+        micros.push(sent.elapsed().as_micros());
+        cursor.release(frames.last().expect("a position"));
+    }
+    writer.await.expect("no panic");
+    journal.close().await.expect("closed");
+    micros.sort_unstable();
+    let at = |part: usize| micros.get(micros.len() * part / 1000).expect("some");
     let line = format!(
-        "{:28} {cpu:6.2} CPU-s {wall:6.2} s {:9.0} rows/s {:7.0} MiB/s\n",
-        "read back from disk",
-        f64::from(rows) / wall,
-        bytes as f64 / f64::from(1 << 20) / wall
+        "{name:20} latency p50 {} us, p99 {} us, p99.9 {} us\n",
+        at(500),
+        at(990),
+        at(999)
     );
     std::io::stdout()
         .write_all(line.as_bytes())
@@ -176,6 +214,19 @@ fn facts() -> SegmentFacts {
         server_version: "17".to_owned(),
         settings: Vec::new(),
     }
+}
+
+/// A new journal in a folder of its own.
+fn fresh(within: &Path) -> (tempfile::TempDir, Journal) {
+    let folder = tempfile::tempdir_in(within).expect("a folder");
+    let options = DiskOptions {
+        replay_bytes: u64::MAX,
+        keep_free_percent: 0,
+        ..DiskOptions::new(folder.path())
+    };
+    let opened = DiskJournal::open(options, None).expect("opened");
+    let journal = opened.start(facts(), Position::ZERO).expect("started");
+    (folder, journal)
 }
 
 fn main() {
@@ -195,18 +246,14 @@ fn main() {
         for _ in 0..3 {
             let journal = Journal::in_memory(DEFAULT_BUDGET_BYTES, Position::ZERO);
             measure("in memory", &journal, rows, row.clone()).await;
-            let folder = tempfile::tempdir_in(&folder).expect("a folder");
-            let open = || {
-                let options = DiskOptions {
-                    replay_bytes: u64::MAX,
-                    keep_free_percent: 0,
-                    ..DiskOptions::new(folder.path())
-                };
-                DiskJournal::open(options, None).expect("opened")
-            };
-            let journal = open().start(facts(), Position::ZERO).expect("started");
+            let (_kept, journal) = fresh(&folder);
             measure("on disk", &journal, rows, row.clone()).await;
             measure_lagging(&journal, rows).await;
+            drop(journal);
+            let journal = Journal::in_memory(DEFAULT_BUDGET_BYTES, Position::ZERO);
+            measure_latency("in memory", &journal, row.clone()).await;
+            let (_kept, journal) = fresh(&folder);
+            measure_latency("on disk", &journal, row.clone()).await;
         }
     });
 }

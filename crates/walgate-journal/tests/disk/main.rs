@@ -7,6 +7,7 @@ mod damage;
 mod lagging;
 mod recovery;
 mod runs;
+mod said;
 mod space;
 mod stress;
 mod sync;

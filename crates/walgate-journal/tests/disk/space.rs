@@ -8,6 +8,7 @@ use walgate_journal::{Cursor, Demand, DiskState, Journal, JournalStats, OnFull};
 
 use crate::bed::{KIB, durable, first, first_on, options, read, read_to, simulated, soon, until};
 use crate::runs::{STEP, commit, whole};
+use crate::said::{lines, listen};
 
 const START: Position = Position::ZERO;
 
@@ -98,6 +99,7 @@ async fn an_end_on_a_full_disk_does_not_wait_for_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_required_reader_that_is_behind_holds_the_journal_at_its_budget() {
+    listen();
     let folder = tempfile::tempdir().expect("a folder");
     let mut options = options(folder.path());
     options.budget_bytes = Some(512 * KIB);
@@ -118,6 +120,11 @@ async fn a_required_reader_that_is_behind_holds_the_journal_at_its_budget() {
     let disk = journal.stats().disk.expect("a disk");
     assert_eq!((disk.full, disk.state), (true, DiskState::Full));
     assert!(disk.bytes <= 512 * KIB + 64 * KIB, "{}", disk.bytes);
+    let here = folder.path().display().to_string();
+    let warnings = lines("WARN", &here);
+    assert_eq!(warnings.len(), 1, "once: {warnings:#?}");
+    let warning = warnings.first().expect("one");
+    assert!(warning.contains("sinks are behind"), "{warning}");
     // It goes on, and so does the journal; nobody required has lost anything.
     let half = last / 2;
     expect(&mut slow, 1..=half).await;
@@ -138,6 +145,7 @@ async fn a_required_reader_that_is_behind_holds_the_journal_at_its_budget() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_may_be_released_is_released() {
+    listen();
     let folder = tempfile::tempdir().expect("a folder");
     let mut options = options(folder.path());
     options.budget_bytes = Some(512 * KIB);
@@ -159,6 +167,12 @@ async fn a_reader_that_may_be_released_is_released() {
         .map(|one| one.demand)
         .collect();
     assert_eq!(demands, [Demand::Required, Demand::Optional]);
+    let errors = lines("ERROR", &folder.path().display().to_string());
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(
+        errors.iter().all(|line| line.contains("slow")),
+        "{errors:#?}"
+    );
     let gap = read(&mut slow).await;
     assert!(
         gap.starts_with("gap 0/0..") && gap.ends_with("sink_fell_behind"),

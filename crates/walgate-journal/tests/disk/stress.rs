@@ -9,7 +9,7 @@ use walgate_journal::{Cursor, Demand, Journal, Read};
 use crate::bed::{IN_VAIN, KIB, first, options, soon};
 use crate::runs::{STEP, commit, part, rows, whole};
 
-const RUNS: u64 = 4000;
+const RUNS: u64 = 2000;
 
 /// Reads everything to the end, at a speed and with rewinds that chance gives. Every row has to
 /// come, in order, but for what a rewind repeats.
@@ -141,7 +141,7 @@ async fn run(seed: u64) {
 async fn everybody_reads_everything_under_load() {
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().expect("a number")],
-        Err(_) => (0..12).collect::<Vec<u64>>(),
+        Err(_) => (0..8).collect::<Vec<u64>>(),
     };
     for seed in seeds {
         let one = tokio::spawn(run(seed)).await;
