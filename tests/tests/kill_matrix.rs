@@ -36,16 +36,53 @@ struct Seen<T> {
     held: T,
 }
 
+/// Where changes wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Journal {
+    Memory,
+    /// In segments so small that many begin and end, with nothing kept that no sink needs.
+    Disk,
+}
+
+impl Journal {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// What is confirmed the destination has; with a journal on disk only the end tells, when nothing
+    /// is missing there.
+    fn held_by_sinks<T>(self, seen: Vec<Seen<T>>) -> Vec<Seen<T>> {
+        match self {
+            Self::Memory => seen,
+            Self::Disk => Vec::new(),
+        }
+    }
+
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Memory => "",
+            Self::Disk => {
+                "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n"
+            }
+        }
+    }
+}
+
 /// Runs the workload, kills the program `kills` times, and lets it end. `held` looks at the
 /// destination.
 fn torment<T>(
-    name: &str,
+    (name, journal): (&str, Journal),
     seed: u64,
     sink: &str,
     held: impl Fn() -> Result<T>,
 ) -> Result<(Vec<Seen<T>>, Ledger)> {
+    let name = &format!("{name}_{}", journal.name());
     let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
     let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
+    journal.section().clone_into(&mut bed.more);
     bed.configure(&format!("[sinks.out]\n{sink}\n"))?;
     // The slot is there before the first change.
     bed.begin()?;
@@ -78,7 +115,7 @@ fn torment<T>(
     Ok((seen, ledger(&mut bed.admin()?)?))
 }
 
-fn into_a_file(seed: u64) -> Result<()> {
+fn into_a_file(journal: Journal, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("events.ndjson");
     let sink = format!("type = \"file\"\npath = \"{}\"", path.display());
@@ -91,7 +128,7 @@ fn into_a_file(seed: u64) -> Result<()> {
         // A torn last line does not count.
         Ok(text.matches('\n').count())
     };
-    let (seen, table) = torment("kill_file", seed, &sink, lines)?;
+    let (seen, table) = torment(("kill_file", journal), seed, &sink, lines)?;
     let text = std::fs::read_to_string(&path)?;
     let events: Vec<Value> = text
         .lines()
@@ -106,7 +143,7 @@ fn into_a_file(seed: u64) -> Result<()> {
         replay(&events)? == table,
         "the fold of the events is the table"
     );
-    for Seen { confirmed, held } in seen {
+    for Seen { confirmed, held } in journal.held_by_sinks(seen) {
         let due = events
             .iter()
             .map(commit_lsn)
@@ -120,15 +157,15 @@ fn into_a_file(seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn into_kafka(seed: u64) -> Result<()> {
+fn into_kafka(journal: Journal, seed: u64) -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let topic = format!("kill-{seed}");
+    let topic = format!("kill-{}-{seed}", journal.name());
     let sink = format!(
         "type = \"kafka\"\nbrokers = [\"{bootstrap}\"]\ntopic = \"{topic}\"\ntombstones = false\n\
          create_topics = {{ enabled = true, partitions = 3, replication_factor = 1 }}"
     );
     let held = || Ok(ends(&bootstrap, &topic).unwrap_or_else(|_| vec![0; 3]));
-    let (seen, table) = torment("kill_kafka", seed, &sink, held)?;
+    let (seen, table) = torment(("kill_kafka", journal), seed, &sink, held)?;
     let mut partitions = Vec::new();
     for records in records(&bootstrap, &topic)? {
         let values = records.iter().filter_map(|record| record.value.as_deref());
@@ -144,7 +181,7 @@ fn into_kafka(seed: u64) -> Result<()> {
         folded.extend(replay(unique.iter().copied())?);
     }
     ensure!(folded == table, "the fold of the events is the table");
-    for Seen { confirmed, held } in seen {
+    for Seen { confirmed, held } in journal.held_by_sinks(seen) {
         for (events, held) in partitions.iter().zip(&held) {
             let held = events.iter().take(usize::try_from(*held)?);
             let held: BTreeSet<_> = held.map(|event| event["id"].to_string()).collect();
@@ -192,14 +229,27 @@ fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
     Ok(unique.into_values().collect())
 }
 
+fn run(torment: fn(Journal, u64) -> Result<()>, journal: Journal) {
+    let seed = seed();
+    torment(journal, seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+}
+
 #[test]
 fn kill_9_into_a_file() {
-    let seed = seed();
-    into_a_file(seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+    run(into_a_file, Journal::Memory);
+}
+
+#[test]
+fn kill_9_into_a_file_with_a_journal_on_disk() {
+    run(into_a_file, Journal::Disk);
 }
 
 #[test]
 fn kill_9_into_kafka() {
-    let seed = seed();
-    into_kafka(seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+    run(into_kafka, Journal::Memory);
+}
+
+#[test]
+fn kill_9_into_kafka_with_a_journal_on_disk() {
+    run(into_kafka, Journal::Disk);
 }

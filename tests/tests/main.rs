@@ -2,6 +2,7 @@
 
 mod arrows;
 mod documents;
+mod journal_faults;
 mod kill_matrix;
 mod large;
 mod readme;

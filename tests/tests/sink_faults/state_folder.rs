@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use walgate_tests::{Bed, CREATED, Program, events, failed, file_sink, program, stop};
+use walgate_tests::{Bed, CREATED, Program, events, failed, file_sink, program, stop, until};
 use walgate_throwaway::PgVersion;
 
 use super::brief::brief;
@@ -68,6 +68,35 @@ fn a_full_disk() -> Result<()> {
     let path = bed.path("state").join("checkpoint").display().to_string();
     refused(&bed, &[&path, "No space left on device", "make room"])?;
     std::fs::remove_file(&temporary)?;
+    goes_on(&bed)
+}
+
+/// Row 60: the disk fills up while it runs: it says so once, goes on delivering, confirms nothing,
+/// and confirms again when there is room.
+#[test]
+fn a_disk_that_is_full_for_a_while() -> Result<()> {
+    let bed = bed("state_full_running")?;
+    let mut program = bed.serve()?;
+    let temporary = bed.path("state").join("checkpoint.new");
+    until("the checkpoint can't be written", || {
+        let made = std::os::unix::fs::symlink("/dev/full", &temporary);
+        // It is there for a moment whenever a checkpoint is written.
+        Ok(made.is_ok())
+    })?;
+    let before = bed.confirmed()?;
+    bed.sql("insert into t values (2);")?;
+    program.wait_for_log("nothing is confirmed until a checkpoint is written")?;
+    until("it goes on delivering", || {
+        Ok(events(&bed.path("all.ndjson"))?.len() == 2)
+    })?;
+    ensure!(bed.confirmed()? == before, "nothing is confirmed");
+    std::fs::remove_file(&temporary)?;
+    bed.until_confirmed(&mut program)?;
+    let ended = stop(program, &["nothing is confirmed until"])?;
+    for text in ["No space left on device", "the checkpoint is written again"] {
+        let said = ended.stderr.matches(text).count();
+        ensure!(said == 1, "{text:?} {said} times: {}", ended.stderr);
+    }
     goes_on(&bed)
 }
 

@@ -84,7 +84,7 @@ pub enum OnFull {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnDamage {
-    /// stop, with exit code 8 and the file and the positions named
+    /// stop, with exit code 7 and the file and the positions named
     Stop,
     /// write a `gap` event to the sinks that lack it, and go on behind it
     Gap,
