@@ -82,6 +82,11 @@ impl Chunk {
         }
     }
 
+    /// Whether nothing was read.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.progress.is_none()
+    }
+
     /// Adds what a record holds, unless it comes before what is looked for. Returns the position up
     /// to which everything is read with it.
     pub(super) fn take(

@@ -11,7 +11,7 @@ use super::damaged::DamagedPlace;
 use super::files::segment_name;
 use super::records::{self, CHUNK_BYTES, Records, Walk};
 use super::view::LogView;
-use crate::segment::{Damage, DefinitionCache, SegmentReader};
+use crate::segment::{Damage, DefinitionCache, Location, SegmentReader};
 use crate::storage::StoredFile;
 
 /// Definitions that a reader remembers before it begins anew with the next segment: they are shared
@@ -105,7 +105,12 @@ impl LogReader {
                 chunk.then = stop.clone();
                 return Ok(chunk);
             }
-            match self.step(&mut chunk, &mut bytes)? {
+            let step = match self.step(&mut chunk, &mut bytes) {
+                // What was read counts; the error comes again with the next read.
+                Err(_) if !chunk.is_empty() => Step::Enough,
+                step => step?,
+            };
+            match step {
                 Step::On => {}
                 Step::Enough => return Ok(chunk),
                 Step::Tail => {
@@ -318,13 +323,52 @@ impl LogReader {
 
     /// At bytes that are no record: finds where it can go on, and stops.
     fn bad(&mut self, segment: &Segment, damage: &Damage, end: u64) -> Result<Step, Failure> {
-        let index = self.view.index(segment)?;
-        let storage = Arc::clone(self.view.storage());
         let At::In(records) = &mut self.at else {
             return Ok(Step::On);
         };
+        let bad = records.location();
+        if damage.offset >= segment.synced {
+            // A sync that is failing may take back what was written. It was promised to nobody: it
+            // is looked at again when it is synced, which it then never is.
+            records.go_to(bad);
+            return Ok(Step::Tail);
+        }
+        let behind = self.behind_bad(segment, end);
+        let At::In(records) = &mut self.at else {
+            return Ok(Step::On);
+        };
+        let (here, to) = match behind {
+            Ok(Some(behind)) => behind,
+            Ok(None) => return Ok(self.lost_rest(segment, damage)),
+            Err(failure) => {
+                records.go_to(bad);
+                return Err(failure);
+            }
+        };
+        records.go_to(here);
+        self.next_entry = Some(here.entry);
+        Ok(Step::Stop(Then::Damaged(DamagedPlace {
+            segment: segment.number,
+            offset: damage.offset,
+            what: damage.what.to_owned(),
+            from: self.reached,
+            to: Some(to.max(self.reached)),
+        })))
+    }
+
+    /// Where the records go on behind bad bytes, and a position that nothing before lies above.
+    fn behind_bad(
+        &mut self,
+        segment: &Segment,
+        end: u64,
+    ) -> Result<Option<(Location, Position)>, Failure> {
+        let index = self.view.index(segment)?;
+        let storage = Arc::clone(self.view.storage());
+        let At::In(records) = &mut self.at else {
+            return Ok(None);
+        };
         if !records.skip_bad(storage.as_ref(), end, index.as_deref(), &mut self.cache)? {
-            return Ok(self.lost_rest(segment, damage));
+            return Ok(None);
         }
         let here = records.location();
         let point = index.as_ref().and_then(|index| {
@@ -335,14 +379,7 @@ impl LogReader {
             Some(before) => Some(before),
             None => records.before_next(storage.as_ref(), end, &mut self.cache)?,
         };
-        self.next_entry = Some(here.entry);
-        Ok(Step::Stop(Then::Damaged(DamagedPlace {
-            segment: segment.number,
-            offset: damage.offset,
-            what: damage.what.to_owned(),
-            from: self.reached,
-            to: to.or(Some(segment.highest)).map(|to| to.max(self.reached)),
-        })))
+        Ok(Some((here, to.unwrap_or(segment.highest))))
     }
 
     /// Nothing more of this segment can be read.
@@ -399,6 +436,11 @@ impl LogReader {
                 let deleted = self.view.catalogue().lock().get(segment.number).is_none();
                 let stop = match deleted {
                     true => self.behind_deleted(segment.number),
+                    // The whole folder may be gone for a while, which is no damage.
+                    false if storage.list().is_err() => {
+                        let number = segment.number;
+                        return Err(records::unreadable(storage.as_ref(), number, &error));
+                    }
                     false => {
                         let what = "the file is missing";
                         self.lost_rest(segment, &Damage { offset: 0, what })

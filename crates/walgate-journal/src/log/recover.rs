@@ -148,7 +148,7 @@ impl<'a> Survey<'a> {
         }
         self.make_exact(place)?;
         if self.is_behind_a_hole(header) {
-            if self.is_all_confirmed() {
+            if self.is_all_confirmed() || !self.rule.goes_on_behind(Some(header.before)) {
                 return Ok(self.cut_from(place));
             }
             self.recovered.damaged.push(DamagedPlace {
@@ -293,13 +293,11 @@ impl<'a> Survey<'a> {
             from,
             to,
         });
-        // Any entry takes a record.
-        let lost = found.len / RECORD_HEADER_BYTES as u64 + 1;
         let first_entry = self.recovered.next_entry;
         let segment = Segment {
             number: found.number,
             first_entry,
-            end_entry: next.map_or(first_entry + lost, |next| next.first_entry.max(first_entry)),
+            end_entry: next.map_or(first_entry, |next| next.first_entry.max(first_entry)),
             before: from,
             highest: to.unwrap_or(from),
             whole: self.recovered.whole,
@@ -318,7 +316,10 @@ impl<'a> Survey<'a> {
         };
         self.lose_definitions(found.len);
         self.push(segment, None);
-        Ok(Verdict::Counts)
+        match self.rule.goes_on_behind(to) {
+            true => Ok(Verdict::Counts),
+            false => Ok(self.cut_from(place + 1)),
+        }
     }
 
     /// A sealed segment whose header is damaged and whose index is not: all its entries can be read.
@@ -370,17 +371,23 @@ impl<'a> Survey<'a> {
                 damage.what
             );
         }
+        let next = self.found.get(place + 1).and_then(Found::header);
         let cut = matches!(scan.ending, Ending::Torn(_) | Ending::Discarded);
+        let cut_behind = cut
+            || scan.ending == Ending::Damaged
+                && !self.rule.goes_on_behind(next.map(|next| next.before));
         let is_last = place + 1 == self.found.len();
         self.recovered.whole = self.recovered.whole.max(scan.whole);
-        if scan.is_empty() && (cut || is_last) {
+        // The first stays even when it is empty: the numbers of entries and segments go on from it.
+        let is_first = self.recovered.segments.is_empty();
+        if scan.is_empty() && (cut || is_last) && !is_first {
             let next = self.recovered.next_entry.max(scan.index.first_entry);
             self.recovered.next_entry = next;
             return self.cut_from(place);
         }
         self.repair.keep.push(kept(found.number, &scan, cut));
-        let next = self.found.get(place + 1).and_then(Found::header);
-        let segment = self.counted(found, header, &scan, next.filter(|_| !cut));
+        let next = next.filter(|_| !cut_behind);
+        let segment = self.counted(found, header, &scan, next);
         let known = &mut self.recovered;
         known.next_definition = known.next_definition.max(scan.index.next_definition);
         known
@@ -392,7 +399,7 @@ impl<'a> Survey<'a> {
                 one
             }));
         self.push(segment, Some(header));
-        match cut {
+        match cut_behind {
             true => self.cut_from(place + 1),
             false => Verdict::Counts,
         }
@@ -410,12 +417,12 @@ impl<'a> Survey<'a> {
         let mut highest = scan.index.last;
         let mut data_end = scan.end.offset;
         if scan.ending == Ending::Damaged {
-            let lost = found.len.saturating_sub(scan.end.offset);
-            let at_most = end_entry + lost / RECORD_HEADER_BYTES as u64 + 1;
-            end_entry = next.map_or(at_most, |next| next.first_entry.max(end_entry));
+            // Without a next segment, the numbers of entries that nobody will ever read are used
+            // again.
+            end_entry = next.map_or(end_entry, |next| next.first_entry.max(end_entry));
             highest = next.map_or(highest, |next| next.before.max(highest));
             data_end = found.len;
-            self.lose_definitions(lost);
+            self.lose_definitions(found.len.saturating_sub(scan.end.offset));
         }
         Segment {
             number: found.number,

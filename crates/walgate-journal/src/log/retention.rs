@@ -73,12 +73,14 @@ fn decide(
     // The oldest segments that nobody needs and that can go: what is kept for replay.
     let replay: Vec<&Segment> = segments
         .iter()
-        .take_while(|segment| {
-            segment.state != SegmentState::Active
-                && segment.closed.is_some()
-                && segment.synced >= segment.bytes
+        .zip(segments.iter().skip(1))
+        .take_while(|(segment, next)| {
+            // The next has to be there after a power cut: numbers go on from it.
+            segment.synced >= segment.bytes
+                && next.synced > 0
                 && least.is_none_or(|least| segment.highest <= least)
         })
+        .map(|(segment, _)| segment)
         .collect();
     let mut replay_bytes: u64 = replay.iter().map(|segment| segment.bytes).sum();
     let mut over_bytes = over(segments, options, space);

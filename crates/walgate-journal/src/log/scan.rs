@@ -32,7 +32,8 @@ pub(super) enum Ending {
     Sealed,
     /// With bytes that are no record and were not confirmed.
     Torn(Damage),
-    /// With sound bytes that are to be discarded.
+    /// With sound bytes that don't count: after a failed sync, or behind damage that reaches above
+    /// what was confirmed, since all of that comes again.
     Discarded,
     /// With bytes that should be records, and behind which nothing can be found.
     Damaged,
@@ -111,8 +112,13 @@ impl Scanned<'_> {
                         break Ending::Damaged;
                     }
                     let to = records.before_next(self.storage, self.len, &mut cache)?;
+                    let to = to.map(|to| to.max(scan.index.last));
+                    if !rule.goes_on_behind(to) {
+                        scan.end = records.location();
+                        break Ending::Discarded;
+                    }
                     if let Some(place) = scan.damaged.last_mut() {
-                        place.to = to.map(|to| to.max(place.from));
+                        place.to = to;
                     }
                 }
             }
@@ -139,6 +145,17 @@ impl Scan {
 }
 
 impl Rule {
+    /// Whether what lies behind damage counts, of which nothing lies above `to`. If some of it may
+    /// not have been confirmed, it comes from the slot again, with all that follows.
+    pub(super) fn goes_on_behind(self, to: Option<Position>) -> bool {
+        match self {
+            Self::Confirmed(confirmed) | Self::Discard(confirmed) => {
+                to.is_some_and(|to| to <= confirmed)
+            }
+            Self::Verify => true,
+        }
+    }
+
     /// Whether nothing in the record was confirmed, and it does not count.
     fn discards(self, record: &Record) -> bool {
         match (self, record) {

@@ -180,19 +180,45 @@ fn bad_bytes_at_or_below_what_was_confirmed_are_kept_and_named() {
     assert_eq!(damage.from, commit(lost - 100));
     assert_eq!(damage.to, Some(commit(lost)), "the next segment says so");
     assert_eq!(damage.file(), name);
-    // When some of what follows in the segment is not confirmed, it is read, and named at once.
+    // When some of what follows in the segment is not confirmed, it is read, and named at once:
+    // here it is the first transaction, and all but the last are confirmed.
     let rig = log_of(30);
-    assert!(rig.disk.flip(&name, 500, 3));
+    assert!(rig.disk.flip(&name, 400, 3));
     let opened = open(&rig.disk.crash(), lost - 100 + 8).expect("opened");
     let [damage] = opened.damaged() else {
         panic!("{:?}", opened.damaged());
     };
     assert_eq!(damage.segment, third.number);
-    assert!(damage.from >= third.before && damage.to < Some(third.highest));
+    assert_eq!(damage.from, third.before);
     assert_eq!(opened.tail(), Some(Lsn(3_008)), "what follows counts");
     let failure = damage.failure(rig.disk.path());
     assert!(failure.message.contains(&name), "{failure}");
     assert!(failure.hint.is_some());
+}
+
+#[test]
+fn what_lies_behind_damage_that_may_not_be_confirmed_comes_again() {
+    let rig = log_of(30);
+    let third = rig.view.catalogue().segments()[2].clone();
+    assert!(rig.disk.flip(&file(third.number), 400, 3));
+    // The damaged transaction is the last that was confirmed, as far as anybody knows.
+    let confirmed = third.before.lsn().0 + 108;
+    let disk = rig.disk.crash();
+    let opened = open(&disk, confirmed).expect("opened");
+    assert_eq!(opened.damaged().len(), 1);
+    assert_eq!(opened.tail(), Some(Lsn(third.before.lsn().0 + 8)));
+    let mut rig = Rig::started(&disk, opened, confirmed);
+    let next = third.before.lsn().0 + 200;
+    rig.append(&whole(next).frames());
+    rig.flush();
+    let story = read_all(&rig.view);
+    let kept = (1..=third.before.lsn().0 / 100).map(|n| n * 100);
+    assert_eq!(story.rows, rows_of(kept.chain([next])));
+    let [damage] = &story.damaged[..] else {
+        panic!("{:?}", story.damaged);
+    };
+    assert_eq!(damage.from, third.before);
+    assert_eq!(damage.to, Some(at(confirmed, 0)));
 }
 
 #[test]
@@ -481,9 +507,15 @@ fn a_failed_fsync_inside_a_transaction_discards_all_of_it() {
         when: When::Next,
     });
     rig.files.sync().expect_err("failed");
+    let next = rig.segments()[0];
     let opened = open(&rig.disk.kill(), 1_008).expect("opened");
-    assert!(opened.view().catalogue().is_empty());
     assert_eq!(opened.tail(), None);
+    let segments = opened.view().catalogue().segments();
+    let [empty] = &segments[..] else {
+        panic!("numbers go on from it: {segments:?}");
+    };
+    assert_eq!((empty.number, empty.end_entry), (next, empty.first_entry));
+    assert_eq!(opened.next_entry(), empty.first_entry);
 }
 
 #[test]
