@@ -1,6 +1,6 @@
 //! The folder on a real file system.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -66,6 +66,19 @@ impl Folder {
         })
     }
 
+    /// A folder that was removed under us syncs as before; and where one was mounted, another lies
+    /// once it is unmounted, which is empty.
+    fn still_there(&self) -> io::Result<()> {
+        let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        if place(std::fs::metadata(&self.path)?) == place(self.handle.metadata()?) {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            ErrorKind::NotFound,
+            "another folder is in its place",
+        ))
+    }
+
     fn writable(&self) -> io::Result<()> {
         match self.lock {
             Some(_) => Ok(()),
@@ -83,6 +96,7 @@ impl Storage for Folder {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
+        self.still_there()?;
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -130,8 +144,7 @@ impl Storage for Folder {
     fn sync_folder(&self) -> io::Result<()> {
         self.writable()?;
         self.handle.sync_all()?;
-        // A folder that was removed under us syncs as before.
-        std::fs::metadata(&self.path).map(drop)
+        self.still_there()
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -388,6 +401,18 @@ mod tests {
         assert!(folder.sync_folder().is_err());
         assert!(folder.list().is_err());
         assert!(folder.create("y").is_err());
+    }
+
+    #[test]
+    fn another_folder_in_its_place_is_not_taken_for_it() {
+        let above = tempfile::tempdir().expect("a directory");
+        let path = above.path().join("journal");
+        let folder = Folder::take(&path).expect("taken");
+        folder.create("x").expect("created");
+        std::fs::rename(&path, above.path().join("away")).expect("moved");
+        std::fs::create_dir(&path).expect("made");
+        assert_eq!(folder.list().expect_err("gone").kind(), ErrorKind::NotFound);
+        assert!(folder.sync_folder().is_err());
     }
 
     #[test]

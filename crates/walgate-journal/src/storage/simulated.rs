@@ -178,12 +178,9 @@ impl SimulatedDisk {
         })
     }
 
-    /// Somebody removes the file, durably. Returns whether it was there.
+    /// Somebody removes the file, durably; who has it open reads on. Returns whether it was there.
     pub fn lose(&self, name: &str) -> bool {
-        let mut disk = self.lock();
-        let lost = disk.names.lose(name);
-        disk.forget_removed();
-        lost
+        self.lock().names.lose(name)
     }
 
     fn rot(&self, name: &str, work: impl FnOnce(&mut Image) -> bool) -> bool {

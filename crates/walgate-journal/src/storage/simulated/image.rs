@@ -69,8 +69,8 @@ impl Image {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let rest = self.cached.get(from..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
-        for (to, from) in buffer.iter_mut().zip(rest) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
+            to.copy_from_slice(from);
         }
         len
     }
@@ -174,10 +174,11 @@ impl Image {
                 true => 0..take,
                 false => content.len() - take..content.len(),
             };
-            for place in range {
-                if let Some(to) = content.get_mut(place) {
-                    *to = written.get(place).copied().unwrap_or(0);
-                }
+            // What was cut off is zeros.
+            let mut written = written.to_vec();
+            written.resize(content.len(), 0);
+            if let (Some(to), Some(from)) = (content.get_mut(range.clone()), written.get(range)) {
+                to.copy_from_slice(from);
             }
             put(&mut left, page, &content);
         }
