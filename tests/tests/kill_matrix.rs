@@ -4,8 +4,6 @@
 //! same workload and the same moments again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use walgate_tests::{
-    LEDGER, Program, Workload, alarms, database, ends, ledger, long, records, replay, seed, session,
+    Bed, LEDGER, Ledger, Workload, commit_lsn, ends, ledger, long, quiet, records, replay, seed,
 };
 use walgate_throwaway::{PgVersion, shared_kafka};
 
@@ -38,38 +36,61 @@ struct Seen<T> {
     held: T,
 }
 
+/// Where changes wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Journal {
+    Memory,
+    /// In segments so small that many begin and end, with nothing kept that no sink needs.
+    Disk,
+}
+
+impl Journal {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// What is confirmed the destination has; with a journal on disk only the end tells, when nothing
+    /// is missing there.
+    fn held_by_sinks<T>(self, seen: Vec<Seen<T>>) -> Vec<Seen<T>> {
+        match self {
+            Self::Memory => seen,
+            Self::Disk => Vec::new(),
+        }
+    }
+
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Memory => "",
+            Self::Disk => {
+                "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n"
+            }
+        }
+    }
+}
+
 /// Runs the workload, kills the program `kills` times, and lets it end. `held` looks at the
 /// destination.
 fn torment<T>(
-    name: &str,
+    (name, journal): (&str, Journal),
     seed: u64,
     sink: &str,
     held: impl Fn() -> Result<T>,
-) -> Result<(Vec<Seen<T>>, walgate_tests::Ledger)> {
-    let url = database(PgVersion::V17, name)?;
-    let folder = tempfile::tempdir()?;
-    let config = folder.path().join("walgate.toml");
-    std::fs::write(&config, configuration(name, &url, folder.path(), sink))?;
-    let mut admin = session(&url)?;
-    admin.batch_execute(LEDGER)?;
-    admin.batch_execute("create publication walgate for table ledger")?;
+) -> Result<(Vec<Seen<T>>, Ledger)> {
+    let name = &format!("{name}_{}", journal.name());
+    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
+    let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
+    journal.section().clone_into(&mut bed.more);
+    bed.configure(&format!("[sinks.out]\n{sink}\n"))?;
     // The slot is there before the first change.
-    let until_now = || {
-        let args = ["run", "--until", "now", "-c"].map(OsString::from);
-        Program::start(args.into_iter().chain([config.clone().into_os_string()]))?.wait()
-    };
-    let first = until_now()?;
-    ensure!(
-        first.status.success(),
-        "the first run ended with {}: {}",
-        first.status,
-        first.stderr
-    );
-    let workload = Workload::start(&url, seed, 3, Duration::from_millis(8));
+    bed.begin()?;
+    let workload = Workload::start(&bed.url, seed, 3, Duration::from_millis(8));
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Vec::new();
     for _ in 0..kills() {
-        let program = Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?;
+        let program = bed.start()?;
         // The moment is random, not awaited: from before it has connected to the midst of delivery.
         thread::sleep(Duration::from_micros(random.random_range(0..400_000)));
         program.signal("KILL").ok();
@@ -79,54 +100,22 @@ fn torment<T>(
             "it failed: {}",
             ended.stderr
         );
-        let alarms = alarms(&ended.stderr, KNOWN);
-        ensure!(alarms.is_empty(), "unexpected in the log: {alarms:#?}");
-        if let Some(confirmed) = confirmed(&mut admin, name)? {
-            seen.push(Seen {
-                confirmed,
-                held: held()?,
-            });
-        }
+        quiet(&ended.stderr, KNOWN)?;
+        seen.push(Seen {
+            confirmed: bed.confirmed()?,
+            held: held()?,
+        });
     }
     let committed = workload.stop()?;
     ensure!(
         committed > kills() as u64,
         "the workload was alive: {committed} transactions"
     );
-    let ended = until_now()?;
-    ensure!(
-        ended.status.success(),
-        "the last run ended with {}: {}",
-        ended.status,
-        ended.stderr
-    );
-    Ok((seen, ledger(&mut admin)?))
+    bed.catch_up(KNOWN)?;
+    Ok((seen, ledger(&mut bed.admin()?)?))
 }
 
-fn configuration(name: &str, url: &str, folder: &Path, sink: &str) -> String {
-    format!(
-        "[source]\nurl = \"{url}\"\nslot = \"{name}\"\ncreate_slot = true\n\
-         publications = [\"walgate\"]\n\n[state]\ndir = \"{}\"\n\n[sinks.out]\n{sink}\n",
-        folder.join("state").display()
-    )
-}
-
-/// `confirmed_flush_lsn` of a slot, once there is one.
-fn confirmed(admin: &mut postgres::Client, slot: &str) -> Result<Option<u64>> {
-    let query = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where slot_name = $1";
-    let row = admin.query_opt(query, &[&slot])?;
-    row.map(|row| u64::try_from(row.get::<_, i64>(0)).context("an lsn"))
-        .transpose()
-}
-
-fn lsn(event: &Value) -> Result<u64> {
-    let id = event["id"]
-        .as_str()
-        .with_context(|| format!("an id: {event}"))?;
-    Ok(u64::from_str_radix(&id[..16], 16)?)
-}
-
-fn into_a_file(seed: u64) -> Result<()> {
+fn into_a_file(journal: Journal, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("events.ndjson");
     let sink = format!("type = \"file\"\npath = \"{}\"", path.display());
@@ -139,7 +128,7 @@ fn into_a_file(seed: u64) -> Result<()> {
         // A torn last line does not count.
         Ok(text.matches('\n').count())
     };
-    let (seen, table) = torment("kill_file", seed, &sink, lines)?;
+    let (seen, table) = torment(("kill_file", journal), seed, &sink, lines)?;
     let text = std::fs::read_to_string(&path)?;
     let events: Vec<Value> = text
         .lines()
@@ -154,10 +143,10 @@ fn into_a_file(seed: u64) -> Result<()> {
         replay(&events)? == table,
         "the fold of the events is the table"
     );
-    for Seen { confirmed, held } in seen {
+    for Seen { confirmed, held } in journal.held_by_sinks(seen) {
         let due = events
             .iter()
-            .map(lsn)
+            .map(commit_lsn)
             .take_while(|lsn| lsn.as_ref().is_ok_and(|lsn| *lsn < confirmed));
         let due = due.count();
         ensure!(
@@ -168,15 +157,15 @@ fn into_a_file(seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn into_kafka(seed: u64) -> Result<()> {
+fn into_kafka(journal: Journal, seed: u64) -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let topic = format!("kill-{seed}");
+    let topic = format!("kill-{}-{seed}", journal.name());
     let sink = format!(
         "type = \"kafka\"\nbrokers = [\"{bootstrap}\"]\ntopic = \"{topic}\"\ntombstones = false\n\
          create_topics = {{ enabled = true, partitions = 3, replication_factor = 1 }}"
     );
     let held = || Ok(ends(&bootstrap, &topic).unwrap_or_else(|_| vec![0; 3]));
-    let (seen, table) = torment("kill_kafka", seed, &sink, held)?;
+    let (seen, table) = torment(("kill_kafka", journal), seed, &sink, held)?;
     let mut partitions = Vec::new();
     for records in records(&bootstrap, &topic)? {
         let values = records.iter().filter_map(|record| record.value.as_deref());
@@ -186,18 +175,18 @@ fn into_kafka(seed: u64) -> Result<()> {
                 .collect::<Result<Vec<Value>, _>>()?,
         );
     }
-    let mut folded = walgate_tests::Ledger::new();
+    let mut folded = Ledger::new();
     for events in &partitions {
         let unique = without_repeats(events)?;
         folded.extend(replay(unique.iter().copied())?);
     }
     ensure!(folded == table, "the fold of the events is the table");
-    for Seen { confirmed, held } in seen {
+    for Seen { confirmed, held } in journal.held_by_sinks(seen) {
         for (events, held) in partitions.iter().zip(&held) {
             let held = events.iter().take(usize::try_from(*held)?);
             let held: BTreeSet<_> = held.map(|event| event["id"].to_string()).collect();
             for event in events {
-                let due = lsn(event)? < confirmed;
+                let due = commit_lsn(event)? < confirmed;
                 ensure!(
                     !due || held.contains(&event["id"].to_string()),
                     "{confirmed:X} was confirmed without {event}"
@@ -216,7 +205,7 @@ fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
     let mut last = "";
     for event in events {
         let id = event["id"].as_str().context("an id")?;
-        let lsn = lsn(event)?;
+        let lsn = commit_lsn(event)?;
         if let Some(known) = unique.get(id) {
             ensure!(*known == event, "{id} was repeated with another content");
         }
@@ -240,14 +229,27 @@ fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
     Ok(unique.into_values().collect())
 }
 
+fn run(torment: fn(Journal, u64) -> Result<()>, journal: Journal) {
+    let seed = seed();
+    torment(journal, seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+}
+
 #[test]
 fn kill_9_into_a_file() {
-    let seed = seed();
-    into_a_file(seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+    run(into_a_file, Journal::Memory);
+}
+
+#[test]
+fn kill_9_into_a_file_with_a_journal_on_disk() {
+    run(into_a_file, Journal::Disk);
 }
 
 #[test]
 fn kill_9_into_kafka() {
-    let seed = seed();
-    into_kafka(seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+    run(into_kafka, Journal::Memory);
+}
+
+#[test]
+fn kill_9_into_kafka_with_a_journal_on_disk() {
+    run(into_kafka, Journal::Disk);
 }

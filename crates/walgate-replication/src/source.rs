@@ -40,6 +40,8 @@ pub struct Started {
     pub warnings: Vec<String>,
     /// Where the source will stop, when it was asked to.
     pub stop_at: Option<Lsn>,
+    /// How the messages of its frames are encoded.
+    pub dialect: Dialect,
 }
 
 /// PostgreSQL's log through a logical replication slot. It reconnects by itself.
@@ -141,6 +143,7 @@ impl PostgresSource {
                     server_version,
                     warnings,
                     stop_at,
+                    dialect: DIALECT,
                 });
             }
         }

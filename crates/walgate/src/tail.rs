@@ -17,7 +17,7 @@ use crate::args::{OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Finish, Screen, block_on, connection, operation, pattern};
+use crate::wiring::{Engine, Finish, Keeping, Screen, block_on, connection, operation, patterns};
 
 /// The name of the only sink, in logs.
 const SINK: &str = "stdout";
@@ -107,7 +107,7 @@ async fn publications(
     for name in own_publication::sweep(&sql, SWEEP_GRACE).await? {
         tracing::info!(publication = name, "dropped what a killed tail had left");
     }
-    let selection = selection(args)?;
+    let selection = selection(args);
     let wanted = |table: &TableName| selection.takes(&table.schema, &table.name);
     let made = own_publication::create(&sql, token, wanted).await?;
     for table in &made.inserts_only {
@@ -152,13 +152,14 @@ async fn engine(
     source.peek = args.peek;
     source.wait_at_start = false;
     let mut pipeline = Pipeline::new(PipelineOptions::default());
-    let sinks = vec![add(&mut pipeline, options(args)?)?];
+    let sinks = vec![add(&mut pipeline, options(args))?];
     pipeline.open().await?;
     let gaps_end_it = args.until.is_some() || args.count.is_some();
     Ok(Engine {
         pipeline,
         sinks,
         source,
+        journal: Keeping::default(),
         checkpoint: None,
         store: None,
         gaps_end_it,
@@ -166,16 +167,16 @@ async fn engine(
 }
 
 /// What the arguments say of the one sink.
-fn options(args: &TailArgs) -> Result<SinkOptions, Failure> {
+fn options(args: &TailArgs) -> SinkOptions {
     let mut options = SinkOptions::new(SINK);
-    options.selection = Arc::new(selection(args)?);
+    options.selection = Arc::new(selection(args));
     options.extras = Extras {
         transactions: args.transactions,
         schemas: args.schema_events,
     };
     options.after = args.from;
     options.max_events = args.count.map(Into::into);
-    Ok(options)
+    options
 }
 
 fn add_stdout(
@@ -210,11 +211,11 @@ fn add_stdout(
     })
 }
 
-fn selection(args: &TailArgs) -> Result<Selection, Failure> {
+fn selection(args: &TailArgs) -> Selection {
     let ops: Vec<Op> = args.ops.iter().copied().map(operation).collect();
     let filters = args.filters.iter();
-    Ok(Selection {
-        include: args.tables.iter().map(pattern).collect::<Result<_, _>>()?,
+    Selection {
+        include: patterns(&args.tables),
         ops: if ops.is_empty() {
             Ops::default()
         } else {
@@ -227,5 +228,5 @@ fn selection(args: &TailArgs) -> Result<Selection, Failure> {
             })
             .collect(),
         ..Selection::default()
-    })
+    }
 }

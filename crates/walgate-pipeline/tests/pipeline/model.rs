@@ -13,6 +13,7 @@ use walgate_pipeline::{
     BatchOptions, Demand, End, Extras, Ops, Pipeline, PipelineOptions, Selection, SinkOptions, Stop,
 };
 
+use crate::bench::in_memory;
 use crate::line_encoder::LineEncoder;
 use crate::log::{Happening, Log, Row, TABLES};
 use crate::scripted_sink::{Destination, ScriptedSink};
@@ -201,10 +202,8 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let mut pipeline = Pipeline::new(PipelineOptions {
-            journal_bytes: random.usize(100..20_000),
-            ..PipelineOptions::default()
-        });
+        let journal_bytes = random.usize(100..20_000);
+        let mut pipeline = Pipeline::new(PipelineOptions::default());
         for (taken, destination) in self.sinks.iter().zip(self.destinations.iter()) {
             let mut sink = ScriptedSink::new(destination);
             sink.can_tell = random.bool();
@@ -217,7 +216,15 @@ impl World {
         let stop = Stop::new();
         let end = runtime.block_on(async {
             let store = Box::new(self.stored.clone());
-            let running = pipeline.run(source, start, Some(store), confirmed.clone(), stop.clone());
+            let log = in_memory(journal_bytes, &start);
+            let running = pipeline.run(
+                source,
+                log,
+                start,
+                Some(store),
+                confirmed.clone(),
+                stop.clone(),
+            );
             let killed = async {
                 match fate {
                     Fate::Kill(after) => tokio::time::sleep(after).await,
