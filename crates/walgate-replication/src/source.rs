@@ -40,7 +40,8 @@ pub struct Started {
     pub warnings: Vec<String>,
     /// Where the source will stop, when it was asked to.
     pub stop_at: Option<Lsn>,
-    /// How the messages of its frames are encoded.
+    /// How the messages of its frames are encoded. Those of streamed transactions are handed on in
+    /// the same form.
     pub dialect: Dialect,
 }
 
@@ -143,7 +144,7 @@ impl PostgresSource {
                     server_version,
                     warnings,
                     stop_at,
-                    dialect: DIALECT,
+                    dialect: PLAIN,
                 });
             }
         }
