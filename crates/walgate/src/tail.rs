@@ -53,20 +53,14 @@ pub(crate) async fn follow(
     stop: Stop,
     add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
 ) -> Result<Finish, Ending> {
-    let token = token();
-    let connection = connection(args.url.as_ref(), None)?;
-    let connection = connection.with_application_name(own_publication::application_name(&token));
-    let own = publications(args, &connection, &token).await?;
-    let names = own
-        .as_ref()
-        .map_or_else(|| args.publications.clone(), |own| own.made.names.clone());
-    let result = match engine(args, connection, names, &token, add).await {
-        Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
-        Err(failure) => Err(failure.into()),
-    };
-    if let Some(own) = own {
-        own_publication::drop_own(&own.sql, &own.made).await;
-    }
+    let following =
+        async |connection, names, token: String| match engine(args, connection, names, &token, add)
+            .await
+        {
+            Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
+            Err(failure) => Err(failure.into()),
+        };
+    let result = with_publications(args, following).await;
     result.map_err(|ending| match ending {
         // `walgate tail | head`: whoever read has seen enough.
         Ending::Failure(failure) if failure.reason == StopReason::OutputClosed => {
@@ -74,6 +68,26 @@ pub(crate) async fn follow(
         }
         other => other,
     })
+}
+
+/// Hands `work` a connection, the names of the publications to read, and what names this run.
+/// Publications of its own are gone when it returns.
+pub(crate) async fn with_publications<T>(
+    args: &TailArgs,
+    work: impl AsyncFnOnce(ConnectionConfig, Vec<String>, String) -> Result<T, Ending>,
+) -> Result<T, Ending> {
+    let token = token();
+    let connection = connection(args.url.as_ref(), None)?;
+    let connection = connection.with_application_name(own_publication::application_name(&token));
+    let own = publications(args, &connection, &token).await?;
+    let names = own
+        .as_ref()
+        .map_or_else(|| args.publications.clone(), |own| own.made.names.clone());
+    let result = work(connection, names, token).await;
+    if let Some(own) = own {
+        own_publication::drop_own(&own.sql, &own.made).await;
+    }
+    result
 }
 
 /// The publications of this run, and the connection that shows that it lives.
@@ -134,6 +148,29 @@ async fn engine(
     token: &str,
     add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
 ) -> Result<Engine, Failure> {
+    let source = source(args, connection, publications, token);
+    let mut pipeline = Pipeline::new(PipelineOptions::default());
+    let sinks = vec![add(&mut pipeline, options(args))?];
+    pipeline.open().await?;
+    let gaps_end_it = args.until.is_some() || args.count.is_some();
+    Ok(Engine {
+        pipeline,
+        sinks,
+        source,
+        journal: Keeping::default(),
+        checkpoint: None,
+        store: None,
+        gaps_end_it,
+    })
+}
+
+/// What the arguments say of the source.
+pub(crate) fn source(
+    args: &TailArgs,
+    connection: ConnectionConfig,
+    publications: Vec<String>,
+    token: &str,
+) -> SourceConfig {
     let slot = match &args.slot {
         Some(name) => SlotConfig {
             name: name.as_str().to_owned(),
@@ -151,23 +188,11 @@ async fn engine(
     source.start_at = args.from.map(|position| position.lsn());
     source.peek = args.peek;
     source.wait_at_start = false;
-    let mut pipeline = Pipeline::new(PipelineOptions::default());
-    let sinks = vec![add(&mut pipeline, options(args))?];
-    pipeline.open().await?;
-    let gaps_end_it = args.until.is_some() || args.count.is_some();
-    Ok(Engine {
-        pipeline,
-        sinks,
-        source,
-        journal: Keeping::default(),
-        checkpoint: None,
-        store: None,
-        gaps_end_it,
-    })
+    source
 }
 
 /// What the arguments say of the one sink.
-fn options(args: &TailArgs) -> SinkOptions {
+pub(crate) fn options(args: &TailArgs) -> SinkOptions {
     let mut options = SinkOptions::new(SINK);
     options.selection = Arc::new(selection(args));
     options.extras = Extras {
@@ -179,7 +204,7 @@ fn options(args: &TailArgs) -> SinkOptions {
     options
 }
 
-fn add_stdout(
+pub(crate) fn add_stdout(
     pipeline: &mut Pipeline,
     options: SinkOptions,
     args: &TailArgs,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Bed, Ended, Program, events, failed, refused, stop};
+use walgate_tests::{Bed, Ended, Program, events, failed, refused, stop, until};
 
 use super::beds::{DOWN, bed, begin_and_take_down, journal, out, segments, up};
 
@@ -131,5 +131,29 @@ fn lost_while_nobody_is_behind() -> Result<()> {
     bed.sql("insert into ledger values (2, 1, 0, 'x');")?;
     bed.catch_up(&[])?;
     ensure!(ids(&bed.path("out.ndjson"))? == [1, 2]);
+    Ok(())
+}
+
+/// With `confirm = "sinks"` the journal may get lost at any time: the slot has what a sink lacks.
+#[test]
+fn lost_where_the_sinks_confirm() -> Result<()> {
+    let mut bed = bed("journal_sinks")?;
+    bed.more = journal("confirm = \"sinks\"");
+    begin_and_take_down(&mut bed)?;
+    let before = bed.confirmed()?;
+    let program = bed.serve()?;
+    bed.sql(
+        "insert into ledger select id, 1, 0, repeat('x', 500) from generate_series(1, 5000) id;",
+    )?;
+    until("it is in the journal", || Ok(segments(&bed)?.len() > 2))?;
+    stop(program, DOWN)?;
+    ensure!(bed.confirmed()? == before, "no sink has anything");
+    std::fs::remove_dir_all(bed.path("journal"))?;
+    let sink = up(&bed);
+    bed.configure(&sink)?;
+    bed.catch_up(&[])?;
+    let ids = ids(&bed.path("out.ndjson"))?;
+    ensure!(ids.iter().copied().eq(1..=5000), "{} events", ids.len());
+    ensure!(bed.confirmed()? > before);
     Ok(())
 }

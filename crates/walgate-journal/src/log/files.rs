@@ -54,6 +54,9 @@ pub struct LogFiles {
     synced: Reached,
     /// A file was made since the last sync of the folder.
     folder_unsynced: bool,
+    /// Nothing more is written before a sync: enough is unsynced, or a file would be made while
+    /// the name of the one before it may still be lost. Thus no crash leaves a hole.
+    sync_first: bool,
     unsynced_bytes: u64,
     /// When the first unsynced byte was written.
     unsynced_since: Option<Instant>,
@@ -87,6 +90,7 @@ impl LogFiles {
             written: durable,
             synced: durable,
             folder_unsynced: false,
+            sync_first: false,
             unsynced_bytes: 0,
             unsynced_since: None,
             state: DiskState::Works,
@@ -132,13 +136,13 @@ impl LogFiles {
 
     fn sync_due(&self) -> Option<Instant> {
         let since = self.unsynced_since?;
-        if self.unsynced_bytes >= self.options.sync_bytes {
+        if self.sync_first || self.unsynced_bytes >= self.options.sync_bytes {
             return Some(since);
         }
         Some(since + self.options.sync_every)
     }
 
-    /// Writes what was queued until it is time to sync. What fails stays queued, and is tried again
+    /// Writes what was queued until it is time to sync, at the latest before a second new segment. What fails stays queued, and is tried again
     /// when it is [due](Self::due): see [`state`](Self::state). Whether everything is written.
     pub fn write_out(&mut self, now: Instant) -> bool {
         if matches!(self.state, DiskState::Lost(_)) {
@@ -148,7 +152,9 @@ impl LogFiles {
             return self.pending.is_empty();
         }
         while let Some(step) = self.pending.steps.front() {
-            if self.unsynced_bytes >= self.options.sync_bytes {
+            let is_begin = matches!(step, Step::Begin { .. });
+            if self.unsynced_bytes >= self.options.sync_bytes || is_begin && self.folder_unsynced {
+                self.sync_first = true;
                 return false;
             }
             let done = match step {
@@ -250,6 +256,7 @@ impl LogFiles {
             return Err(self.lost("", &error));
         }
         self.folder_unsynced = false;
+        self.sync_first = false;
         self.unsynced_bytes = 0;
         self.unsynced_since = None;
         self.synced = self.written;

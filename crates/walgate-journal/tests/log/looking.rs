@@ -169,7 +169,7 @@ fn missing_segments_are_named() {
 fn it_works_on_a_real_folder() {
     let above = tempfile::tempdir().expect("a directory");
     let path = above.path().join("journal");
-    let mut rig = Rig::in_folder(Arc::new(Folder::take(&path).expect("taken")));
+    let mut rig = Rig::in_folder(Arc::new(Folder::take(&path).expect("taken")), 0);
     for lsn in 1..=30 {
         rig.append(&whole(lsn * 100).frames());
     }
@@ -183,7 +183,7 @@ fn it_works_on_a_real_folder() {
     drop(rig);
     let folder = Folder::take(&path).expect("taken");
     assert_eq!(folder.list().expect("listed").len(), all.len() - 2);
-    let rig = Rig::in_folder(Arc::new(folder));
+    let rig = Rig::in_folder(Arc::new(folder), 3_008);
     assert_eq!(rig.files.synced().whole.lsn(), Lsn(3_008));
     let story = read_on(&mut rig.view.reader_behind(commit(2_000)));
     assert_eq!(story.rows, rows_of((21..=30).map(|lsn| lsn * 100)));
@@ -192,7 +192,7 @@ fn it_works_on_a_real_folder() {
 #[test]
 fn a_reader_and_the_writer_don_t_disturb_each_other() {
     let above = tempfile::tempdir().expect("a directory");
-    let mut rig = Rig::in_folder(Arc::new(Folder::take(above.path()).expect("taken")));
+    let mut rig = Rig::in_folder(Arc::new(Folder::take(above.path()).expect("taken")), 0);
     let view = rig.view.clone();
     const COUNT: u64 = 3_000;
     let readers: Vec<_> = (0..2)

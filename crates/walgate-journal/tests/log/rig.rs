@@ -73,6 +73,15 @@ impl Rig {
         Self::on(&SimulatedDisk::new(1), 0)
     }
 
+    /// A new log with these options.
+    pub(crate) fn with(mut options: LogOptions) -> Self {
+        options.budget_bytes = Some(1 << 40);
+        let disk = SimulatedDisk::new(1);
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let opened = Opened::open(storage, options, None).expect("opened");
+        Self::started(&disk, opened, 0)
+    }
+
     /// Opens what is on the disk, and starts at the later of `confirmed` and the tail.
     pub(crate) fn on(disk: &SimulatedDisk, confirmed: u64) -> Self {
         let opened = open(disk, confirmed).expect("opened");
@@ -94,9 +103,10 @@ impl Rig {
     }
 
     /// On any storage; the disk of it is not used.
-    pub(crate) fn in_folder(storage: Arc<dyn Storage>) -> Self {
-        let opened = Opened::open(storage, options(), Some(&checkpoint(0))).expect("opened");
-        Self::started(&SimulatedDisk::new(0), opened, 0)
+    pub(crate) fn in_folder(storage: Arc<dyn Storage>, confirmed: u64) -> Self {
+        let opened =
+            Opened::open(storage, options(), Some(&checkpoint(confirmed))).expect("opened");
+        Self::started(&SimulatedDisk::new(0), opened, confirmed)
     }
 
     pub(crate) fn append(&mut self, frames: &Frames) -> Option<u64> {

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 
 use walgate_core::{Position, StopReason};
-use walgate_journal::log::DiskState;
+use walgate_journal::log::{DiskState, LogOptions};
 use walgate_journal::storage::{Call, Fault, When};
 
-use crate::rig::{Rig, read_all, rows_of};
+use crate::rig::{Rig, options, read_all, rows_of};
 use crate::runs::{at, whole};
 
 #[test]
@@ -44,7 +44,10 @@ fn a_sync_is_due_a_while_after_the_first_unsynced_byte() {
 
 #[test]
 fn many_bytes_are_synced_at_once() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(LogOptions {
+        segment_bytes: 1 << 30,
+        ..options()
+    });
     for lsn in 1..=12 {
         rig.append(&whole(lsn * 100).bytes(500_000).frames());
     }

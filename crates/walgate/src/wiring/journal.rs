@@ -113,7 +113,7 @@ fn bytes(size: config::Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
-fn facts(started: &Started) -> SegmentFacts {
+pub(crate) fn facts(started: &Started) -> SegmentFacts {
     let identity = &started.identity;
     let settings = PINNED_SETTINGS.iter();
     SegmentFacts {
@@ -130,7 +130,7 @@ fn facts(started: &Started) -> SegmentFacts {
 }
 
 /// Runs what blocks on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
