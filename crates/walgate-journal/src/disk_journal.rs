@@ -13,6 +13,10 @@ use crate::storage::{Folder, Storage};
 use crate::writer_thread::{Writer, WriterThread};
 use crate::{DiskOptions, Journal, JournalStats, OnDamage};
 
+/// The budget is at least this many segments: space comes back in segments, and that which is
+/// written never does.
+const BUDGET_SEGMENTS: u64 = 8;
+
 /// A journal on disk that was recovered and does not run yet: it says where the source begins.
 #[derive(Debug)]
 pub struct DiskJournal {
@@ -44,6 +48,9 @@ impl DiskJournal {
         options: DiskOptions,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Self, Failure> {
+        let mut options = options;
+        let budget = options.log().budget(storage.space().ok());
+        options.segment_bytes = options.segment_bytes.min(budget / BUDGET_SEGMENTS);
         let opened = Opened::open(storage, options.log(), checkpoint)?;
         Ok(Self { options, opened })
     }

@@ -11,7 +11,8 @@ use crate::log::LogOptions;
 pub struct DiskOptions {
     /// The folder of the segments; it is made when it is not there.
     pub folder: PathBuf,
-    /// A segment that has reached this size is sealed, and the next begins.
+    /// A segment that has reached this size is sealed, and the next begins. At most an eighth of
+    /// the budget.
     pub segment_bytes: u64,
     /// The longest time for which something that was appended stays unsynced.
     pub sync_every: Duration,

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use tracing::error;
+use tracing::{error, warn};
 use walgate_core::{Failure, StopReason};
 
 use crate::DiskStats;
@@ -19,6 +20,10 @@ pub(crate) use writer::Writer;
 /// What is queued is written without waiting for its time when it is this much memory: a large
 /// enough write for any disk, and a small part of the budget.
 pub(crate) const WRITE_AT_BYTES: u64 = 1 << 20;
+
+/// How long a journal that is dropped waits for a write that is under way. A disk that hangs must
+/// not keep the process.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Between the journal and the thread that writes, under the journal's lock.
 #[derive(Debug, Default)]
@@ -120,11 +125,22 @@ impl Drop for WriterThread {
     fn drop(&mut self) {
         self.shared.lock().desk.stop = true;
         self.shared.work.notify_one();
-        if let Some(handle) = self.handle.take()
-            // The last journal may have been held by something that this very thread woke.
-            && handle.thread().id() != thread::current().id()
-            && handle.join().is_err()
-        {
+        let Some(handle) = self.handle.take() else {
+            return;
+        };
+        // The last journal may have been held by something that this very thread woke.
+        if handle.thread().id() == thread::current().id() {
+            return;
+        }
+        let state = self.shared.lock();
+        let waited = self
+            .shared
+            .work
+            .wait_timeout_while(state, STOP_WITHIN, |state| !state.desk.closed);
+        let closed = waited.is_ok_and(|(state, _)| state.desk.closed);
+        if !closed {
+            warn!("the disk does not answer: the journal's thread is left behind");
+        } else if handle.join().is_err() {
             error!("the journal's thread has broken off");
         }
     }
@@ -156,6 +172,8 @@ impl Drop for Ending {
             state.desk.closed = true;
             std::mem::take(&mut state.desk.closing)
         };
+        // Whoever drops the journal waits for the same condition.
+        self.0.work.notify_all();
         closing.into_iter().for_each(Waker::wake);
     }
 }

@@ -105,15 +105,14 @@ impl Writer {
                 state.desk.parked = Parked::No;
                 return order;
             }
-            let files_due = self.files.due(now);
             let due = self.due.filter(|_| !blocked);
-            let until = [due, files_due].into_iter().flatten().min();
-            let until = until.map_or(self.look_at, |due| due.min(self.look_at));
-            state.desk.parked = match (blocked, until < self.look_at) {
+            let work = [due, self.files.due(now)].into_iter().flatten().min();
+            state.desk.parked = match (blocked, work) {
                 (true, _) => Parked::Space,
-                (false, true) => Parked::Collecting,
-                (false, false) => Parked::Idle,
+                (false, Some(_)) => Parked::Collecting,
+                (false, None) => Parked::Idle,
             };
+            let until = work.map_or(self.look_at, |due| due.min(self.look_at));
             let timeout = until.saturating_duration_since(now);
             state = self.sleep(&shared, state, timeout);
         }
