@@ -192,6 +192,10 @@ impl Recorder {
                             return Ok(());
                         }
                     }
+                    Feed::Streamed(_) => {
+                        let what = "the source streams transactions, and a recording keeps no spools";
+                        return Err(Failure::new(StopReason::Config, what));
+                    }
                     Feed::Gap(gap) => {
                         let message = format!(
                             "changes between {} and {} are lost: {}",
