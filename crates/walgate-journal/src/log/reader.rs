@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use walgate_core::{Failure, Position};
 
-use super::catalogue::Segment;
+use super::catalogue::{Segment, SegmentState};
 use super::chunk::{Chunk, Target, Then};
 use super::damaged::DamagedPlace;
 use super::files::segment_name;
@@ -224,10 +224,15 @@ impl LogReader {
 
     /// Begins a segment.
     fn start(&mut self, number: u64) -> Result<Step, Failure> {
-        let Some(segment) = self.view.catalogue().lock().get(number).cloned() else {
+        let (segment, is_first) = {
+            let segments = self.view.catalogue().lock();
+            let first = segments.list.front().map(|first| first.number);
+            (segments.get(number).cloned(), first == Some(number))
+        };
+        let Some(segment) = segment else {
             return Ok(self.behind_deleted(number));
         };
-        if segment.written == 0 {
+        if segment.written == 0 && segment.state != SegmentState::Open {
             return Ok(Step::Tail);
         }
         let missing = self
@@ -235,6 +240,10 @@ impl LogReader {
             .is_some_and(|next| next < segment.first_entry);
         // Another epoch's positions begin elsewhere; the source has announced it.
         let jumps = segment.before > self.reached && segment.before.epoch() == self.reached.epoch();
+        if (missing || jumps) && is_first {
+            // What came before was deleted before it got there.
+            return Ok(Step::Stop(self.gone(segment.before)));
+        }
         if missing || jumps {
             let what = match missing {
                 true => "entries before this segment are missing",
