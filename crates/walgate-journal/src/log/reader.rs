@@ -346,9 +346,13 @@ impl LogReader {
         let At::In(records) = &mut self.at else {
             return Ok(Step::On);
         };
+        // Recovery may have found less than can be read here, with definitions of segments before:
+        // what it has not counted does not count, and its numbers are used again.
+        let counts =
+            |at: Location| segment.state != SegmentState::Open || at.entry < segment.end_entry;
         let (here, to) = match behind {
-            Ok(Some(behind)) => behind,
-            Ok(None) => return Ok(self.lost_rest(segment, damage)),
+            Ok(Some(behind)) if counts(behind.0) => behind,
+            Ok(_) => return Ok(self.lost_rest(segment, damage)),
             Err(failure) => {
                 records.go_to(bad);
                 return Err(failure);
