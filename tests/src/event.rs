@@ -177,6 +177,19 @@ pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Value>>
     lines.into_iter().map(event).collect()
 }
 
+/// The place of an event, from its id: the position of its commit, and its index there.
+///
+/// # Errors
+///
+/// When it has no such id.
+pub fn place(event: &Value) -> Result<(u64, u32)> {
+    let id = event["id"].as_str().unwrap_or_default();
+    let index = id
+        .get(17..)
+        .with_context(|| format!("an index in the id: {event}"))?;
+    Ok((commit_lsn(event)?, u32::from_str_radix(index, 16)?))
+}
+
 /// The position of a commit, from the id of one of its events.
 ///
 /// # Errors

@@ -3,16 +3,20 @@
 //! A failure prints its seed; `WALGATE_TEST_SEED=<seed> cargo test -p walgate-tests kill_` runs the
 //! same workload and the same moments again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use walgate_tests::{
-    Bed, LEDGER, Ledger, Workload, commit_lsn, ends, ledger, long, quiet, records, replay, seed,
+    Bed, LEDGER, Ledger, Replay, Workload, each_record, ends, ledger, long, place, quiet, seed,
 };
 use walgate_throwaway::{PgVersion, shared_kafka};
 
@@ -119,42 +123,49 @@ fn into_a_file(journal: Journal, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("events.ndjson");
     let sink = format!("type = \"file\"\npath = \"{}\"", path.display());
+    let counted = Mutex::new((0, 0));
     let lines = || {
-        let text = if path.exists() {
-            std::fs::read_to_string(&path)?
-        } else {
-            String::new()
-        };
-        // A torn last line does not count.
-        Ok(text.matches('\n').count())
+        let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted = whole_lines(&path, *counted)?;
+        Ok(counted.1)
     };
     let (seen, table) = torment(("kill_file", journal), seed, &sink, lines)?;
-    let text = std::fs::read_to_string(&path)?;
-    let events: Vec<Value> = text
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
-    let ids: Vec<_> = events.iter().map(|event| event["id"].to_string()).collect();
+    let (mut replay, mut places) = (Replay::default(), Vec::new());
+    for line in BufReader::new(File::open(&path)?).lines() {
+        let event: Value = serde_json::from_str(&line?)?;
+        places.push(place(&event)?);
+        replay.apply(&event)?;
+    }
     ensure!(
-        ids.is_sorted_by(|a, b| a < b),
+        places.is_sorted_by(|a, b| a < b),
         "a file repeats nothing and keeps the order"
     );
-    ensure!(
-        replay(&events)? == table,
-        "the fold of the events is the table"
-    );
+    ensure!(replay.rows == table, "the fold of the events is the table");
     for Seen { confirmed, held } in journal.held_by_sinks(seen) {
-        let due = events
-            .iter()
-            .map(commit_lsn)
-            .take_while(|lsn| lsn.as_ref().is_ok_and(|lsn| *lsn < confirmed));
-        let due = due.count();
+        let due = places.partition_point(|(commit, _)| *commit < confirmed);
         ensure!(
             due <= held,
             "{confirmed:X} was confirmed with {held} of {due} events in the file"
         );
     }
     Ok(())
+}
+
+/// How many whole lines a file has, and where they end. Those before `known` are not counted again;
+/// a torn last line does not count.
+fn whole_lines(path: &Path, known: (u64, usize)) -> Result<(u64, usize)> {
+    let (mut end, mut count) = known;
+    let Ok(mut file) = File::open(path) else {
+        return Ok(known);
+    };
+    file.seek(SeekFrom::Start(end))?;
+    let (mut file, mut line) = (BufReader::new(file), Vec::new());
+    while file.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        end += u64::try_from(line.len())?;
+        count += 1;
+        line.clear();
+    }
+    Ok((end, count))
 }
 
 fn into_kafka(journal: Journal, seed: u64) -> Result<()> {
@@ -166,67 +177,95 @@ fn into_kafka(journal: Journal, seed: u64) -> Result<()> {
     );
     let held = || Ok(ends(&bootstrap, &topic).unwrap_or_else(|_| vec![0; 3]));
     let (seen, table) = torment(("kill_kafka", journal), seed, &sink, held)?;
-    let mut partitions = Vec::new();
-    for records in records(&bootstrap, &topic)? {
-        let values = records.iter().filter_map(|record| record.value.as_deref());
-        partitions.push(
-            values
-                .map(serde_json::from_str)
-                .collect::<Result<Vec<Value>, _>>()?,
-        );
-    }
+    let mut partitions: Vec<Partition> = Vec::new();
+    partitions.resize_with(3, Partition::default);
+    each_record(&bootstrap, &topic, |partition, record| {
+        let value = record.value.context("a value")?;
+        partitions[partition].take(&value)
+    })?;
     let mut folded = Ledger::new();
-    for events in &partitions {
-        let unique = without_repeats(events)?;
-        folded.extend(replay(unique.iter().copied())?);
+    for partition in &partitions {
+        folded.extend(partition.replay.rows.clone());
     }
     ensure!(folded == table, "the fold of the events is the table");
     for Seen { confirmed, held } in journal.held_by_sinks(seen) {
-        for (events, held) in partitions.iter().zip(&held) {
-            let held = events.iter().take(usize::try_from(*held)?);
-            let held: BTreeSet<_> = held.map(|event| event["id"].to_string()).collect();
-            for event in events {
-                let due = commit_lsn(event)? < confirmed;
-                ensure!(
-                    !due || held.contains(&event["id"].to_string()),
-                    "{confirmed:X} was confirmed without {event}"
-                );
-            }
+        for (partition, held) in partitions.iter().zip(&held) {
+            partition.check(confirmed, *held)?;
         }
     }
     Ok(())
 }
 
-/// The events of a partition without the repeats, which must be whole transactions, in order, and
-/// the same to the byte.
-fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
-    let mut unique: BTreeMap<&str, &Value> = BTreeMap::new();
-    let mut first_of: BTreeMap<u64, &str> = BTreeMap::new();
-    let mut last = "";
-    for event in events {
-        let id = event["id"].as_str().context("an id")?;
-        let lsn = commit_lsn(event)?;
-        if let Some(known) = unique.get(id) {
-            ensure!(*known == event, "{id} was repeated with another content");
-        }
-        let first = *first_of.entry(lsn).or_insert(id);
+/// What a partition holds, record by record. Events may be repeated: as whole transactions, in
+/// order, and the same to the byte.
+#[derive(Default)]
+struct Partition {
+    replay: Replay,
+    /// How many records there were.
+    records: i64,
+    /// The place of the record before.
+    last: (u64, u32),
+    /// The events without their repeats, in order.
+    unique: Vec<Unique>,
+}
+
+/// An event, where it came first.
+struct Unique {
+    place: (u64, u32),
+    /// Of its bytes.
+    hash: u64,
+    offset: i64,
+}
+
+impl Partition {
+    fn take(&mut self, text: &str) -> Result<()> {
+        let event: Value = serde_json::from_str(text)?;
+        let place = place(&event)?;
+        let offset = self.records;
+        self.records += 1;
+        let of_transaction = self.unique.partition_point(|u| u.place.0 < place.0);
+        let first = self.unique.get(of_transaction).map(|u| u.place);
         ensure!(
-            id > last || id == first,
-            "a repeat begins in the midst of a transaction: {id} behind {last}"
+            place > self.last || first.is_none_or(|first| first == place),
+            "a repeat begins in the midst of a transaction: {event} behind {:X?}",
+            self.last
         );
-        if unique
-            .last_key_value()
-            .is_some_and(|(highest, _)| id < *highest)
-        {
-            ensure!(
-                unique.contains_key(id),
-                "{id} comes late, behind higher ids"
+        self.last = place;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        match self.unique.binary_search_by_key(&place, |u| u.place) {
+            Ok(known) => ensure!(
+                self.unique[known].hash == hash,
+                "repeated with another content: {event}"
+            ),
+            Err(at) => {
+                ensure!(
+                    at == self.unique.len(),
+                    "comes late, behind higher ids: {event}"
+                );
+                self.unique.push(Unique {
+                    place,
+                    hash,
+                    offset,
+                });
+                self.replay.apply(&event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything before `confirmed` was among the first `held` records.
+    fn check(&self, confirmed: u64, held: i64) -> Result<()> {
+        let due = self.unique.partition_point(|u| u.place.0 < confirmed);
+        let missing = self.unique[..due].last().filter(|u| u.offset >= held);
+        if let Some(Unique { place, offset, .. }) = missing {
+            bail!(
+                "{confirmed:X} was confirmed with {held} records, without {place:X?} at {offset}"
             );
         }
-        unique.insert(id, event);
-        last = id;
+        Ok(())
     }
-    Ok(unique.into_values().collect())
 }
 
 fn run(torment: fn(Journal, u64) -> Result<()>, journal: Journal) {

@@ -6,6 +6,7 @@ mod journal_faults;
 mod kill_matrix;
 mod large;
 mod readme;
+mod recordings;
 mod scenarios;
 mod sink_faults;
 mod source_faults;

@@ -57,7 +57,7 @@ struct Folder {
 
 impl Folder {
     fn of(args: &FolderArgs) -> Result<Self, Ending> {
-        let (path, options) = match &args.path {
+        let (path, options) = match &args.folder {
             Some(path) => (path.clone(), LogOptions::default()),
             None => configured(args)?,
         };

@@ -25,7 +25,8 @@ use crate::wiring::{Cut, block_on, blocking, cut, facts};
 ///
 /// When it can't go on without a human. What was recorded before is sealed then too.
 pub fn record(args: &RecordArgs, console: &Console) -> Result<(), Ending> {
-    check_empty(&args.out)?;
+    let out = args.out()?;
+    check_empty(&out)?;
     block_on(Box::pin(async {
         let mut signals = Signals::new()
             .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
@@ -33,8 +34,8 @@ pub fn record(args: &RecordArgs, console: &Console) -> Result<(), Ending> {
         let recording = async |connection: ConnectionConfig, names, token: String| {
             let source = tail::source(&tail, connection, names, &token);
             let ends = args.until.is_some();
-            let tally = Box::pin(run(source, &args.out, ends, console, &mut signals)).await?;
-            say(console, &tally.summary(&args.out));
+            let tally = Box::pin(run(source, &out, ends, console, &mut signals)).await?;
+            say(console, &tally.summary(&out));
             Ok(())
         };
         tail::with_publications(&tail, recording).await

@@ -54,8 +54,9 @@ pub struct LogFiles {
     synced: Reached,
     /// A file was made since the last sync of the folder.
     folder_unsynced: bool,
-    /// Nothing more is written before a sync: enough is unsynced, or a file would be made while
-    /// the name of the one before it may still be lost. Thus no crash leaves a hole.
+    /// Nothing more is written before a sync: enough is unsynced, or a file would be made while the
+    /// one before it may still be lost. Thus no crash leaves a hole, and only the last segment is
+    /// ever in doubt.
     sync_first: bool,
     unsynced_bytes: u64,
     /// When the first unsynced byte was written.
@@ -142,7 +143,7 @@ impl LogFiles {
         Some(since + self.options.sync_every)
     }
 
-    /// Writes what was queued until it is time to sync, at the latest before a second new segment. What fails stays queued, and is tried again
+    /// Writes what was queued until it is time to sync, at the latest before a new segment. What fails stays queued, and is tried again
     /// when it is [due](Self::due): see [`state`](Self::state). Whether everything is written.
     pub fn write_out(&mut self, now: Instant) -> bool {
         if matches!(self.state, DiskState::Lost(_)) {
@@ -153,7 +154,7 @@ impl LogFiles {
         }
         while let Some(step) = self.pending.steps.front() {
             let is_begin = matches!(step, Step::Begin { .. });
-            if self.unsynced_bytes >= self.options.sync_bytes || is_begin && self.folder_unsynced {
+            if self.unsynced_bytes >= self.options.sync_bytes || is_begin && self.is_unsynced() {
                 self.sync_first = true;
                 return false;
             }
@@ -221,6 +222,10 @@ impl LogFiles {
         Ok(())
     }
 
+    const fn is_unsynced(&self) -> bool {
+        self.unsynced_since.is_some() || self.folder_unsynced
+    }
+
     /// Whether it is time to [`sync`](Self::sync).
     pub fn is_sync_due(&self, now: Instant) -> bool {
         self.sync_due().is_some_and(|due| due <= now)
@@ -236,7 +241,7 @@ impl LogFiles {
         if let DiskState::Lost(failure) = &self.state {
             return Err(failure.clone());
         }
-        if self.unsynced_since.is_none() && !self.folder_unsynced {
+        if !self.is_unsynced() {
             self.note_synced();
             return Ok(self.synced());
         }

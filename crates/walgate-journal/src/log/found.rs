@@ -12,12 +12,17 @@ use crate::segment::{
 };
 use crate::storage::{Storage, StoredFile, unusable};
 
+/// Any header is longer.
+const BLANK_BYTES: usize = 64;
+
 /// A segment's file.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) number: u64,
     pub(super) len: u64,
     pub(super) header: Result<(SegmentHeader, SegmentReader), Damage>,
+    /// Whether it has no header because it was never written, not even in part.
+    pub(super) blank: bool,
     /// Where its index begins, when it ends with a trailer.
     pub(super) index_offset: Option<u64>,
 }
@@ -72,12 +77,21 @@ pub(super) fn find(storage: &dyn Storage, number: u64) -> Result<Option<Found>, 
         Err(_) => 0,
     };
     let index_offset = trailer(storage, file.as_ref(), number, header_end, len)?;
+    let blank = header.is_err() && is_blank(storage, file.as_ref(), number)?;
     Ok(Some(Found {
         number,
         len,
         header,
+        blank,
         index_offset,
     }))
+}
+
+/// Whether there is nothing, or zeros, where the header should be. Damage looks otherwise.
+fn is_blank(storage: &dyn Storage, file: &dyn StoredFile, number: u64) -> Result<bool, Failure> {
+    let first = records::read(file, 0, BLANK_BYTES)
+        .map_err(|error| records::unreadable(storage, number, &error))?;
+    Ok(first.iter().all(|byte| *byte == 0))
 }
 
 /// Where the index begins, if the file ends with a trailer that names a place behind the header.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use walgate_core::{Failure, Position};
 
-use super::catalogue::Segment;
+use super::catalogue::{Segment, SegmentState};
 use super::chunk::{Chunk, Target, Then};
 use super::damaged::DamagedPlace;
 use super::files::segment_name;
@@ -224,10 +224,15 @@ impl LogReader {
 
     /// Begins a segment.
     fn start(&mut self, number: u64) -> Result<Step, Failure> {
-        let Some(segment) = self.view.catalogue().lock().get(number).cloned() else {
+        let (segment, is_first) = {
+            let segments = self.view.catalogue().lock();
+            let first = segments.list.front().map(|first| first.number);
+            (segments.get(number).cloned(), first == Some(number))
+        };
+        let Some(segment) = segment else {
             return Ok(self.behind_deleted(number));
         };
-        if segment.written == 0 {
+        if segment.written == 0 && segment.state != SegmentState::Open {
             return Ok(Step::Tail);
         }
         let missing = self
@@ -235,6 +240,10 @@ impl LogReader {
             .is_some_and(|next| next < segment.first_entry);
         // Another epoch's positions begin elsewhere; the source has announced it.
         let jumps = segment.before > self.reached && segment.before.epoch() == self.reached.epoch();
+        if (missing || jumps) && is_first {
+            // What came before was deleted before it got there.
+            return Ok(Step::Stop(self.gone(segment.before)));
+        }
         if missing || jumps {
             let what = match missing {
                 true => "entries before this segment are missing",
@@ -337,9 +346,13 @@ impl LogReader {
         let At::In(records) = &mut self.at else {
             return Ok(Step::On);
         };
+        // Recovery may have found less than can be read here, with definitions of segments before:
+        // what it has not counted does not count, and its numbers are used again.
+        let counts =
+            |at: Location| segment.state != SegmentState::Open || at.entry < segment.end_entry;
         let (here, to) = match behind {
-            Ok(Some(behind)) => behind,
-            Ok(None) => return Ok(self.lost_rest(segment, damage)),
+            Ok(Some(behind)) if counts(behind.0) => behind,
+            Ok(_) => return Ok(self.lost_rest(segment, damage)),
             Err(failure) => {
                 records.go_to(bad);
                 return Err(failure);

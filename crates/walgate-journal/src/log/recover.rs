@@ -68,9 +68,15 @@ pub(super) fn recover(
     survey.finish()?;
     let Survey {
         mut recovered,
-        repair,
+        mut repair,
         ..
     } = survey;
+    if let Some(last) = repair.keep.last_mut() {
+        // Those before it were synced before it was made.
+        last.rewrite = recovered.segments.last().map(|one| one.number) == Some(last.number);
+    }
+    let first = recovered.segments.first();
+    repair.forget = first.and_then(|first| first.number.checked_sub(1).filter(|one| *one > 0));
     recovered.next_segment = found.last().map_or(1, |last| last.number + 1);
     for cut in repair.carry_out(storage)? {
         recovered.note_cut(cut);
@@ -148,9 +154,10 @@ impl<'a> Survey<'a> {
         }
         self.make_exact(place)?;
         if self.is_behind_a_hole(header) {
-            if self.is_all_confirmed() || !self.rule.goes_on_behind(Some(header.before)) {
+            if self.is_all_confirmed() {
                 return Ok(self.cut_from(place));
             }
+            self.rule = self.rule.behind(Some(header.before));
             self.recovered.damaged.push(DamagedPlace {
                 segment: found.number,
                 offset: 0,
@@ -159,10 +166,11 @@ impl<'a> Survey<'a> {
                 to: Some(header.before),
             });
         }
+        let mut whole = self.recovered.whole;
         if header.before.index() == 0 {
             // All that commits below lies before: in the log, or it was confirmed before this
             // segment was begun.
-            self.recovered.whole = self.recovered.whole.max(header.before);
+            whole = whole.max(header.before);
         }
         let file = found.open(self.storage)?;
         let scanned = Scanned {
@@ -173,7 +181,7 @@ impl<'a> Survey<'a> {
             len: found.len,
             own_index: found.index(self.storage)?,
         };
-        let scan = scanned.scan(self.recovered.whole, self.rule)?;
+        let scan = scanned.scan(whole, self.rule)?;
         Ok(self.take(place, found, header, scan))
     }
 
@@ -227,14 +235,21 @@ impl<'a> Survey<'a> {
             return Ok(());
         }
         self.exact = true;
-        let before = self.found.get(..place).unwrap_or_default();
-        for found in before.iter().rev() {
+        for number in (0..place).rev() {
+            let Some(found) = self.found.get(number) else {
+                continue;
+            };
             let Some(index) = found.index(self.storage)? else {
                 continue;
             };
-            let epoch = found.header().map_or(0, |header| header.facts.epoch);
             let known = &mut self.recovered;
             known.next_definition = known.next_definition.max(index.next_definition);
+            // An index also counts what was found damaged later: the next segment then began below.
+            let next = self.found.get(number + 1).and_then(Found::header);
+            if next.is_some_and(|next| next.before < index.last) {
+                continue;
+            }
+            let epoch = found.header().map_or(0, |header| header.facts.epoch);
             if let Some(lsn) = index.whole {
                 known.whole = known.whole.max(Position::new(epoch, lsn, 0));
                 break;
@@ -278,6 +293,11 @@ impl<'a> Survey<'a> {
         if self.is_all_confirmed() {
             return Ok(self.cut_from(place));
         }
+        if found.blank {
+            // It was made, and nothing of it was ever durable.
+            self.repair.delete.push(found.number);
+            return Ok(Verdict::Counts);
+        }
         if let Some(index) = found.index(self.storage)? {
             self.push_by_index(found, &index);
             return Ok(Verdict::Counts);
@@ -316,10 +336,8 @@ impl<'a> Survey<'a> {
         };
         self.lose_definitions(found.len);
         self.push(segment, None);
-        match self.rule.goes_on_behind(to) {
-            true => Ok(Verdict::Counts),
-            false => Ok(self.cut_from(place + 1)),
-        }
+        self.rule = self.rule.behind(to);
+        Ok(Verdict::Counts)
     }
 
     /// A sealed segment whose header is damaged and whose index is not: all its entries can be read.
@@ -373,11 +391,11 @@ impl<'a> Survey<'a> {
         }
         let next = self.found.get(place + 1).and_then(Found::header);
         let cut = matches!(scan.ending, Ending::Torn(_) | Ending::Discarded);
-        let cut_behind = cut
-            || scan.ending == Ending::Damaged
-                && !self.rule.goes_on_behind(next.map(|next| next.before));
+        self.rule = match scan.ending {
+            Ending::Damaged => scan.rule.behind(next.map(|next| next.before)),
+            _ => scan.rule,
+        };
         let is_last = place + 1 == self.found.len();
-        self.recovered.whole = self.recovered.whole.max(scan.whole);
         // The first stays even when it is empty: the numbers of entries and segments go on from it.
         let is_first = self.recovered.segments.is_empty();
         if scan.is_empty() && (cut || is_last) && !is_first {
@@ -385,8 +403,9 @@ impl<'a> Survey<'a> {
             self.recovered.next_entry = next;
             return self.cut_from(place);
         }
+        self.recovered.whole = self.recovered.whole.max(scan.whole);
         self.repair.keep.push(kept(found.number, &scan, cut));
-        let next = next.filter(|_| !cut_behind);
+        let next = next.filter(|_| !cut);
         let segment = self.counted(found, header, &scan, next);
         let known = &mut self.recovered;
         known.next_definition = known.next_definition.max(scan.index.next_definition);
@@ -399,7 +418,7 @@ impl<'a> Survey<'a> {
                 one
             }));
         self.push(segment, Some(header));
-        match cut_behind {
+        match cut {
             true => self.cut_from(place + 1),
             false => Verdict::Counts,
         }
@@ -475,6 +494,7 @@ fn kept(number: u64, scan: &Scan, cut: bool) -> Kept {
         number,
         cut: (cut || seal.is_some()).then_some(scan.end.offset),
         seal,
+        rewrite: false,
     }
 }
 

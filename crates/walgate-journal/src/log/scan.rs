@@ -19,6 +19,9 @@ pub(super) enum Rule {
     Confirmed(Position),
     /// The same, and what is sound behind that is not trusted either: a sync has failed.
     Discard(Position),
+    /// Behind damage that may hold what was not confirmed, which comes again, and so does the rest:
+    /// what begins above this position does not count.
+    Behind(Position),
     /// Everything that is bad is damage.
     Verify,
 }
@@ -32,8 +35,7 @@ pub(super) enum Ending {
     Sealed,
     /// With bytes that are no record and were not confirmed.
     Torn(Damage),
-    /// With sound bytes that don't count: after a failed sync, or behind damage that reaches above
-    /// what was confirmed, since all of that comes again.
+    /// With sound bytes that don't count.
     Discarded,
     /// With bytes that should be records, and behind which nothing can be found.
     Damaged,
@@ -51,6 +53,8 @@ pub(super) struct Scan {
     pub(super) damaged: Vec<DamagedPlace>,
     /// The end of the last whole transaction up to `end`; what came before the segment counts.
     pub(super) whole: Position,
+    /// The rule for what comes behind the segment.
+    pub(super) rule: Rule,
 }
 
 /// A segment to scan.
@@ -68,7 +72,7 @@ pub(super) struct Scanned<'a> {
 
 impl Scanned<'_> {
     /// Scans it. `whole`: the end of the last whole transaction before it.
-    pub(super) fn scan(self, whole: Position, rule: Rule) -> Result<Scan, Failure> {
+    pub(super) fn scan(self, whole: Position, mut rule: Rule) -> Result<Scan, Failure> {
         let epoch = self.header.facts.epoch;
         let mut records = Records::new(self.file, self.reader);
         let mut cache = DefinitionCache::new();
@@ -78,6 +82,7 @@ impl Scanned<'_> {
             ending: Ending::Clean,
             damaged: Vec::new(),
             whole,
+            rule,
         };
         scan.ending = loop {
             scan.end = records.location();
@@ -95,8 +100,9 @@ impl Scanned<'_> {
                 Walk::End if records.location().offset > scan.end.offset => break Ending::Sealed,
                 Walk::End => break Ending::Clean,
                 Walk::Bad(damage) => {
-                    if let Rule::Confirmed(confirmed) | Rule::Discard(confirmed) = rule
-                        && scan.has_all(confirmed)
+                    if rule
+                        .confirmed()
+                        .is_some_and(|confirmed| scan.has_all(confirmed))
                     {
                         break Ending::Torn(damage);
                     }
@@ -113,16 +119,14 @@ impl Scanned<'_> {
                     }
                     let to = records.before_next(self.storage, self.len, &mut cache)?;
                     let to = to.map(|to| to.max(scan.index.last));
-                    if !rule.goes_on_behind(to) {
-                        scan.end = records.location();
-                        break Ending::Discarded;
-                    }
+                    rule = rule.behind(to);
                     if let Some(place) = scan.damaged.last_mut() {
                         place.to = to;
                     }
                 }
             }
         };
+        scan.rule = rule;
         // A record that can't be read has its number all the same.
         let entries = scan.end.entry.saturating_sub(scan.index.first_entry);
         scan.index.entries = scan.index.entries.max(entries);
@@ -145,24 +149,33 @@ impl Scan {
 }
 
 impl Rule {
-    /// Whether what lies behind damage counts, of which nothing lies above `to`. If some of it may
-    /// not have been confirmed, it comes from the slot again, with all that follows.
-    pub(super) fn goes_on_behind(self, to: Option<Position>) -> bool {
+    fn confirmed(self) -> Option<Position> {
         match self {
-            Self::Confirmed(confirmed) | Self::Discard(confirmed) => {
-                to.is_some_and(|to| to <= confirmed)
+            Self::Confirmed(at) | Self::Discard(at) | Self::Behind(at) => Some(at),
+            Self::Verify => None,
+        }
+    }
+
+    /// The rule behind damage of which nothing lies above `to`.
+    pub(super) fn behind(self, to: Option<Position>) -> Self {
+        match self {
+            Self::Confirmed(confirmed) if to.is_none_or(|to| to > confirmed) => {
+                Self::Behind(confirmed)
             }
-            Self::Verify => true,
+            rule => rule,
         }
     }
 
     /// Whether nothing in the record was confirmed, and it does not count.
     fn discards(self, record: &Record) -> bool {
-        match (self, record) {
-            (Self::Discard(confirmed), Record::Run(run)) => {
-                first_of(&run.frames).is_some_and(|first| first >= confirmed)
-            }
-            _ => false,
+        let (Self::Discard(confirmed) | Self::Behind(confirmed)) = self else {
+            return false;
+        };
+        match record {
+            Record::Run(run) => first_of(&run.frames).is_some_and(|first| first > confirmed),
+            Record::Gap { epoch, gap, .. } => Position::new(*epoch, gap.to, 0) > confirmed,
+            Record::Progress { epoch, lsn } => Position::new(*epoch, *lsn, 0) > confirmed,
+            Record::Definition { .. } | Record::Index(_) => false,
         }
     }
 }

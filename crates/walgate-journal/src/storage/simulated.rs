@@ -312,8 +312,6 @@ impl Storage for SimulatedDisk {
             failed.get_or_insert_with(|| ErrorKind::ReadOnlyFilesystem.into());
         }
         if let Some(error) = failed {
-            let Disk { names, random, .. } = &mut *disk;
-            names.drop_changes(random);
             return Err(error);
         }
         disk.names.sync();

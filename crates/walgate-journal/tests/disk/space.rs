@@ -215,3 +215,23 @@ async fn what_a_required_sink_has_not_in_a_checkpoint_is_kept() {
     let mut again = journal.reader("one", Demand::Required, commit(150 * STEP));
     expect(&mut again, 151..=200).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_smaller_than_a_segment_is_a_budget_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = options(folder.path());
+    options.segment_bytes = 64 << 20;
+    options.budget_bytes = Some(512 * KIB);
+    let journal = first(options);
+    let mut reader = journal.reader("one", Demand::Required, START);
+    for n in 1..=300 {
+        soon("an append", journal.append(whole(n * STEP, 10, 1000)))
+            .await
+            .expect("appended");
+        assert_eq!(read(&mut reader).await, commit(n * STEP).to_string());
+        reader.release(commit(n * STEP));
+    }
+    soon("closing", journal.close()).await.expect("closed");
+    let disk = journal.stats().disk.expect("a disk");
+    assert!(disk.bytes <= 512 * KIB + 64 * KIB, "{}", disk.bytes);
+}

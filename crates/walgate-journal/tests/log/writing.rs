@@ -142,31 +142,42 @@ fn every_write_that_fails_is_tried_again() {
 }
 
 #[test]
-fn a_folder_that_is_read_only_or_gone_is_waited_for() {
+fn a_file_system_that_is_read_only_for_a_while_is_waited_for() {
     let mut rig = Rig::new();
     rig.append(&whole(100).frames());
     rig.flush();
-    for vanish in [false, true] {
-        let set = |bad| match vanish {
-            true => rig.disk.set_vanished(bad),
-            false => rig.disk.set_read_only(bad),
-        };
-        set(true);
-        let next = rig.appender.next_entry() + 1;
-        for entry in next..next + 20 {
-            rig.appender
-                .append(&whole(entry * 100).frames(), walgate_core::PgMicros(0))
-                .expect("appended");
-        }
-        rig.files.queue(rig.appender.take_pending());
-        while rig.files.write_out(rig.now) {}
-        assert!(matches!(rig.files.state(), DiskState::Failing(_)));
-        set(false);
-        rig.later(1_000);
-        rig.flush();
-        assert_eq!(rig.files.state(), &DiskState::Works);
+    rig.disk.set_read_only(true);
+    for lsn in 2..=20 {
+        rig.append(&whole(lsn * 100).frames());
     }
-    assert_eq!(read_all(&rig.view).rows.len(), 82);
+    assert!(!rig.write());
+    assert!(matches!(rig.files.state(), DiskState::Failing(_)));
+    rig.disk.set_read_only(false);
+    rig.later(1_000);
+    rig.flush();
+    assert_eq!(rig.files.state(), &DiskState::Works);
+    let rig = Rig::on(&rig.disk.crash(), 0);
+    assert_eq!(read_all(&rig.view).rows.len(), 40);
+}
+
+#[test]
+fn what_a_folder_takes_with_it_is_lost_until_it_comes_again() {
+    let mut rig = Rig::new();
+    rig.append(&whole(100).frames());
+    rig.flush();
+    rig.disk.set_vanished(true);
+    rig.append(&whole(200).frames());
+    assert!(rig.write(), "an open file takes it");
+    assert!(rig.files.sync().is_err());
+    rig.disk.set_vanished(false);
+    let rig = Rig::on(&rig.disk.crash(), 108);
+    // What was not promised may be there all the same.
+    let story = read_all(&rig.view);
+    assert!(
+        [rows_of([100]), rows_of([100, 200])].contains(&story.rows),
+        "{story:?}"
+    );
+    assert_eq!(story.damaged, []);
 }
 
 #[test]

@@ -151,15 +151,21 @@ impl Reference {
         (least, most.map_or(Lsn(0), |mark| mark.whole))
     }
 
+    /// The last that was said to be whole, at or below an LSN.
+    pub(crate) fn said(&self, at: Lsn) -> Lsn {
+        let marks = self.marks.partition_point(|mark| mark.whole <= at);
+        let last = marks.checked_sub(1).and_then(|last| self.marks.get(last));
+        last.map_or(Lsn(0), |mark| mark.whole)
+    }
+
     /// How many entries hold everything that commits below this LSN.
     pub(crate) fn needed_for(&self, confirmed: Lsn) -> u64 {
         let mark = self.marks.partition_point(|mark| mark.whole < confirmed);
         let mut end = self.marks.get(mark).map_or(self.end, |mark| mark.end);
-        // A message outside of all transactions, whose own position is confirmed, comes again.
+        // Not what was not confirmed: a gap behind it may say more than any transaction.
         let below = Position::new(EPOCH, confirmed, 0);
-        while let Some((number, entry)) = self.entries.range(..end).next_back()
-            && entry.first >= below
-        {
+        let mut entries = self.entries.range(..end);
+        if let Some((number, _)) = entries.find(|(_, entry)| entry.first > below) {
             end = *number;
         }
         end

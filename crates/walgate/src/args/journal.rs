@@ -55,7 +55,7 @@ pub enum JournalCommand {
 pub struct FolderArgs {
     /// The folder of a journal or a recording [default: the configuration's `journal.path`]
     #[arg(value_name = "PATH")]
-    pub path: Option<PathBuf>,
+    pub folder: Option<PathBuf>,
     /// Which file.
     #[command(flatten)]
     pub file: ConfigFile,
@@ -79,4 +79,16 @@ pub struct ExportArgs {
     /// What to do where it can't be read
     #[arg(long, value_enum, default_value_t)]
     pub on_damage: OnDamage,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::args::Args;
+
+    #[test]
+    fn every_command_is_consistent() {
+        Args::command().debug_assert();
+    }
 }

@@ -59,7 +59,7 @@ struct Example {
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 struct Shown {
     value: String,
-    /// Where the keys differ.
+    /// Where nothing but the keys differs.
     key: Option<String>,
     old_key: Option<String>,
 }
@@ -106,16 +106,16 @@ impl SinkReport {
         if *counted > examples as u64 {
             return;
         }
-        let keys_differ = match (old, new) {
-            (Some(old), Some(new)) => (&old.key, &old.old_key) != (&new.key, &new.old_key),
+        let only_keys = match (old, new) {
+            (Some(old), Some(new)) => old.value == new.value,
             _ => false,
         };
         table.examples.push(Example {
             kind,
             id: event.position.to_string(),
             op: event.op.name(),
-            old: old.map(|event| shown(event, keys_differ)),
-            new: new.map(|event| shown(event, keys_differ)),
+            old: old.map(|event| shown(event, only_keys)),
+            new: new.map(|event| shown(event, only_keys)),
         });
     }
 }

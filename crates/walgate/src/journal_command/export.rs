@@ -35,10 +35,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<String, Ending> {
     let range = Range { to, ..range };
     check_empty(&args.out)?;
     let storage = Arc::new(Folder::take(&args.out)?);
-    let mut copy = Copy::new(
-        storage,
-        Position::new(range.from.epoch(), range.from.lsn(), 0),
-    );
+    let mut copy = Copy::new(storage, range.begin());
     match copy.all(&recording, range, args) {
         Ok(()) => Ok(format!(
             "{} entries behind {} up to {} in {} segments, {}\n",

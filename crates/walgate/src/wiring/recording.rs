@@ -34,6 +34,17 @@ pub(crate) struct Range {
     pub(crate) to: Position,
 }
 
+impl Range {
+    /// Where reading begins: behind a whole transaction. Whoever reads leaves out what lies between
+    /// there and `from`, or takes the transaction as a whole.
+    pub(crate) fn begin(&self) -> Position {
+        match self.from.index() {
+            Position::COMMIT => self.from,
+            _ => Position::new(self.from.epoch(), self.from.lsn(), 0),
+        }
+    }
+}
+
 impl Recording {
     /// Looks at what is in the folder now; it is not changed, and nobody is kept from it. Blocks.
     ///

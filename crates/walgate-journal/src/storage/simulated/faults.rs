@@ -17,7 +17,7 @@ pub enum Call {
     Rename,
     /// `Storage::remove`.
     Remove,
-    /// `Storage::sync_folder`; what fails is dropped, as for [`Sync`](Self::Sync).
+    /// `Storage::sync_folder`.
     SyncFolder,
     /// `Storage::space`.
     Space,
@@ -25,7 +25,7 @@ pub enum Call {
     Read,
     /// `StoredFile::write_at`; any part of the bytes is written when it fails.
     Write,
-    /// `StoredFile::sync_data`.
+    /// `StoredFile::sync_data`; what was to be written is dropped when it fails.
     Sync,
     /// `StoredFile::truncate`.
     Truncate,

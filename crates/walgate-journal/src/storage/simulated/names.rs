@@ -101,17 +101,6 @@ impl Names {
         }
     }
 
-    /// A sync fails: any of the changes is durable, and the others never will be, though they can
-    /// be seen until the next crash. What changes later is not lost with them.
-    pub(super) fn drop_changes(&mut self, random: &mut Rng) {
-        let changes = std::mem::take(&mut self.changes);
-        for change in changes {
-            if random.bool() {
-                apply(&mut self.durable, &change);
-            }
-        }
-    }
-
     pub(super) fn crash(&mut self, random: &mut Rng) {
         let fate = random.u8(0..4);
         for change in std::mem::take(&mut self.changes) {

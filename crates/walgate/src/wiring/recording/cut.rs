@@ -104,3 +104,132 @@ pub(super) fn before_pause(
     };
     (first, Some((rest, time)))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use walgate_core::Lsn;
+
+    use super::*;
+
+    const END: Position = Position::committed(u8::MAX, Lsn(u64::MAX));
+
+    fn at(lsn: u64, index: u32) -> Position {
+        Position::new(0, Lsn(lsn), index)
+    }
+
+    /// Messages: a transaction at 100 with two, one outside at 150, a transaction at 200 with one.
+    fn frames() -> Frames {
+        let begin = |lsn: u64| Message::Begin {
+            final_lsn: Lsn(lsn),
+            commit_time: PgMicros(i64::try_from(lsn).expect("small")),
+            xid: 7,
+        };
+        let commit = |lsn: u64| Message::Commit {
+            flags: 0,
+            commit_lsn: Lsn(lsn),
+            end_lsn: Lsn(lsn + 8),
+            commit_time: PgMicros(0),
+        };
+        let said = |transactional, lsn| Message::Message {
+            xid: None,
+            transactional,
+            lsn: Lsn(lsn),
+            prefix: "p",
+            content: b"c",
+        };
+        let all = [
+            (FrameKind::Begin, 1, begin(100)),
+            (FrameKind::Message, 2, said(true, 90)),
+            (FrameKind::Message, 3, said(true, 95)),
+            (FrameKind::Commit, Position::COMMIT, commit(100)),
+            (FrameKind::Standalone, 0, said(false, 150)),
+            (FrameKind::Begin, 1, begin(200)),
+            (FrameKind::Message, 2, said(true, 190)),
+            (FrameKind::Commit, Position::COMMIT, commit(200)),
+        ];
+        let (mut bytes, mut frames) = (BytesMut::new(), Vec::new());
+        for (kind, index, message) in all {
+            let start = bytes.len();
+            let encoded = message.encode(Dialect::default(), &mut bytes);
+            encoded.expect("sound");
+            frames.push(Frame {
+                kind,
+                relation: 0,
+                index,
+                start: u32::try_from(start).expect("small"),
+                len: u32::try_from(bytes.len() - start).expect("small"),
+            });
+        }
+        Frames {
+            bytes: bytes.freeze(),
+            frames,
+            progress: Some(Lsn(300)),
+            ..Frames::progress(0, Lsn(300))
+        }
+    }
+
+    fn indices(frames: &Frames) -> Vec<u32> {
+        frames.frames.iter().map(|frame| frame.index).collect()
+    }
+
+    #[test]
+    fn all_of_a_run_stays_as_it_is() {
+        let Cut { frames, last, over } = cut(frames(), Position::ZERO, END);
+        assert_eq!(
+            (frames.frames.len(), last, over),
+            (8, at(200, Position::COMMIT), false)
+        );
+        assert_eq!(frames.progress, Some(Lsn(300)));
+    }
+
+    #[test]
+    fn a_run_that_begins_inside_of_a_transaction_knows_it() {
+        let cut = cut(frames(), at(100, 2), END);
+        let open = cut.frames.open.map(|open| open.commit_lsn);
+        assert_eq!(open, Some(Lsn(100)));
+        assert_eq!(indices(&cut.frames)[..2], [3, Position::COMMIT]);
+        assert_eq!(cut.frames.last(), Some(at(200, Position::COMMIT)));
+    }
+
+    #[test]
+    fn a_run_ends_where_it_is_to() {
+        for (to, count, last) in [
+            (at(99, 0), 0, Position::ZERO),
+            (at(100, 2), 2, at(100, 2)),
+            (at(100, Position::COMMIT), 4, at(100, Position::COMMIT)),
+            (at(150, 0), 5, at(150, 0)),
+            (at(200, 0), 5, at(150, 0)),
+        ] {
+            let cut = cut(frames(), Position::ZERO, to);
+            assert_eq!(
+                (cut.frames.frames.len(), cut.last, cut.over),
+                (count, last, true),
+                "{to}"
+            );
+            assert_eq!(cut.frames.progress, None, "{to}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_has_come() {
+        let cut = cut(frames(), at(200, Position::COMMIT), END);
+        assert!(cut.frames.frames.is_empty() && !cut.over);
+        assert_eq!(cut.last, at(200, Position::COMMIT));
+    }
+
+    #[test]
+    fn a_pause_is_before_a_transaction() {
+        let (first, rest) = before_pause(frames(), |time| time < PgMicros(200));
+        let (rest, time) = rest.expect("a pause");
+        assert_eq!(first.map(|first| first.frames.len()), Some(5));
+        assert_eq!(
+            (rest.frames.len(), rest.open, time),
+            (3, None, PgMicros(200))
+        );
+        let (first, rest) = before_pause(rest, |_| false);
+        assert!(first.is_none() && rest.is_some_and(|(rest, _)| rest.frames.len() == 3));
+        let (first, rest) = before_pause(frames(), |_| true);
+        assert!(first.is_some_and(|first| first.frames.len() == 8) && rest.is_none());
+    }
+}

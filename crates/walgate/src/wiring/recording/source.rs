@@ -136,3 +136,25 @@ impl Pace {
         begun.checked_add(after).unwrap_or(begun + AGES)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_those_between_the_commits() {
+        let begun = Instant::now();
+        let pace = |speed| Pace {
+            speed,
+            begun: Some((begun, PgMicros(5_000_000))),
+        };
+        let after = |speed, micros| pace(speed).due(PgMicros(micros)) - begun;
+        let second = Duration::from_secs(1);
+        assert_eq!(after(Speed::Times(1.0), 6_000_000), second);
+        assert_eq!(after(Speed::Times(4.0), 6_000_000), second / 4);
+        assert_eq!(after(Speed::Times(0.5), 6_000_000), second * 2);
+        // Commit times fall back when clocks and transactions do.
+        assert_eq!(after(Speed::Times(1.0), 1_000_000), Duration::ZERO);
+        assert!(after(Speed::Times(1e-6), i64::MAX) >= AGES);
+    }
+}

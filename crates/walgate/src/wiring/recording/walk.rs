@@ -37,10 +37,8 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(super) fn new(recording: &Recording, range: Range, on_damage: OnDamage) -> Self {
-        // From the begin of the transaction: whoever reads decides what of it counts.
-        let from = Position::new(range.from.epoch(), range.from.lsn(), 0);
         let view = recording.view().clone();
-        let from = from.max(view.catalogue().oldest());
+        let from = range.begin().max(view.catalogue().oldest());
         Self {
             folder: recording.folder().to_owned(),
             reader: view.reader_behind(from),
