@@ -1,13 +1,16 @@
 //! A bed with a ledger, whose file of events is compared with the table.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, LEDGER, Ledger, Program, events, file_sink, ledger, lsn, replay};
+use walgate_tests::{Bed, LEDGER, Ledger, Program, Replay, events, file_sink, ledger, lsn, replay};
 use walgate_throwaway::{FaultProxy, PgVersion, Postgres};
 
 /// The one line that an outage begins with.
@@ -75,11 +78,12 @@ impl LedgerBed {
     /// Waits until the file holds everything that is committed now, each change once and in order.
     pub(crate) fn until_complete(&self, program: &mut Program) -> Result<()> {
         let table = ledger(&mut self.admin()?)?;
+        let mut file = Folding::new(self.path("events"));
         let mut broken = Ok(());
         program.wait_until("everything in the file", |_| {
             thread::sleep(Duration::from_millis(10));
-            match self.events().and_then(|events| folded(&events)) {
-                Ok(folded) => folded == table,
+            match file.read_on() {
+                Ok(folded) => *folded == table,
                 Err(error) => {
                     broken = Err(error);
                     true
@@ -91,9 +95,12 @@ impl LedgerBed {
 
     /// Asserts that the file holds everything, each change once and in order.
     pub(crate) fn complete(&self) -> Result<()> {
-        let folded = folded(&self.events()?)?;
+        let mut file = Folding::new(self.path("events"));
         let table = ledger(&mut self.admin()?)?;
-        ensure!(folded == table, "the fold of the file is not the table");
+        ensure!(
+            *file.read_on()? == table,
+            "the fold of the file is not the table"
+        );
         Ok(())
     }
 
@@ -120,6 +127,51 @@ impl LedgerBed {
 
 fn setup() -> String {
     format!("{LEDGER};\ncreate publication walgate for table ledger;")
+}
+
+/// A file of events, each of which must come once and in order, and the rows that they make. What
+/// was read is not read again: the file may be large.
+struct Folding {
+    path: PathBuf,
+    /// Where the last whole line ends.
+    end: u64,
+    last: String,
+    replay: Replay,
+}
+
+impl Folding {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            end: 0,
+            last: String::new(),
+            replay: Replay::default(),
+        }
+    }
+
+    /// The rows, with what has been written by now.
+    fn read_on(&mut self) -> Result<&Ledger> {
+        let Ok(mut file) = File::open(&self.path) else {
+            return Ok(&self.replay.rows);
+        };
+        file.seek(SeekFrom::Start(self.end))?;
+        let (mut file, mut line) = (BufReader::new(file), String::new());
+        while file.read_line(&mut line)? > 0 && line.ends_with('\n') {
+            let event: Value = serde_json::from_str(&line).with_context(|| line.clone())?;
+            let id = event["id"].as_str().unwrap_or_default();
+            ensure!(
+                *id > *self.last,
+                "something is repeated or out of order: {event}"
+            );
+            id.clone_into(&mut self.last);
+            if event["op"] != "begin" && event["op"] != "commit" {
+                self.replay.apply(&event)?;
+            }
+            self.end += u64::try_from(line.len())?;
+            line.clear();
+        }
+        Ok(&self.replay.rows)
+    }
 }
 
 /// The rows that events make, each of which must come once and in order.

@@ -37,7 +37,7 @@ fn open(folder: &Path, start: &Checkpoint, is_new: bool) -> walgate_pipeline::Lo
     begin(disk, start)
 }
 
-fn begin(disk: DiskJournal, start: &Checkpoint) -> walgate_pipeline::Log {
+pub(crate) fn begin(disk: DiskJournal, start: &Checkpoint) -> walgate_pipeline::Log {
     let epoch = start.source.epoch;
     let (tail, newest) = (disk.tail(), disk.newest());
     let same = tail.filter(|_| newest.is_some_and(|newest| newest.epoch() == epoch));
@@ -53,7 +53,7 @@ fn begin(disk: DiskJournal, start: &Checkpoint) -> walgate_pipeline::Log {
     }
 }
 
-fn by_fsync() -> PipelineOptions {
+pub(crate) fn by_fsync() -> PipelineOptions {
     PipelineOptions {
         confirm: ConfirmOptions {
             by: ConfirmBy::Fsync,
