@@ -84,7 +84,9 @@ impl Opened {
     /// The end of the last whole transaction, or the last keepalive's position, that is in the log
     /// and durable. None when the log is empty.
     pub fn tail(&self) -> Option<Lsn> {
-        let known = !self.view.catalogue().is_empty() && self.whole != Position::ZERO;
+        // LSNs of the epoch before say nothing about the one that the log ends in.
+        let newest = self.newest()?;
+        let known = self.whole != Position::ZERO && self.whole.epoch() == newest.epoch();
         known.then(|| self.whole.lsn())
     }
 
@@ -151,8 +153,15 @@ impl Opened {
             next_definition: self.next_definition,
             facts,
         };
+        // What is durable is confirmed, so that it must not be an LSN of an earlier epoch.
+        let whole = self.whole.max(self.confirmed);
+        let is_same = whole.epoch() == start.epoch();
         let durable = Reached {
-            whole: self.whole.max(self.confirmed),
+            whole: if is_same {
+                whole
+            } else {
+                Position::new(start.epoch(), Lsn::ZERO, 0)
+            },
             end_entry: self.next_entry,
         };
         let files = LogFiles::new(storage, catalogue, options.clone(), durable);

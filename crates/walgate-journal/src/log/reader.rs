@@ -195,6 +195,8 @@ impl LogReader {
                 return Ok(Step::Stop(self.gone(segment.before)));
             };
             self.reached = self.reached.max(previous);
+            // Also when nothing of it is written yet: whoever asks goes on there, in memory.
+            self.next_entry = Some(segment.first_entry);
             self.at = At::Start(segment.number);
             return Ok(Step::On);
         }
@@ -272,6 +274,8 @@ impl LogReader {
                 self.at = At::In(Records::new(file, reader));
                 Ok(Step::On)
             }
+            // As for records: a sync that is failing may have taken it back.
+            Err(_) if segment.synced == 0 => Ok(Step::Tail),
             Err(damage) => {
                 // The index knows the first entry, and what a header says beside is not needed.
                 if let Some(index) = self.view.index(&segment)?
@@ -358,8 +362,10 @@ impl LogReader {
                 return Err(failure);
             }
         };
-        records.go_to(here);
-        self.next_entry = Some(here.entry);
+        // Where no entry follows, it is not known whether the bad record was one.
+        let entry = here.entry.min(segment.end_entry);
+        records.go_to(Location { entry, ..here });
+        self.next_entry = Some(entry);
         Ok(Step::Stop(Then::Damaged(DamagedPlace {
             segment: segment.number,
             offset: damage.offset,
