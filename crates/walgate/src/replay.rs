@@ -12,7 +12,7 @@ use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::{Request, Signals};
 use crate::tail;
-use crate::wiring::{Known, Range, Recording, RecordingSource, add_sink, block_on};
+use crate::wiring::{Known, Range, Recording, RecordingSource, add_sink, block_on, source_config};
 
 /// Hands a recording to stdout or a sink of a configuration, as the first time.
 ///
@@ -110,8 +110,9 @@ impl Replay<'_> {
             ..PipelineOptions::default()
         });
         let sink = self.sink(name, &loaded.config)?;
+        let source = source_config(&loaded.config.source)?;
         let known = Known {
-            database: "",
+            database: source.connection.dbname(),
             tables: &[],
             console: self.console,
         };

@@ -53,7 +53,7 @@ fn it_is_looked_at_while_it_is_written() -> Result<()> {
 #[test]
 fn all_damage_is_named() -> Result<()> {
     let bed = bed("journal_verified")?;
-    bed.sql("insert into notes select repeat('x', 500) from generate_series(1, 9000);")?;
+    bed.sql("insert into notes select repeat('x', 500) from generate_series(1, 15000);")?;
     bed.catch_up(&[])?;
     let journal = bed.path("journal");
     let listed = object("journal ls @ --json", &[&journal])?;

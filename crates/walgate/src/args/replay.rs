@@ -26,15 +26,12 @@ pub struct ReplayArgs {
     /// The folder of a journal or a recording
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// Into this sink of a configuration, as that says, instead of stdout
+    /// Into this sink of a configuration (a file, or stdout), as that says, instead of stdout
     #[arg(long, value_name = "NAME")]
     pub sink: Option<String>,
     /// The configuration of the sink [default: $WALGATE_CONFIG, else walgate.toml]
     #[arg(short = 'c', long = "config", value_name = "FILE", requires = "sink")]
     pub config: Option<PathBuf>,
-    /// Into Kafka: what comes again stands behind what came later, in each partition
-    #[arg(long, requires = "sink")]
-    pub accept_reorder: bool,
     /// How fast: max, original (the pauses between the commits), or a multiple of that, such as 2x
     #[arg(long, value_name = "SPEED", default_value = "max")]
     pub speed: Speed,
@@ -172,11 +169,10 @@ mod tests {
 
     #[test]
     fn what_a_sink_says_is_not_said_twice() {
-        assert!(parse("x --sink a -c b.toml --accept-reorder --from 0/1 --to 2026-11-21").is_ok());
+        assert!(parse("x --sink a -c b.toml --from 0/1 --to 2026-11-21").is_ok());
         for words in [
             "",
             "x -c b.toml",
-            "x --accept-reorder",
             "x --sink a --table a.b",
             "x --sink a --format json",
             "x --sink a --count 1",
