@@ -353,7 +353,7 @@ impl LogReader {
         // Recovery may have found less than can be read here, with definitions of segments before:
         // what it has not counted does not count, and its numbers are used again.
         let counts =
-            |at: Location| segment.state != SegmentState::Open || at.entry < segment.end_entry;
+            |at: Location| segment.state == SegmentState::Active || at.entry < segment.end_entry;
         let (here, to) = match behind {
             Ok(Some(behind)) if counts(behind.0) => behind,
             Ok(_) => return Ok(self.lost_rest(segment, damage)),

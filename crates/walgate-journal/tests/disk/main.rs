@@ -6,6 +6,7 @@ mod bed;
 mod damage;
 mod lagging;
 mod recovery;
+mod review_epochs;
 mod runs;
 mod said;
 mod space;
