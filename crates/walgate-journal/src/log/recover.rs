@@ -435,6 +435,10 @@ impl<'a> Survey<'a> {
         let mut end_entry = scan.index.next_entry();
         let mut highest = scan.index.last;
         let mut data_end = scan.end.offset;
+        if let Some(next) = next {
+            // Numbers that the next segment gives out again did not count when it was begun.
+            end_entry = end_entry.min(next.first_entry);
+        }
         if scan.ending == Ending::Damaged {
             // Without a next segment, the numbers of entries that nobody will ever read are used
             // again.
