@@ -187,9 +187,7 @@ impl Ring {
     /// Whether a reader may do without what lies up to `position`: it has it, or is not required.
     pub(crate) fn can_spare(&self, id: ReaderId, position: Position) -> bool {
         let reader = self.readers.get(id).and_then(Option::as_ref);
-        reader.is_none_or(|reader| {
-            reader.demand == Demand::Optional || reader.released >= position
-        })
+        reader.is_none_or(|reader| reader.demand == Demand::Optional || reader.released >= position)
     }
 
     /// What the last durable checkpoint says that each sink has.
