@@ -1,6 +1,7 @@
 //! What is confirmed: the least of the required sinks, or what the journal has fsynced, durably in
 //! the checkpoint first.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -230,13 +231,26 @@ impl Confirmer {
         }
     }
 
-    /// After a crash each sink begins with the transaction that the checkpoint has it in: the journal
-    /// must keep that, and no more.
     fn release(&self) {
-        let sinks = self.checkpoint.sinks.iter();
-        let sinks = sinks.map(|(name, position)| (name.clone(), whole(*position)));
-        self.journal.checkpointed(&sinks.collect());
+        let fsync_confirms = self.durable.is_some();
+        self.journal
+            .checkpointed(&kept_behind(&self.checkpoint, fsync_confirms));
     }
+}
+
+/// After a crash each sink begins with the transaction that the checkpoint has it in: the journal
+/// must keep that, and no more. A sink at the head may be ahead of what is confirmed; the source
+/// begins there again, so that the journal must reach back to it, or it would seem to lack what
+/// lies between.
+fn kept_behind(checkpoint: &Checkpoint, fsync_confirms: bool) -> BTreeMap<String, Position> {
+    let confirmed = Position::new(checkpoint.source.epoch, checkpoint.confirmed, 0);
+    let bound = |position: Position| match fsync_confirms {
+        true => position.min(confirmed),
+        false => position,
+    };
+    let sinks = checkpoint.sinks.iter();
+    let sinks = sinks.map(|(name, position)| (name.clone(), bound(whole(*position))));
+    sinks.collect()
 }
 
 /// Waits until the journal has fsynced more than `seen`.
@@ -260,6 +274,8 @@ async fn sleep_until(due: Option<Instant>) {
 mod tests {
     use std::time::Duration;
 
+    use walgate_core::SourceIdentity;
+
     use super::*;
 
     #[test]
@@ -277,6 +293,31 @@ mod tests {
         assert_eq!(cadence.due(), None);
         assert!(!cadence.observe(Lsn(101 + (4 << 20)), false, at(1011)));
         assert!(cadence.observe(Lsn(102 + (4 << 20)), false, at(1012)));
+    }
+
+    #[test]
+    fn nothing_is_given_up_before_it_is_confirmed() {
+        let checkpoint = Checkpoint {
+            source: SourceIdentity {
+                system_id: 1,
+                timeline: 1,
+                epoch: 1,
+                slot: "walgate".into(),
+                consistent_point: Lsn::ZERO,
+                created_by_us: true,
+            },
+            confirmed: Lsn(100),
+            sinks: [(0, 900, 0), (1, 90, 5), (1, 110, 7)]
+                .map(|(epoch, lsn, index)| {
+                    (format!("{lsn}"), Position::new(epoch, Lsn(lsn), index))
+                })
+                .into(),
+            gaps: Vec::new(),
+        };
+        let kept = |by| -> Vec<_> { kept_behind(&checkpoint, by).into_values().collect() };
+        let at = |epoch, lsn| Position::new(epoch, Lsn(lsn), 0);
+        assert_eq!(kept(true), [at(1, 100), at(1, 90), at(0, 900)]);
+        assert_eq!(kept(false), [at(1, 110), at(1, 90), at(0, 900)]);
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Log {
     pub(crate) fn lost(&self, known: Position) -> Option<Gap> {
         let from = self.from(known);
         let (from, to) = if from < self.oldest {
-            (from, self.oldest)
+            // What the source sends again from the head on is not lost.
+            (from, self.oldest.min(self.head))
         } else {
             (from.max(self.tail), self.head)
         };
@@ -118,6 +119,16 @@ mod tests {
             lost(&log(0x900, 0x900, 0x900), at(0x300)),
             Some((0x300, 0x900))
         );
+    }
+
+    #[test]
+    fn what_comes_again_from_the_head_on_is_not_lost() {
+        // The journal has no more than a part of a transaction behind what was confirmed last.
+        let log = log(0x900, 0x700, 0x700);
+        for known in [0x700, 0x800, 0x900, 0xA00] {
+            assert_eq!(lost(&log, at(known)), None, "{known:x}");
+        }
+        assert_eq!(lost(&log, at(0x300)), Some((0x300, 0x700)));
     }
 
     #[test]
