@@ -59,6 +59,15 @@ impl Keeping {
         Some(reached)
     }
 
+    /// Everything of the source's log that it has lies at or below this position, also what is not
+    /// whole: a server whose history has parted from ours before it has another log.
+    pub(crate) fn held(&self) -> Option<Position> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Disk(disk) => disk.newest(),
+        }
+    }
+
     pub(crate) fn is_on_disk(&self) -> bool {
         matches!(self, Self::Disk(_))
     }
@@ -84,6 +93,15 @@ impl Keeping {
             tail: tail.unwrap_or(start),
             head: start,
         })
+    }
+}
+
+/// What is in a transaction is in the log only when its commit record is, which begins there.
+pub(super) fn behind_commit(position: Position) -> Position {
+    let lsn = position.lsn();
+    match position.index() {
+        0 => position,
+        _ => Position::new(position.epoch(), lsn.checked_add(1).unwrap_or(lsn), 0),
     }
 }
 
@@ -138,4 +156,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
         let message = format!("the work on disk has broken off: {panic}");
         Err(Failure::new(StopReason::State, message))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use walgate_core::Lsn;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_transaction_reaches_behind_the_begin_of_its_commit_record() {
+        let at = |lsn, index| Position::new(1, Lsn(lsn), index);
+        assert_eq!(behind_commit(at(0x100, 0)), at(0x100, 0));
+        assert_eq!(behind_commit(at(0x100, 3)), at(0x101, 0));
+    }
 }
