@@ -571,27 +571,6 @@ impl Assembler {
     }
 }
 
-/// An LSN behind everything that commits before a run, and whose position with index 0 lies before
-/// all that the run holds.
-pub(crate) fn before(frames: &Frames) -> Lsn {
-    let progress = frames.progress.unwrap_or_default();
-    let Some(first) = frames.frames.first() else {
-        return progress;
-    };
-    let transaction = match first.kind {
-        FrameKind::Begin => frames.begun(first),
-        FrameKind::Standalone => None,
-        _ => frames.open,
-    };
-    if let Some(transaction) = transaction {
-        return transaction.commit_lsn;
-    }
-    match decode(frames.message(first), Dialect::default(), false) {
-        Ok(Message::Message { lsn, .. }) => lsn.checked_sub(1).unwrap_or(lsn),
-        _ => progress,
-    }
-}
-
 #[cold]
 fn broken(position: Position) -> Failure {
     let message = format!("a frame behind {position} breaks the order or the form of the stream");

@@ -12,8 +12,9 @@ use walgate_core::{
 use walgate_journal::Read;
 
 use crate::DeadLetter;
-use crate::assembler::{before, table_name};
+use crate::assembler::table_name;
 use crate::chain::{Chain, Ended, Halt};
+use crate::crossing::before;
 use crate::options::{BatchOptions, SinkOptions};
 
 /// A batch ends at this many tables: a record finds its table by a search from the end.

@@ -20,6 +20,7 @@ mod chain;
 mod checkpoint_file;
 mod checkpoint_json;
 mod confirm;
+mod crossing;
 mod dead_letter;
 mod dead_letter_file;
 mod delivery;
