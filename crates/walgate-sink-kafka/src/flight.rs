@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 use walgate_core::{ErrorClass, Position, Watermark};
 
+use crate::flush::{Flusher, Traffic, Wait};
 use crate::lanes::{Lane, Lanes, wire_bytes};
 use crate::ledger::{Ledger, SEQUENCE_BITS, Sequence};
 use crate::outage::{Outage, Say, Signs};
@@ -100,6 +101,7 @@ pub(crate) struct Flight {
     failed: AtomicBool,
     /// Wakes the sink, which is the only one that waits.
     progress: Notify,
+    flusher: Flusher,
     delivered_any: AtomicBool,
     all_down: AtomicBool,
     any_up: AtomicBool,
@@ -111,10 +113,21 @@ pub(crate) struct Flight {
 struct State {
     ledger: Ledger,
     lanes: Lanes,
+    /// Reports of this producer.
+    reported: u64,
     /// Reports since the last signal.
     unsignalled: usize,
     /// Bytes that reports have freed since the last signal.
     freed: usize,
+}
+
+impl State {
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            outstanding: self.ledger.messages() as u64,
+            reported: self.reported,
+        }
+    }
 }
 
 impl Flight {
@@ -129,6 +142,7 @@ impl Flight {
             refusal: Mutex::default(),
             failed: AtomicBool::new(false),
             progress: Notify::new(),
+            flusher: Flusher::new(),
             delivered_any: AtomicBool::new(false),
             all_down: AtomicBool::new(false),
             any_up: AtomicBool::new(false),
@@ -139,6 +153,27 @@ impl Flight {
     /// Does something with the ledger.
     pub(crate) fn ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
         act(&mut lock(&self.state).ledger)
+    }
+
+    /// What was handed over, and what came back.
+    pub(crate) fn traffic(&self) -> Traffic {
+        lock(&self.state).traffic()
+    }
+
+    /// The sink waits for company for what it has handed over, or for room.
+    pub(crate) fn await_company(&self) {
+        self.flusher.wait(Wait::Company, self.traffic());
+    }
+
+    /// The sink waits for the delivery of everything, until what this returns is dropped.
+    pub(crate) fn await_delivery(&self) -> AwaitDelivery<'_> {
+        self.flusher.wait(Wait::Delivery, self.traffic());
+        AwaitDelivery(self)
+    }
+
+    /// Tells when to flush.
+    pub(crate) const fn flusher(&self) -> &Flusher {
+        &self.flusher
     }
 
     /// Enters a record and its messages, (partition, payload bytes) each, when there is room: less
@@ -247,6 +282,7 @@ impl Flight {
             self.shared.delivered.advance(delivered);
         }
         self.progress.notify_one();
+        self.flusher.reported(self.traffic());
     }
 
     /// Takes a refusal; the one that tells most, and of equals the earliest record's, is kept.
@@ -277,6 +313,15 @@ impl Flight {
     }
 }
 
+/// The sink waits for the delivery of everything.
+pub(crate) struct AwaitDelivery<'a>(&'a Flight);
+
+impl Drop for AwaitDelivery<'_> {
+    fn drop(&mut self) {
+        self.0.await_company();
+    }
+}
+
 /// The word that travels with a message through librdkafka.
 pub(crate) const fn opaque(lane: Lane, sequence: Sequence) -> usize {
     (lane << SEQUENCE_BITS) | sequence
@@ -296,6 +341,7 @@ impl ProducerContext for Flight {
             state.ledger.report(sequence, result.is_ok());
             state.freed += before - state.ledger.bytes();
             state.unsignalled += 1;
+            state.reported += 1;
             let room = state.lanes.remove(lane, bytes);
             let due = room
                 || state.unsignalled >= SIGNAL_REPORTS

@@ -17,14 +17,16 @@
 //!   transactions could rule it out.
 //! - Memory: [`KafkaConfig::buffer_bytes`] bounds what waits, librdkafka's overhead included. One
 //!   record may be larger and then waits alone.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod config;
 mod flight;
+mod flush;
 mod lanes;
 mod ledger;
 mod live;
 mod murmur2;
+mod native;
 mod outage;
 mod properties;
 mod refusal;

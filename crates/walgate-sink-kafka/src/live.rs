@@ -1,4 +1,4 @@
-//! A producer and the thread that polls it.
+//! A producer and its threads: one polls it, one flushes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,18 +9,19 @@ use rdkafka::producer::{BaseProducer, Producer, PurgeConfig};
 use walgate_core::SinkError;
 
 use crate::flight::{DRAIN, Flight, Shared};
+use crate::flush;
 use crate::{KafkaConfig, properties};
 
 /// How long one poll lasts: a report is handled at once, the rest (a stop, an outage) within it.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A producer that is polled. Dropping it lets its thread end by itself, and with the thread the
-/// producer, its queue thrown away.
+/// A producer that is polled. Dropping it lets its threads end by themselves, and with the last of
+/// them the producer, its queue thrown away.
 pub(crate) struct Live {
     producer: Arc<BaseProducer<Flight>>,
     batch_bytes: usize,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Live {
@@ -35,23 +36,32 @@ impl Live {
         let producer: Arc<BaseProducer<Flight>> =
             Arc::new(created.map_err(|error| properties::refused(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
-        let polled = Arc::clone(&producer);
-        let stopped = Arc::clone(&stop);
-        let thread = Builder::new().name("kafka-poll".to_owned()).spawn(move || {
+        let mut live = Self {
+            producer,
+            batch_bytes,
+            stop,
+            threads: Vec::with_capacity(2),
+        };
+        let polled = Arc::clone(&live.producer);
+        let stopped = Arc::clone(&live.stop);
+        live.spawn("kafka-poll", move || {
             while !stopped.load(Ordering::Acquire) {
                 polled.poll(POLL);
                 polled.context().tick(Instant::now());
             }
-        });
+        })?;
+        let flushed = Arc::clone(&live.producer);
+        live.spawn("kafka-flush", move || flush::run(&flushed))?;
+        Ok(live)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), SinkError> {
+        let thread = Builder::new().name(name.to_owned()).spawn(run);
         let thread = thread.map_err(|error| {
             SinkError::transient(format!("no thread for the kafka producer: {error}"))
         })?;
-        Ok(Self {
-            producer,
-            batch_bytes,
-            stop,
-            thread: Some(thread),
-        })
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// The producer.
@@ -69,8 +79,10 @@ impl Live {
         self.batch_bytes
     }
 
-    /// Waits until no report is due, or the producer has failed. Cancel-safe.
+    /// Has everything sent at once, and waits until no report is due, or the producer has failed.
+    /// Cancel-safe.
     pub(crate) async fn settled(&self) {
+        let _waiting = self.flight().await_delivery();
         while !self.flight().failed() && self.flight().ledger(|ledger| ledger.messages()) > 0 {
             self.flight().progress().await;
         }
@@ -98,15 +110,19 @@ impl Live {
 
     /// Ends the producer, throwing away what it holds.
     pub(crate) async fn end(mut self) {
-        let thread = self.thread.take();
-        // The thread's is then the last reference: destroying a client waits for its threads,
-        // which must not happen on a worker of the runtime.
+        let threads = std::mem::take(&mut self.threads);
+        // The last reference is then a thread's: destroying a client waits for its threads, which
+        // must not happen on a worker of the runtime.
         drop(self);
-        if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::debug!("the thread of a kafka producer has panicked");
-            }
+        let joined = tokio::task::spawn_blocking(move || {
+            threads
+                .into_iter()
+                .map(JoinHandle::join)
+                .filter(Result::is_err)
+                .count()
+        });
+        if !matches!(joined.await, Ok(0)) {
+            tracing::debug!("a thread of a kafka producer has panicked");
         }
     }
 }
@@ -117,5 +133,6 @@ impl Drop for Live {
         self.producer
             .purge(PurgeConfig::default().queue().inflight().non_blocking());
         self.stop.store(true, Ordering::Release);
+        self.flight().flusher().stop();
     }
 }

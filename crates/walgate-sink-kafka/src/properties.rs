@@ -53,12 +53,10 @@ const RESERVED: &[(&str, &str)] = &[
 /// an end; so it stays below that.
 const MESSAGE_MAX_BYTES: usize = 100_000_000;
 
-/// How long messages wait for company while the producer has nothing to do, in ms: all the latency
-/// that it adds at the head of the log. Behind, batches fill by themselves; but while messages wait
-/// longer than this for the answer to the request before theirs, librdkafka spins, so it should be
-/// above a broker's usual answer (a million rows into one partition took 2.8 CPU-seconds at 2 ms,
-/// 1.7 at 10 ms, 1.4 at 50 ms).
-const LINGER_MS: &str = "10";
+/// How long messages wait for company, in ms: librdkafka's most. A batch goes out because it is full
+/// or because the sink asks for a [flush](crate::flush); a message that is older than this while the
+/// one before it is not answered makes librdkafka spin.
+const LINGER_MS: &str = "900000";
 
 /// How often librdkafka reports its statistics, in ms; new partitions are noticed with them.
 const STATISTICS_INTERVAL_MS: &str = "5000";

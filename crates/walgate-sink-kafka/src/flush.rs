@@ -1,0 +1,300 @@
+//! When librdkafka is told not to wait for full batches.
+//!
+//! An idempotent librdkafka has one request for a partition in flight at a time (it counts messages
+//! where its limit of five means requests), and while a message waits for longer than `linger.ms`
+//! for the answer to that request, its broker thread spins: in a backlog that was three quarters of
+//! all CPU. So `linger.ms` is as long as can be, batches of a backlog go out because they are full, and
+//! when the sink waits it asks for a flush, which disregards the linger for a moment. A flush spins,
+//! too, while something is in flight: so it is short, and not repeated before answers come or some
+//! time has passed.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::{BaseProducer, Producer};
+
+use crate::flight::Flight;
+use crate::native;
+
+/// How long the linger is disregarded at a time: enough for a broker thread to wake and send, even
+/// when it has to wait for a core.
+const FLUSH: Duration = Duration::from_millis(2);
+
+/// Least time between flushes while all is answered at once. A lone change goes at once; of a
+/// stream of them each waits less than this, and the broker gets hundreds of requests in a second,
+/// not thousands.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Time to a flush that nobody has asked for; and to the next one while answers are missing, then
+/// doubled as long as none come.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// Most time to the next flush: what an outage costs is a flush in this time.
+const MOST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the sink waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// More records, or room for the next one. Full batches are on their way; what is not full is
+    /// flushed if this lasts.
+    Company,
+    /// The delivery of everything.
+    Delivery,
+}
+
+/// What was handed to librdkafka, in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Traffic {
+    /// Without a report.
+    pub(crate) outstanding: u64,
+    /// Reported so far.
+    pub(crate) reported: u64,
+}
+
+/// When the next flush is due.
+#[derive(Debug)]
+struct Pace {
+    /// When the last flush was.
+    flushed: Option<Instant>,
+    /// What there was at the last flush.
+    then: Traffic,
+    patience: Duration,
+}
+
+impl Pace {
+    const fn new() -> Self {
+        Self {
+            flushed: None,
+            then: Traffic {
+                outstanding: 0,
+                reported: 0,
+            },
+            patience: PATIENCE,
+        }
+    }
+
+    /// When to flush for a wait that has begun, or had a report, at `begun`; `None` while there is nothing to flush.
+    fn due(&self, (wait, begun): (Wait, Instant), now: Traffic) -> Option<Instant> {
+        if now.outstanding == 0 {
+            return None;
+        }
+        let answered = now.reported >= self.then.reported + self.then.outstanding;
+        let patience = if now.reported > self.then.reported {
+            PATIENCE
+        } else {
+            self.patience
+        };
+        Some(match (wait, self.flushed) {
+            (Wait::Delivery, None) => begun,
+            (Wait::Delivery, Some(flushed)) if answered => flushed + PACE,
+            (Wait::Delivery, Some(flushed)) => flushed + patience,
+            (Wait::Company, flushed) => {
+                flushed.map_or(begun, |flushed| flushed.max(begun)) + patience
+            }
+        })
+    }
+
+    fn flush(&mut self, at: Instant, now: Traffic) {
+        let alive = self.flushed.is_none() || now.reported > self.then.reported;
+        self.patience = if alive {
+            PATIENCE
+        } else {
+            (self.patience * 2).min(MOST_PATIENCE)
+        };
+        self.flushed = Some(at);
+        self.then = now;
+    }
+}
+
+/// Between the sink, which waits, and the thread that flushes.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    wait: Option<(Wait, Instant)>,
+    pace: Pace,
+    /// When the thread looks by itself; `None`: it waits to be woken.
+    alarm: Option<Instant>,
+    stopped: bool,
+}
+
+impl State {
+    fn due(&self, traffic: Traffic) -> Option<Instant> {
+        self.wait.and_then(|wait| self.pace.due(wait, traffic))
+    }
+}
+
+impl Flusher {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                wait: None,
+                pace: Pace::new(),
+                alarm: None,
+                stopped: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The sink waits for this from now on, or still.
+    pub(crate) fn wait(&self, wait: Wait, traffic: Traffic) {
+        let mut state = self.lock();
+        if state.wait.is_none_or(|(before, _)| before != wait) {
+            state.wait = Some((wait, Instant::now()));
+        }
+        self.wake(&state, traffic);
+    }
+
+    /// Reports have come: what waits for company has it in what is answered next.
+    pub(crate) fn reported(&self, traffic: Traffic) {
+        let mut state = self.lock();
+        if let Some((Wait::Company, begun)) = &mut state.wait {
+            *begun = Instant::now();
+        }
+        self.wake(&state, traffic);
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_one();
+    }
+
+    fn wake(&self, state: &State, traffic: Traffic) {
+        let sooner = state
+            .due(traffic)
+            .is_some_and(|due| state.alarm.is_none_or(|alarm| due < alarm));
+        if sooner {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until a flush is due; false at the end.
+    fn next(&self, traffic: impl Fn() -> Traffic) -> bool {
+        let mut state = self.lock();
+        while !state.stopped {
+            let now = Instant::now();
+            let traffic = traffic();
+            state.alarm = state.due(traffic);
+            state = match state.alarm {
+                Some(due) if due <= now => {
+                    state.pace.flush(now, traffic);
+                    return true;
+                }
+                Some(due) => {
+                    let waited = self.changed.wait_timeout(state, due - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let waited = self.changed.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+        false
+    }
+
+    /// Nothing panics while it is held.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Flushes whenever it is due, until the flusher is stopped. For a thread of its own.
+pub(crate) fn run(producer: &BaseProducer<Flight>) {
+    let flight = producer.context();
+    while flight.flusher().next(|| flight.traffic()) {
+        native::flush(producer, FLUSH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    const fn traffic(outstanding: u64, reported: u64) -> Traffic {
+        Traffic {
+            outstanding,
+            reported,
+        }
+    }
+
+    #[test]
+    fn a_lone_change_is_flushed_at_once_and_a_stream_of_them_at_a_pace() {
+        let mut pace = Pace::new();
+        let start = Instant::now();
+        let wait = (Wait::Delivery, start);
+        assert_eq!(pace.due(wait, traffic(0, 0)), None, "nothing to flush");
+        assert_eq!(pace.due(wait, traffic(1, 0)), Some(start));
+        pace.flush(start, traffic(1, 0));
+        assert_eq!(pace.due(wait, traffic(0, 1)), None);
+        assert_eq!(pace.due(wait, traffic(2, 1)), Some(start + PACE));
+        let later = start + Duration::from_secs(1);
+        let due = pace.due((Wait::Delivery, later), traffic(1, 1));
+        assert!(due.is_some_and(|due| due <= later), "alone again");
+    }
+
+    #[test]
+    fn a_silent_broker_is_flushed_ever_less_often() {
+        let mut pace = Pace::new();
+        let wait = (Wait::Delivery, Instant::now());
+        let mut at = wait.1;
+        pace.flush(at, traffic(9, 0));
+        let mut gaps = Vec::new();
+        for _ in 0..10 {
+            let due = pace.due(wait, traffic(9, 0)).expect("due");
+            gaps.push((due - at).as_millis());
+            at = due;
+            pace.flush(at, traffic(9, 0));
+        }
+        assert_eq!(gaps, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
+        // It answers again: the first of nine.
+        assert_eq!(pace.due(wait, traffic(8, 1)), Some(at + PATIENCE));
+        pace.flush(at, traffic(8, 1));
+        assert_eq!(pace.due(wait, traffic(8, 1)), Some(at + PATIENCE));
+    }
+
+    #[test]
+    fn a_backlog_is_flushed_only_when_it_stands_still() {
+        let mut pace = Pace::new();
+        let start = Instant::now();
+        let wait = (Wait::Company, start);
+        assert_eq!(pace.due(wait, traffic(5, 0)), Some(start + PATIENCE));
+        let progress = (Wait::Company, start + PATIENCE);
+        assert_eq!(
+            pace.due(progress, traffic(5, 3)),
+            Some(start + 2 * PATIENCE)
+        );
+        pace.flush(start + 2 * PATIENCE, traffic(5, 3));
+        assert_eq!(pace.due(wait, traffic(5, 3)), Some(start + 3 * PATIENCE));
+    }
+
+    #[test]
+    fn the_thread_sleeps_until_it_is_asked_and_ends() {
+        let flusher = Arc::new(Flusher::new());
+        let (send, flushes) = std::sync::mpsc::channel();
+        let thread = thread::spawn({
+            let flusher = Arc::clone(&flusher);
+            move || {
+                while flusher.next(|| traffic(1, 0)) {
+                    send.send(()).expect("the test listens");
+                }
+            }
+        });
+        flusher.reported(traffic(1, 0));
+        assert!(flushes.try_recv().is_err(), "nobody waits");
+        flusher.wait(Wait::Delivery, traffic(1, 0));
+        flushes.recv().expect("flushed");
+        flushes.recv().expect("flushed again, as no answer comes");
+        flusher.stop();
+        thread.join().expect("the thread ends");
+    }
+}
