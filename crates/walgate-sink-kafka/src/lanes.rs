@@ -1,10 +1,8 @@
 //! How much waits for each partition.
 //!
-//! An idempotent librdkafka has one request for a partition in flight at a time (it counts messages
-//! where its limit of five means requests), and while more than that waits for longer than
-//! `linger.ms`, its broker thread spins until the response comes: with a long queue that is three
-//! quarters of all CPU. So no partition is given much more than what is in flight and the batch
-//! behind it; what is held back waits in the sink's caller.
+//! An idempotent librdkafka has one request for a partition in flight at a time. More than that
+//! request and the batch behind it would only wait in here, in memory: so a partition is given no
+//! more, and the rest waits in the sink's caller, where it is not copied yet.
 
 /// Place of a partition among all partitions of all topics of a sink.
 pub(crate) type Lane = usize;
