@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use walgate_core::{ErrorClass, Position, Watermark};
 
 use crate::flush::{Flusher, Traffic, Wait};
-use crate::lanes::{Lane, Lanes, wire_bytes};
+use crate::lanes::{Change, Lane, Lanes, queued_bytes};
 use crate::ledger::{Ledger, SEQUENCE_BITS, Sequence};
 use crate::outage::{Outage, Say, Signs};
 use crate::refusal;
@@ -126,6 +126,7 @@ impl State {
         Traffic {
             outstanding: self.ledger.messages() as u64,
             reported: self.reported,
+            idle: self.lanes.any_idle(),
         }
     }
 }
@@ -171,6 +172,11 @@ impl Flight {
         AwaitDelivery(self)
     }
 
+    /// What was handed over so far is sent now, or once what is before it is answered.
+    pub(crate) fn flushed(&self) {
+        lock(&self.state).lanes.flush();
+    }
+
     /// Tells when to flush.
     pub(crate) const fn flusher(&self) -> &Flusher {
         &self.flusher
@@ -191,12 +197,12 @@ impl Flight {
         }
         if !messages
             .clone()
-            .all(|(lane, bytes)| state.lanes.fits(lane, wire_bytes(bytes)))
+            .all(|(lane, bytes)| state.lanes.fits(lane, queued_bytes(bytes)))
         {
             return None;
         }
         let count = messages.len() as u32;
-        messages.for_each(|(lane, bytes)| state.lanes.add(lane, wire_bytes(bytes)));
+        messages.for_each(|(lane, bytes)| state.lanes.add(lane, queued_bytes(bytes)));
         Some(state.ledger.accept(position, count, bytes))
     }
 
@@ -334,7 +340,7 @@ impl ProducerContext for Flight {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let (lane, sequence) = (opaque >> SEQUENCE_BITS, opaque & ((1 << SEQUENCE_BITS) - 1));
         let (Ok(message) | Err((_, message))) = result;
-        let bytes = wire_bytes(message.payload_len() + message.key_len());
+        let bytes = queued_bytes(message.payload_len() + message.key_len());
         let (signal, position) = {
             let mut state = lock(&self.state);
             let before = state.ledger.bytes();
@@ -342,8 +348,9 @@ impl ProducerContext for Flight {
             state.freed += before - state.ledger.bytes();
             state.unsignalled += 1;
             state.reported += 1;
-            let room = state.lanes.remove(lane, bytes);
+            let Change { room, idle } = state.lanes.remove(lane, bytes);
             let due = room
+                || idle
                 || state.unsignalled >= SIGNAL_REPORTS
                 || state.freed >= self.shared.signal_bytes
                 || state.ledger.messages() == 0;

@@ -5,8 +5,8 @@
 //! for the answer to that request, its broker thread spins: in a backlog that was three quarters of
 //! all CPU. So `linger.ms` is as long as can be, batches of a backlog go out because they are full, and
 //! when the sink waits it asks for a flush, which disregards the linger for a moment. A flush spins,
-//! too, while something is in flight: so it is short, and not repeated before answers come or some
-//! time has passed.
+//! too, while something waits behind what is in flight: so it is short, and made when a partition
+//! has messages that nothing else sends.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,21 +16,24 @@ use rdkafka::producer::{BaseProducer, Producer};
 use crate::flight::Flight;
 use crate::native;
 
-/// How long the linger is disregarded at a time: enough for a broker thread to wake and send, even
-/// when it has to wait for a core.
-const FLUSH: Duration = Duration::from_millis(2);
+/// How long the linger is disregarded at a time: librdkafka's shortest. A broker thread that has to
+/// wait for a core for longer misses it, which [`REPEAT`] is for.
+const FLUSH: Duration = Duration::from_millis(1);
 
-/// Least time between flushes while all is answered at once. A lone change goes at once; of a
-/// stream of them each waits less than this, and the broker gets hundreds of requests in a second,
-/// not thousands.
-const PACE: Duration = Duration::from_millis(5);
+/// Least time between flushes at the head of the log. A lone change goes at once; of a stream of
+/// them each waits less than this, and the broker gets a hundred requests in a second, not
+/// thousands.
+const PACE: Duration = Duration::from_millis(10);
 
-/// Time to a flush that nobody has asked for; and to the next one while answers are missing, then
-/// doubled as long as none come.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a batch that isn't full waits for more while the sink has more to do.
+const PATIENCE: Duration = Duration::from_millis(25);
+
+/// Time to the next flush while everything is thought to be on its way: it may have been missed, or
+/// be sent anew after an error. Doubled as long as no answer comes.
+const REPEAT: Duration = Duration::from_millis(50);
 
 /// Most time to the next flush: what an outage costs is a flush in this time.
-const MOST_PATIENCE: Duration = Duration::from_secs(1);
+const MOST_REPEAT: Duration = Duration::from_secs(1);
 
 /// What the sink waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(crate) struct Traffic {
     pub(crate) outstanding: u64,
     /// Reported so far.
     pub(crate) reported: u64,
+    /// A partition has messages that nothing sends but a flush.
+    pub(crate) idle: bool,
 }
 
 /// When the next flush is due.
@@ -56,53 +61,45 @@ pub(crate) struct Traffic {
 struct Pace {
     /// When the last flush was.
     flushed: Option<Instant>,
-    /// What there was at the last flush.
-    then: Traffic,
-    patience: Duration,
+    /// Reports at the last flush.
+    reported: u64,
+    /// Time to the next one while everything is on its way.
+    repeat: Duration,
 }
 
 impl Pace {
     const fn new() -> Self {
         Self {
             flushed: None,
-            then: Traffic {
-                outstanding: 0,
-                reported: 0,
-            },
-            patience: PATIENCE,
+            reported: 0,
+            repeat: REPEAT,
         }
     }
 
-    /// When to flush for a wait that has begun, or had a report, at `begun`; `None` while there is nothing to flush.
+    /// When to flush for a wait that has begun at `begun`; `None` while there is nothing to flush.
     fn due(&self, (wait, begun): (Wait, Instant), now: Traffic) -> Option<Instant> {
         if now.outstanding == 0 {
             return None;
         }
-        let answered = now.reported >= self.then.reported + self.then.outstanding;
-        let patience = if now.reported > self.then.reported {
-            PATIENCE
-        } else {
-            self.patience
-        };
-        Some(match (wait, self.flushed) {
-            (Wait::Delivery, None) => begun,
-            (Wait::Delivery, Some(flushed)) if answered => flushed + PACE,
-            (Wait::Delivery, Some(flushed)) => flushed + patience,
-            (Wait::Company, flushed) => {
-                flushed.map_or(begun, |flushed| flushed.max(begun)) + patience
-            }
+        let last = self.flushed.unwrap_or(begun);
+        Some(match (now.idle, wait, self.flushed) {
+            (true, Wait::Delivery, None) => begun,
+            (true, Wait::Delivery, Some(flushed)) => flushed + PACE,
+            (true, Wait::Company, _) => last + PATIENCE,
+            (false, _, _) if now.reported > self.reported => last + REPEAT,
+            (false, _, _) => last + self.repeat,
         })
     }
 
     fn flush(&mut self, at: Instant, now: Traffic) {
-        let alive = self.flushed.is_none() || now.reported > self.then.reported;
-        self.patience = if alive {
-            PATIENCE
+        let alive = self.flushed.is_none() || now.reported > self.reported;
+        self.repeat = if alive {
+            REPEAT
         } else {
-            (self.patience * 2).min(MOST_PATIENCE)
+            (self.repeat * 2).min(MOST_REPEAT)
         };
         self.flushed = Some(at);
-        self.then = now;
+        self.reported = now.reported;
     }
 }
 
@@ -150,12 +147,9 @@ impl Flusher {
         self.wake(&state, traffic);
     }
 
-    /// Reports have come: what waits for company has it in what is answered next.
+    /// Reports have come.
     pub(crate) fn reported(&self, traffic: Traffic) {
-        let mut state = self.lock();
-        if let Some((Wait::Company, begun)) = &mut state.wait {
-            *begun = Instant::now();
-        }
+        let state = self.lock();
         self.wake(&state, traffic);
     }
 
@@ -209,6 +203,7 @@ impl Flusher {
 pub(crate) fn run(producer: &BaseProducer<Flight>) {
     let flight = producer.context();
     while flight.flusher().next(|| flight.traffic()) {
+        flight.flushed();
         native::flush(producer, FLUSH);
     }
 }
@@ -220,10 +215,11 @@ mod tests {
 
     use super::*;
 
-    const fn traffic(outstanding: u64, reported: u64) -> Traffic {
+    const fn traffic(outstanding: u64, reported: u64, idle: bool) -> Traffic {
         Traffic {
             outstanding,
             reported,
+            idle,
         }
     }
 
@@ -232,13 +228,13 @@ mod tests {
         let mut pace = Pace::new();
         let start = Instant::now();
         let wait = (Wait::Delivery, start);
-        assert_eq!(pace.due(wait, traffic(0, 0)), None, "nothing to flush");
-        assert_eq!(pace.due(wait, traffic(1, 0)), Some(start));
-        pace.flush(start, traffic(1, 0));
-        assert_eq!(pace.due(wait, traffic(0, 1)), None);
-        assert_eq!(pace.due(wait, traffic(2, 1)), Some(start + PACE));
+        assert_eq!(pace.due(wait, traffic(0, 0, false)), None, "nothing there");
+        assert_eq!(pace.due(wait, traffic(1, 0, true)), Some(start));
+        pace.flush(start, traffic(1, 0, true));
+        assert_eq!(pace.due(wait, traffic(0, 1, false)), None);
+        assert_eq!(pace.due(wait, traffic(2, 1, true)), Some(start + PACE));
         let later = start + Duration::from_secs(1);
-        let due = pace.due((Wait::Delivery, later), traffic(1, 1));
+        let due = pace.due((Wait::Delivery, later), traffic(1, 1, true));
         assert!(due.is_some_and(|due| due <= later), "alone again");
     }
 
@@ -247,34 +243,33 @@ mod tests {
         let mut pace = Pace::new();
         let wait = (Wait::Delivery, Instant::now());
         let mut at = wait.1;
-        pace.flush(at, traffic(9, 0));
+        pace.flush(at, traffic(9, 0, true));
         let mut gaps = Vec::new();
-        for _ in 0..10 {
-            let due = pace.due(wait, traffic(9, 0)).expect("due");
+        for _ in 0..8 {
+            let due = pace.due(wait, traffic(9, 0, false)).expect("due");
             gaps.push((due - at).as_millis());
             at = due;
-            pace.flush(at, traffic(9, 0));
+            pace.flush(at, traffic(9, 0, false));
         }
-        assert_eq!(gaps, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
+        assert_eq!(gaps, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
         // It answers again: the first of nine.
-        assert_eq!(pace.due(wait, traffic(8, 1)), Some(at + PATIENCE));
-        pace.flush(at, traffic(8, 1));
-        assert_eq!(pace.due(wait, traffic(8, 1)), Some(at + PATIENCE));
+        assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + REPEAT));
+        pace.flush(at, traffic(8, 1, false));
+        assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + REPEAT));
     }
 
     #[test]
-    fn a_backlog_is_flushed_only_when_it_stands_still() {
+    fn a_backlog_fills_its_batches() {
         let mut pace = Pace::new();
         let start = Instant::now();
         let wait = (Wait::Company, start);
-        assert_eq!(pace.due(wait, traffic(5, 0)), Some(start + PATIENCE));
-        let progress = (Wait::Company, start + PATIENCE);
+        assert_eq!(pace.due(wait, traffic(5, 0, false)), Some(start + REPEAT));
+        assert_eq!(pace.due(wait, traffic(5, 3, true)), Some(start + PATIENCE));
+        pace.flush(start + PATIENCE, traffic(5, 3, true));
         assert_eq!(
-            pace.due(progress, traffic(5, 3)),
+            pace.due(wait, traffic(5, 3, true)),
             Some(start + 2 * PATIENCE)
         );
-        pace.flush(start + 2 * PATIENCE, traffic(5, 3));
-        assert_eq!(pace.due(wait, traffic(5, 3)), Some(start + 3 * PATIENCE));
     }
 
     #[test]
@@ -284,14 +279,14 @@ mod tests {
         let thread = thread::spawn({
             let flusher = Arc::clone(&flusher);
             move || {
-                while flusher.next(|| traffic(1, 0)) {
+                while flusher.next(|| traffic(1, 0, true)) {
                     send.send(()).expect("the test listens");
                 }
             }
         });
-        flusher.reported(traffic(1, 0));
+        flusher.reported(traffic(1, 0, true));
         assert!(flushes.try_recv().is_err(), "nobody waits");
-        flusher.wait(Wait::Delivery, traffic(1, 0));
+        flusher.wait(Wait::Delivery, traffic(1, 0, true));
         flushes.recv().expect("flushed");
         flushes.recv().expect("flushed again, as no answer comes");
         flusher.stop();

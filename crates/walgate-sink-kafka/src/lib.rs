@@ -40,7 +40,8 @@ mod topics;
 mod verdict;
 
 pub use config::{
-    Compression, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls, TopicCreation,
+    Compression, DEFAULT_BUFFER_BYTES, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls,
+    TopicCreation,
 };
 pub use secret::Secret;
 pub use sink::KafkaSink;

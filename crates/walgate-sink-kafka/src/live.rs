@@ -25,13 +25,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Creates a producer with this `batch.size`.
+    /// Creates a producer whose batches have at most these bytes.
     pub(crate) fn start(
         config: &KafkaConfig,
         batch_bytes: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self, SinkError> {
-        let flight = Flight::new(Arc::clone(shared), batch_bytes);
+        let effective = properties::batch_bytes(config, batch_bytes);
+        let flight = Flight::new(Arc::clone(shared), effective);
         let created = properties::producer(config, batch_bytes).create_with_context(flight);
         let producer: Arc<BaseProducer<Flight>> =
             Arc::new(created.map_err(|error| properties::refused(&error))?);
@@ -74,7 +75,7 @@ impl Live {
         self.producer.context()
     }
 
-    /// Its `batch.size`.
+    /// The most bytes of its batches, as it was created with.
     pub(crate) const fn batch_bytes(&self) -> usize {
         self.batch_bytes
     }
