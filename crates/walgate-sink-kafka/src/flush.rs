@@ -17,7 +17,8 @@ use crate::flight::Flight;
 use crate::native;
 
 /// How long the linger is disregarded at a time: librdkafka's shortest. A broker thread that has to
-/// wait for a core for longer misses it, which [`REPEAT`] is for.
+/// wait for a core for longer misses it, which [`REPEAT`] is for; each time that nothing comes back, it
+/// is a [part](FLUSH_PART) of the growing time between flushes.
 const FLUSH: Duration = Duration::from_millis(1);
 
 /// Least time between flushes at the head of the log. A lone change goes at once; of a stream of
@@ -27,6 +28,10 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// How long a batch that isn't full waits for more while the sink has more to do.
 const PATIENCE: Duration = Duration::from_millis(25);
+
+/// What a flush that follows an unanswered one takes of the time between them: a frozen broker costs
+/// a tenth of a core at most.
+const FLUSH_PART: u32 = 10;
 
 /// Time to the next flush while everything is thought to be on its way: it may have been missed, or
 /// be sent anew after an error. Doubled as long as no answer comes.
@@ -91,7 +96,8 @@ impl Pace {
         })
     }
 
-    fn flush(&mut self, at: Instant, now: Traffic) {
+    /// Notes a flush, and returns how long it is to last.
+    fn flush(&mut self, at: Instant, now: Traffic) -> Duration {
         let alive = self.flushed.is_none() || now.reported > self.reported;
         self.repeat = if alive {
             REPEAT
@@ -100,6 +106,11 @@ impl Pace {
         };
         self.flushed = Some(at);
         self.reported = now.reported;
+        if alive {
+            FLUSH
+        } else {
+            self.repeat / FLUSH_PART
+        }
     }
 }
 
@@ -168,8 +179,8 @@ impl Flusher {
         }
     }
 
-    /// Waits until a flush is due; false at the end.
-    fn next(&self, traffic: impl Fn() -> Traffic) -> bool {
+    /// Waits until a flush is due, and returns how long it is to last; `None` at the end.
+    fn next(&self, traffic: impl Fn() -> Traffic) -> Option<Duration> {
         let mut state = self.lock();
         while !state.stopped {
             let now = Instant::now();
@@ -177,8 +188,7 @@ impl Flusher {
             state.alarm = state.due(traffic);
             state = match state.alarm {
                 Some(due) if due <= now => {
-                    state.pace.flush(now, traffic);
-                    return true;
+                    return Some(state.pace.flush(now, traffic));
                 }
                 Some(due) => {
                     let waited = self.changed.wait_timeout(state, due - now);
@@ -190,7 +200,7 @@ impl Flusher {
                 }
             };
         }
-        false
+        None
     }
 
     /// Nothing panics while it is held.
@@ -202,9 +212,9 @@ impl Flusher {
 /// Flushes whenever it is due, until the flusher is stopped. For a thread of its own.
 pub(crate) fn run(producer: &BaseProducer<Flight>) {
     let flight = producer.context();
-    while flight.flusher().next(|| flight.traffic()) {
+    while let Some(most) = flight.flusher().next(|| flight.traffic()) {
         flight.flushed();
-        native::flush(producer, FLUSH);
+        native::flush(producer, most);
     }
 }
 
@@ -243,18 +253,20 @@ mod tests {
         let mut pace = Pace::new();
         let wait = (Wait::Delivery, Instant::now());
         let mut at = wait.1;
-        pace.flush(at, traffic(9, 0, true));
+        assert_eq!(pace.flush(at, traffic(9, 0, true)), FLUSH);
         let mut gaps = Vec::new();
         for _ in 0..8 {
             let due = pace.due(wait, traffic(9, 0, false)).expect("due");
             gaps.push((due - at).as_millis());
             at = due;
-            pace.flush(at, traffic(9, 0, false));
+            let lasts = pace.flush(at, traffic(9, 0, false));
+            let next = pace.due(wait, traffic(9, 0, false)).expect("due");
+            assert_eq!(lasts * FLUSH_PART, next - at);
         }
         assert_eq!(gaps, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
         // It answers again: the first of nine.
         assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + REPEAT));
-        pace.flush(at, traffic(8, 1, false));
+        assert_eq!(pace.flush(at, traffic(8, 1, false)), FLUSH);
         assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + REPEAT));
     }
 
@@ -279,7 +291,7 @@ mod tests {
         let thread = thread::spawn({
             let flusher = Arc::clone(&flusher);
             move || {
-                while flusher.next(|| traffic(1, 0, true)) {
+                while flusher.next(|| traffic(1, 0, true)).is_some() {
                     send.send(()).expect("the test listens");
                 }
             }
