@@ -105,6 +105,8 @@ pub(crate) struct Flight {
     delivered_any: AtomicBool,
     all_down: AtomicBool,
     any_up: AtomicBool,
+    /// librdkafka knows no broker any more.
+    forlorn: AtomicBool,
     /// The last trouble with a connection.
     trouble: Mutex<Option<(Code, String)>>,
 }
@@ -147,6 +149,7 @@ impl Flight {
             delivered_any: AtomicBool::new(false),
             all_down: AtomicBool::new(false),
             any_up: AtomicBool::new(false),
+            forlorn: AtomicBool::new(false),
             trouble: Mutex::default(),
         }
     }
@@ -225,6 +228,15 @@ impl Flight {
     /// Whether the producer has failed; [`refusal`](Self::refusal) says how.
     pub(crate) fn failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether librdkafka knew no broker when it last told of itself; told once.
+    ///
+    /// Who is told names the first brokers again: a cluster that has just come to may list no
+    /// broker as alive, librdkafka forgets those that are not listed, and a reply that comes while it is
+    /// about to ask the first ones again stops that for good (seen with 2.12.1).
+    pub(crate) fn take_forlorn(&self) -> bool {
+        self.forlorn.swap(false, Ordering::Relaxed)
     }
 
     /// Why it has failed: of several refusals the one that tells the cause.
@@ -395,6 +407,13 @@ impl ClientContext for Flight {
         if kept.any_up() {
             self.any_up.store(true, Ordering::Relaxed);
         }
+        if all
+            .brokers
+            .values()
+            .all(|broker| broker.source == "internal")
+        {
+            self.forlorn.store(true, Ordering::Relaxed);
+        }
         self.shared.learn_partitions(&all);
         self.shared.statistics.store(kept);
     }
@@ -487,6 +506,29 @@ mod tests {
         assert!(!flight.failed());
         flight.error(KafkaError::Global(Code::SaslAuthenticationFailed), "no");
         assert!(flight.failed());
+    }
+
+    #[test]
+    fn tells_once_that_no_broker_is_known() {
+        let statistics = |source: &str| {
+            let mut statistics = Statistics::default();
+            let broker = rdkafka::statistics::Broker {
+                source: source.to_owned(),
+                ..rdkafka::statistics::Broker::default()
+            };
+            statistics.brokers.insert("a".to_owned(), broker);
+            statistics
+        };
+        let flight = flight();
+        assert!(!flight.take_forlorn());
+        flight.stats(statistics("learned"));
+        flight.stats(statistics("configured"));
+        assert!(!flight.take_forlorn());
+        flight.stats(statistics("internal"));
+        assert!(flight.take_forlorn());
+        assert!(!flight.take_forlorn());
+        flight.stats(Statistics::default());
+        assert!(flight.take_forlorn());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use walgate_core::SinkError;
 
 use crate::flight::{DRAIN, Flight, Shared};
 use crate::flush;
+use crate::native;
 use crate::{KafkaConfig, properties};
 
 /// How long one poll lasts: a report is handled at once, the rest (a stop, an outage) within it.
@@ -45,10 +46,15 @@ impl Live {
         };
         let polled = Arc::clone(&live.producer);
         let stopped = Arc::clone(&live.stop);
+        let first = config.bootstrap_servers.clone();
         live.spawn("kafka-poll", move || {
             while !stopped.load(Ordering::Acquire) {
                 polled.poll(POLL);
                 polled.context().tick(Instant::now());
+                if polled.context().take_forlorn() {
+                    let added = native::add_brokers(&polled, &first);
+                    tracing::debug!(added, "librdkafka knew no broker");
+                }
             }
         })?;
         let flushed = Arc::clone(&live.producer);

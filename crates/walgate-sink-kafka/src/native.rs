@@ -1,5 +1,6 @@
 //! What librdkafka can do and rdkafka's safe interface can't.
 
+use std::ffi::CString;
 use std::time::Duration;
 
 use rdkafka::bindings;
@@ -26,6 +27,21 @@ pub(crate) fn flush<C: ProducerContext>(producer: &BaseProducer<C>, most: Durati
     }
 }
 
+/// Names brokers that may be asked about the cluster, as `bootstrap.servers` does. Returns how many of
+/// them librdkafka knows now.
+pub(crate) fn add_brokers<C: ProducerContext>(producer: &BaseProducer<C>, servers: &str) -> i32 {
+    let Ok(servers) = CString::new(servers) else {
+        return 0;
+    };
+    let client = producer.client().native_ptr();
+    #[expect(unsafe_code, reason = "rdkafka has no safe function for it")]
+    // SAFETY: the client lives as long as `producer`, which is borrowed; librdkafka copies the
+    // string, which ends with a zero and lives as long as the call, and allows any thread.
+    unsafe {
+        bindings::rd_kafka_brokers_add(client, servers.as_ptr())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -47,6 +63,14 @@ mod tests {
         let start = Instant::now();
         flush(&producer(), Duration::from_secs(3600));
         assert!(start.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn adds_brokers_once() {
+        let producer = producer();
+        assert_eq!(add_brokers(&producer, "localhost:1"), 1);
+        assert_eq!(add_brokers(&producer, "localhost:1,localhost:2"), 2);
+        assert_eq!(add_brokers(&producer, "no\0name"), 0);
     }
 
     #[test]
