@@ -136,9 +136,7 @@ impl Reader {
             "{line}: {}: {stderr}",
             output.status
         );
-        let silent = [" run", " > ", " record "]
-            .iter()
-            .any(|part| line.contains(part));
+        let silent = line.contains(" run") || line.contains(" > ");
         ensure!(silent || !output.stdout.is_empty(), "{line} says nothing");
         // A new slot is worth a warning, always.
         let alarms = alarms(&stderr, &["created slot"]);

@@ -57,7 +57,6 @@ async fn main() -> Result<()> {
                     confirmed.advance(progress);
                 }
             }
-            Feed::Streamed(streamed) => println!("{:?}", streamed.xid()),
             Feed::Gap(gap) => println!("{gap:?}"),
             Feed::End => break,
         }

@@ -17,16 +17,14 @@
 //!   transactions could rule it out.
 //! - Memory: [`KafkaConfig::buffer_bytes`] bounds what waits, librdkafka's overhead included. One
 //!   record may be larger and then waits alone.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod config;
 mod flight;
-mod flush;
 mod lanes;
 mod ledger;
 mod live;
 mod murmur2;
-mod native;
 mod outage;
 mod properties;
 mod refusal;
@@ -40,8 +38,7 @@ mod topics;
 mod verdict;
 
 pub use config::{
-    Compression, DEFAULT_BUFFER_BYTES, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls,
-    TopicCreation,
+    Compression, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls, TopicCreation,
 };
 pub use secret::Secret;
 pub use sink::KafkaSink;

@@ -2,12 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use walgate_tests::{
-    Bed, CREATED, Stored, commit_lsn, events, failed, file_sink, records, stop, until,
-};
-use walgate_throwaway::{PgVersion, shared_kafka};
+use walgate_tests::{Stored, records};
+use walgate_throwaway::shared_kafka;
 
-use super::brief::brief;
+use super::bed::{Bed, CREATED, brief, events, file_sink, lsn, until};
 use super::topics::{create, creating, header, kafka_sink, only, values};
 
 /// The partitions of 7 that `BuiltInPartitioner.partitionForKey` of kafka-clients 4.2.0 chooses
@@ -33,8 +31,7 @@ fn op(record: &Stored) -> &str {
 #[test]
 fn keys_partitions_and_headers() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::shared(
-        PgVersion::V17,
+    let mut bed = Bed::new(
         "kafka_keys",
         "create table cities (id int, name text, note text, primary key (id, name));
          create table keyless (note text);
@@ -98,8 +95,7 @@ fn keys_partitions_and_headers() -> Result<()> {
 #[test]
 fn tombstones() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::shared(
-        PgVersion::V17,
+    let mut bed = Bed::new(
         "kafka_tombstones",
         "create table t (id int primary key, note text);
          create table bare (id int primary key);
@@ -161,8 +157,7 @@ fn tombstones() -> Result<()> {
 #[test]
 fn meta_and_stream_topic() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::shared(
-        PgVersion::V17,
+    let mut bed = Bed::new(
         "kafka_stream",
         "create table a (id int primary key);
          create table b (id int primary key);
@@ -235,7 +230,7 @@ fn meta_and_stream_topic() -> Result<()> {
 #[test]
 fn selection_masks_and_keys() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::shared(PgVersion::V17,
+    let mut bed = Bed::new(
         "kafka_view",
         "create schema crm;
          create table crm.users (id int primary key, tenant int not null, big int8, email text, secret text);
@@ -332,8 +327,7 @@ fn check_view(users: &[Value]) -> Result<()> {
 #[test]
 fn refused_views() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::shared(
-        PgVersion::V17,
+    let mut bed = Bed::new(
         "kafka_refused",
         "create table users (id int primary key);
          create table \"a.b\" (id int primary key);
@@ -352,7 +346,7 @@ fn refused_views() -> Result<()> {
     bed.begin()?;
     bed.sql("insert into users values (2);")?;
     let ended = bed.start()?.wait()?;
-    failed(
+    super::bed::failed(
         &ended,
         2,
         &["error: ", "public.users", "\"id\"", "allow_key_columns"],
@@ -368,7 +362,7 @@ fn refused_views() -> Result<()> {
     bed.sql("create schema z; create table z.users (id int primary key); alter publication walgate add table z.users;")?;
     bed.configure(&kafka_sink(&bootstrap, &more))?;
     let ended = bed.start()?.wait()?;
-    failed(&ended, 2, &["public.users", "z.users", ".users\""])?;
+    super::bed::failed(&ended, 2, &["public.users", "z.users", ".users\""])?;
     Ok(())
 }
 
@@ -377,13 +371,12 @@ fn refused_views() -> Result<()> {
 #[test]
 fn an_optional_sink_that_is_down_holds_nobody_up() -> Result<()> {
     let mut broker = walgate_throwaway::Kafka::start(&walgate_throwaway::KafkaOptions::default())?;
-    let mut bed = Bed::shared(
-        PgVersion::V17,
+    let mut bed = Bed::new(
         "kafka_optional",
         "create table t (id int primary key, pad text);
          create publication walgate for table t;",
     )?;
-    bed.more = "shutdown_timeout = \"2s\"".to_owned();
+    bed.top = "shutdown_timeout = \"2s\"".to_owned();
     let bootstrap = broker.bootstrap();
     create(&bootstrap, "optional.t", 2, &[])?;
     create(&bootstrap, "optional.meta", 1, &[])?;
@@ -408,7 +401,7 @@ fn an_optional_sink_that_is_down_holds_nobody_up() -> Result<()> {
     }
     // The position moves on without changes, too.
     bed.sql("checkpoint;")?;
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     ensure!(
         events(&file)?.len() == 1 + 40 * 500,
         "the file has everything"
@@ -426,7 +419,7 @@ fn an_optional_sink_that_is_down_holds_nobody_up() -> Result<()> {
         "changes are lost for this sink",
         "sink kafka",
     ];
-    stop(program, &known)?;
+    super::bed::stop(program, &known)?;
     let meta = only(values(&bootstrap, "optional.meta")?)?;
     let gap = meta
         .iter()
@@ -462,7 +455,7 @@ fn complete_but_for_the_gap(kafka: &[Value], file: &[Value], gap: &Value) -> Res
     let mut lost = 0;
     for event in file {
         if !held.contains(&event["id"].to_string()) {
-            let at = commit_lsn(event)?;
+            let at = lsn(event)?;
             ensure!(
                 from <= at && at <= to,
                 "{at:X} is missing, and not in {from:X} to {to:X}"

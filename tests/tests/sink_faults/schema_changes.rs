@@ -2,17 +2,16 @@
 //! scenarios.
 
 use anyhow::{Result, ensure};
-use walgate_tests::{Bed, CREATED, events, file_sink, session, stop};
-use walgate_throwaway::{PgVersion, shared_kafka};
+use walgate_tests::session;
+use walgate_throwaway::shared_kafka;
 
-use super::brief::brief;
+use super::bed::{Bed, CREATED, brief, events, file_sink, stop};
 use super::kafka_format::prefix;
 use super::topics::{creating, kafka_sink, values};
 
 /// A bed with a table, a file sink and a slot, with all tables published that come.
 fn bed(name: &str, setup: &str) -> Result<Bed> {
-    let mut bed = Bed::shared(
-        PgVersion::V17,
+    let bed = Bed::new(
         name,
         &format!("{setup}\ncreate publication walgate for all tables;"),
     )?;
@@ -31,7 +30,7 @@ fn check(bed: &Bed, expected: &[&str]) -> Result<()> {
 /// it, and a restart behind it: each row has the columns of its point in the log.
 #[test]
 fn in_the_middle_of_a_transaction() -> Result<()> {
-    let bed = bed(
+    let mut bed = bed(
         "schema_middle",
         "create table t (id int primary key, a int); create table other (id int primary key, x text);",
     )?;
@@ -69,7 +68,7 @@ fn in_the_middle_of_a_transaction() -> Result<()> {
 /// it has not seen yet.
 #[test]
 fn while_it_is_stopped() -> Result<()> {
-    let bed = bed(
+    let mut bed = bed(
         "schema_stopped",
         "create table t (id int primary key, a int);",
     )?;
@@ -107,7 +106,7 @@ fn while_it_is_stopped() -> Result<()> {
 /// swap their names, while it is stopped: places count, not names.
 #[test]
 fn columns_that_come_back_and_swap() -> Result<()> {
-    let bed = bed(
+    let mut bed = bed(
         "schema_swap",
         "create table t (id int primary key, a text, b text);",
     )?;
@@ -150,9 +149,9 @@ fn tables_that_are_renamed_and_made_anew() -> Result<()> {
         &format!("topic = \"{prefix}.{{schema}}.{{table}}\"\n{}", creating(1)),
     );
     bed.configure(&format!("{sink}\n{}", file_sink(&bed.path("all.ndjson"))))?;
-    let mut program = bed.serve()?;
+    let program = bed.serve()?;
     bed.sql("insert into t values (1);")?;
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     bed.sql(
         "alter table t rename to renamed;
          insert into renamed values (2);
@@ -165,7 +164,7 @@ fn tables_that_are_renamed_and_made_anew() -> Result<()> {
          create table moved.t (id int primary key);
          insert into moved.t values (5);",
     )?;
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     stop(program, &[])?;
     check(
         &bed,
@@ -200,16 +199,16 @@ fn types_that_change_their_oid() -> Result<()> {
     let setup = "create type mood as enum ('sad');
          create domain small as int;
          create table t (id int primary key, m mood, ms mood[], s small);";
-    let bed = bed("schema_types", setup)?;
-    let mut program = bed.serve()?;
+    let mut bed = bed("schema_types", setup)?;
+    let program = bed.serve()?;
     bed.sql("insert into t values (1, 'sad', '{sad}', 1);")?;
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     bed.sql(
         "alter type mood add value 'happy';
          insert into t values (2, 'happy', '{happy,NULL}', 2);",
     )?;
     // A type that is gone before its table's definition is read is text, as the format says.
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     bed.sql(
         "alter table t alter m type text, alter ms type text[], alter s type int;
          drop type mood;
@@ -219,7 +218,7 @@ fn types_that_change_their_oid() -> Result<()> {
          alter table t alter m type mood using m::mood, alter ms type mood[] using ms::mood[], alter s type small;
          insert into t values (3, 'new', '{new,sad}', 'three');",
     )?;
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     stop(program, &[CREATED])?;
     check(
         &bed,
@@ -286,11 +285,11 @@ fn aborted_sub_transactions() -> Result<()> {
 /// the service was killed in between.
 #[test]
 fn a_prepared_transaction_across_a_kill() -> Result<()> {
-    let bed = bed("schema_prepared", "create table t (id int primary key);")?;
-    let mut program = bed.serve()?;
+    let mut bed = bed("schema_prepared", "create table t (id int primary key);")?;
+    let program = bed.serve()?;
     bed.sql("begin; insert into t values (1); prepare transaction 'schema_prepared';")?;
     bed.sql("insert into t values (2);")?;
-    bed.until_confirmed(&mut program)?;
+    bed.until_confirmed(&program)?;
     program.signal("KILL")?;
     program.wait()?;
     bed.sql("commit prepared 'schema_prepared';")?;

@@ -1,10 +1,9 @@
 //! Publications that are missing, too young, or dropped.
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{commit_lsn, refused};
 use walgate_throwaway::PgVersion;
 
-use super::ledger_bed::{DOWN, LedgerBed};
+use super::bed::{Bed, DOWN, commit_lsn, refused};
 
 /// 18 skips what it does not find and only warns; 15 refuses at the first change.
 const VERSIONS: [PgVersion; 2] = [PgVersion::V15, PgVersion::V18];
@@ -13,13 +12,13 @@ const VERSIONS: [PgVersion; 2] = [PgVersion::V15, PgVersion::V18];
 #[test]
 fn a_missing_publication_is_named_before_the_slot_is_touched() -> Result<()> {
     for version in VERSIONS {
-        let bed = LedgerBed::shared(version, "publication_missing")?;
+        let bed = Bed::shared(version, "publication_missing")?;
         bed.sql("alter publication walgate rename to other;")?;
         let text = [
             "publication walgate does not exist in this database (there are: other)",
             "CREATE PUBLICATION \"walgate\" FOR TABLE",
         ];
-        refused(&bed.run_until_now()?, 2, &text, &[])?;
+        refused(&bed.catch_up()?, 2, &text, &[])?;
         ensure!(bed.slot()?.is_none(), "no slot was made");
     }
     Ok(())
@@ -30,7 +29,7 @@ fn a_missing_publication_is_named_before_the_slot_is_touched() -> Result<()> {
 #[test]
 fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
     for version in VERSIONS {
-        let bed = LedgerBed::shared(version, "publication_young")?;
+        let bed = Bed::shared(version, "publication_young")?;
         bed.sql("drop publication walgate;")?;
         bed.sql("select pg_create_logical_replication_slot('publication_young', 'pgoutput');")?;
         bed.insert(1..=10)?;
@@ -44,7 +43,7 @@ fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
             "drop the slot",
         ];
         let known = ["nothing is known about it", DOWN];
-        refused(&bed.run_until_now()?, 2, &text, &known)?;
+        refused(&bed.catch_up()?, 2, &text, &known)?;
         ensure!(
             bed.events()?.is_empty() && bed.confirmed()? == before,
             "nothing was skipped over"
@@ -58,7 +57,7 @@ fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
 #[test]
 fn a_publication_that_is_dropped_while_it_runs_stops_it() -> Result<()> {
     for version in VERSIONS {
-        let bed = LedgerBed::shared(version, "publication_dropped")?;
+        let bed = Bed::shared(version, "publication_dropped")?;
         bed.begin()?;
         let mut program = bed.serve()?;
         bed.insert(1..=10)?;
@@ -84,7 +83,7 @@ fn a_publication_that_is_dropped_while_it_runs_stops_it() -> Result<()> {
         );
         // And so at the next start.
         refused(
-            &bed.run_until_now()?,
+            &bed.catch_up()?,
             2,
             &["publication walgate does not exist"],
             &[],

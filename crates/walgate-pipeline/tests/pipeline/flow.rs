@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use walgate_core::{Feed, Frames, Lsn, Watermark};
-use walgate_journal::DEFAULT_BUDGET_BYTES;
 use walgate_pipeline::{End, Extras, Pipeline, PipelineOptions, SinkOptions, Stop};
 
-use crate::bench::in_memory;
 use crate::line_encoder::LineEncoder;
 use crate::log::{Happening, Log, Row};
 use crate::scripted_sink::{Destination, ScriptedSink};
@@ -46,7 +44,6 @@ async fn a_transaction_comes_out_and_is_confirmed() {
     let outcome = pipeline
         .run(
             source,
-            in_memory(DEFAULT_BUDGET_BYTES, &checkpoint(START)),
             checkpoint(START),
             store,
             confirmed.clone(),
@@ -81,7 +78,6 @@ async fn a_change_at_the_head_goes_out_at_once() {
     let confirmed = Watermark::new(START);
     let run = pipeline.run(
         source,
-        in_memory(DEFAULT_BUDGET_BYTES, &checkpoint(START)),
         checkpoint(START),
         None,
         confirmed.clone(),
@@ -110,7 +106,6 @@ async fn keepalives_alone_are_confirmed() {
     let confirmed = Watermark::new(START);
     let run = pipeline.run(
         source,
-        in_memory(DEFAULT_BUDGET_BYTES, &checkpoint(START)),
         checkpoint(START),
         None,
         confirmed.clone(),

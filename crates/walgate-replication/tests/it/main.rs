@@ -7,6 +7,4 @@ mod outages;
 mod own_publications;
 mod publications;
 mod scripted;
-mod spool;
-mod streamed;
 mod streaming;

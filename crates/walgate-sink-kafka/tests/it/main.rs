@@ -1,6 +1,5 @@
 //! The sink against real Apache Kafka.
 
-mod batches;
 mod bed;
 mod contract;
 mod failures;

@@ -1,8 +1,0 @@
-//! The journal's commands, recordings, replay and the comparison of configurations, through the
-//! program.
-
-mod beds;
-mod diff;
-mod journal;
-mod record;
-mod replay;
