@@ -52,7 +52,11 @@ fn main() -> Result<()> {
         None
     } else {
         say("starting Kafka");
-        Some(Kafka::start(&KafkaOptions::default())?)
+        let options = KafkaOptions {
+            optimised: true,
+            ..KafkaOptions::default()
+        };
+        Some(Kafka::start(&options)?)
     };
     let mut contenders = vec![Contender::RecvLogical, Contender::Tail];
     if kafka.is_some() {
@@ -60,7 +64,19 @@ fn main() -> Result<()> {
         contenders.extend(args.variant.iter().cloned().map(Contender::Variant));
     }
     say(&format!("writing {} rows", args.rows));
-    let backlog = dataset::write(&server.url(), args.rows, args.rounds * contenders.len())?;
+    // One more than the rounds need: a broker that has just started is a slow one.
+    let warm_up = args.rounds * contenders.len();
+    let backlog = dataset::write(&server.url(), args.rows, warm_up + 1)?;
+    if let Some(kafka) = &kafka {
+        say("warming Kafka up");
+        let run = contender::Run {
+            server: &server,
+            slot: dataset::slot_name(warm_up),
+            backlog: &backlog,
+            bootstrap: kafka.bootstrap(),
+        };
+        Contender::Kafka.drain(&run).context("warm-up")?;
+    }
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
         let mut figures = Vec::new();

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Fuzzes the decoder on stable Rust.
+# Fuzzes the decoders on stable Rust.
 #
 #   tests/fuzz/run.sh [SECONDS [TARGET...]]
 #
-# Every target (message, order, copy_frame) runs for SECONDS (10 by default), starting from the
-# committed corpus. What it finds interesting stays under target/corpus; an input that fails is
-# written to target/artifacts, and `target/.../release/TARGET FILE` runs it again.
+# Every target (message, order, copy_frame, segment) runs for SECONDS (10 by default), starting
+# from the committed corpus. What it finds interesting stays under target/corpus; an input that
+# fails is written to target/artifacts, and `target/.../release/TARGET FILE` runs it again.
 #
 # cargo-fuzz works on stable too (`cargo fuzz run --sanitizer none TARGET`), but is a tool to be
 # installed first: all that it adds to a plain build without a sanitizer are the flags below. An
@@ -15,7 +15,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${1:-10}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- message order copy_frame
+[ $# -gt 0 ] || set -- message order copy_frame segment
 
 # With --target the flags do not apply to build scripts, which could not link with them.
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -1,6 +1,7 @@
 //! Reading the program's events.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
@@ -148,6 +149,57 @@ fn update(rows: &mut BTreeMap<String, Value>, event: &Value, key: String) -> Res
     }
     rows.insert(key, row);
     Ok(())
+}
+
+/// The whole lines of a file of events; none when it is not there yet.
+///
+/// # Errors
+///
+/// When it can't be read, or a line is not an event.
+pub fn events(path: &Path) -> Result<Vec<Value>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let whole = text.iter().rposition(|byte| *byte == b'\n');
+    let whole = text.get(..whole.map_or(0, |at| at + 1)).unwrap_or_default();
+    parse(std::str::from_utf8(whole)?.lines())
+}
+
+/// Lines as events.
+///
+/// # Errors
+///
+/// When a line is none.
+pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Value>> {
+    let event = |line: &str| serde_json::from_str(line).with_context(|| line.to_owned());
+    lines.into_iter().map(event).collect()
+}
+
+/// The place of an event, from its id: the position of its commit, and its index there.
+///
+/// # Errors
+///
+/// When it has no such id.
+pub fn place(event: &Value) -> Result<(u64, u32)> {
+    let id = event["id"].as_str().unwrap_or_default();
+    let index = id
+        .get(17..)
+        .with_context(|| format!("an index in the id: {event}"))?;
+    Ok((commit_lsn(event)?, u32::from_str_radix(index, 16)?))
+}
+
+/// The position of a commit, from the id of one of its events.
+///
+/// # Errors
+///
+/// When it has no such id.
+pub fn commit_lsn(event: &Value) -> Result<u64> {
+    let id = event["id"]
+        .as_str()
+        .with_context(|| format!("an id: {event}"))?;
+    Ok(u64::from_str_radix(id.get(2..16).context("digits")?, 16)?)
 }
 
 #[cfg(test)]

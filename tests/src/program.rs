@@ -133,6 +133,22 @@ impl Program {
         self.child.id()
     }
 
+    /// A figure of `/proc/PID/status`, in KiB: `VmHWM` is the most memory that it ever had.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or there is no such figure.
+    pub fn memory_kib(&self, figure: &str) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+        let kib = line
+            .and_then(|line| line.split_whitespace().next())
+            .context("a figure")?;
+        Ok(kib.parse()?)
+    }
+
     /// The next line of its standard output.
     ///
     /// # Errors
@@ -253,16 +269,4 @@ impl Drop for Program {
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// Lines of a log that nobody expected: WARN and ERROR, but for those that contain one of `known`.
-pub fn alarms<'a>(log: &'a str, known: &[&str]) -> Vec<&'a str> {
-    log.lines()
-        .filter(|line| {
-            ["WARN", "ERROR", "error:", "panicked"]
-                .iter()
-                .any(|level| line.contains(level))
-        })
-        .filter(|line| !known.iter().any(|text| line.contains(text)))
-        .collect()
 }

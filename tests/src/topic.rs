@@ -47,36 +47,53 @@ pub fn ends(bootstrap: &str, topic: &str) -> Result<Vec<i64>> {
 ///
 /// When the broker does not answer.
 pub fn records(bootstrap: &str, topic: &str) -> Result<Vec<Vec<Stored>>> {
+    let mut partitions = vec![Vec::new(); ends(bootstrap, topic)?.len()];
+    each_record(bootstrap, topic, |partition, record| {
+        partitions[partition].push(record);
+        Ok(())
+    })?;
+    Ok(partitions)
+}
+
+/// Hands over the records of a topic one by one, partition by partition.
+///
+/// # Errors
+///
+/// When the broker does not answer, and what `take` returns.
+pub fn each_record(
+    bootstrap: &str,
+    topic: &str,
+    mut take: impl FnMut(usize, Stored) -> Result<()>,
+) -> Result<()> {
     let consumer = consumer(bootstrap)?;
-    let mut partitions = Vec::new();
-    for (partition, end) in (0i32..).zip(ends(bootstrap, topic)?) {
+    for (partition, end) in ends(bootstrap, topic)?.into_iter().enumerate() {
         let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+        assignment.add_partition_offset(topic, i32::try_from(partition)?, Offset::Beginning)?;
         consumer.assign(&assignment)?;
-        let mut records = Vec::new();
         let mut next = 0;
         while next < end {
             let record = consumer
                 .poll(PATIENCE)
                 .context("the broker sends no more")??;
             next = record.offset() + 1;
-            records.push(Stored {
-                key: record.key().map(text),
-                value: record.payload().map(text),
-                headers: record
-                    .headers()
-                    .map(|headers| {
-                        headers
-                            .iter()
-                            .map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default()))
-                            .collect()
-                    })
-                    .unwrap_or_default(),
-            });
+            take(partition, stored(&record))?;
         }
-        partitions.push(records);
     }
-    Ok(partitions)
+    Ok(())
+}
+
+fn stored(record: &impl Message) -> Stored {
+    let headers = record.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|h| (h.key.to_owned(), h.value.map(text).unwrap_or_default()))
+            .collect()
+    });
+    Stored {
+        key: record.key().map(text),
+        value: record.payload().map(text),
+        headers: headers.unwrap_or_default(),
+    }
 }
 
 fn text(bytes: &[u8]) -> String {

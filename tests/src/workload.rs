@@ -178,21 +178,40 @@ pub fn ledger(client: &mut Client) -> Result<Ledger> {
 ///
 /// When a change is missing, repeated or out of order.
 pub fn replay<'a>(events: impl IntoIterator<Item = &'a Value>) -> Result<Ledger> {
-    let mut rows = Ledger::new();
-    let mut versions = BTreeMap::new();
+    let mut replay = Replay::default();
     for event in events {
+        replay.apply(event)?;
+    }
+    Ok(replay.rows)
+}
+
+/// The table that events make, one by one.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// The table as far as it is.
+    pub rows: Ledger,
+    versions: BTreeMap<i64, i64>,
+}
+
+impl Replay {
+    /// Applies the next event.
+    ///
+    /// # Errors
+    ///
+    /// When it is not the next change of its row.
+    pub fn apply(&mut self, event: &Value) -> Result<()> {
         let id = event["key"]["id"]
             .as_i64()
             .with_context(|| format!("no key: {event}"))?;
-        let there = rows.contains_key(&id);
+        let there = self.rows.contains_key(&id);
         match event["op"].as_str() {
             Some("delete") => {
                 ensure!(there, "deletes a row that is not there: {event}");
-                rows.remove(&id);
+                self.rows.remove(&id);
             }
             Some(op @ ("insert" | "update")) => {
                 let version = event["after"]["version"].as_i64().context("a version")?;
-                let last = versions.insert(id, version).unwrap_or(0);
+                let last = self.versions.insert(id, version).unwrap_or(0);
                 ensure!(
                     version == last + 1,
                     "version {version} follows {last}: {event}"
@@ -205,10 +224,10 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Value>) -> Result<Ledger>
                     .as_str()
                     .context("a note")?
                     .to_owned();
-                rows.insert(id, (version, note));
+                self.rows.insert(id, (version, note));
             }
             other => anyhow::bail!("nobody does {other:?}: {event}"),
         }
+        Ok(())
     }
-    Ok(rows)
 }

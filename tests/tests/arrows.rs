@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("walgate-core", &["walgate-pgoutput"]),
     ("walgate-connection", &[]),
     ("walgate-format", &["walgate-core", "walgate-pgoutput"]),
-    ("walgate-journal", &["walgate-core"]),
+    ("walgate-journal", &["walgate-core", "walgate-pgoutput"]),
     (
         "walgate-replication",
         &["walgate-connection", "walgate-core", "walgate-pgoutput"],

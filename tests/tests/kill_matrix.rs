@@ -3,18 +3,20 @@
 //! A failure prints its seed; `WALGATE_TEST_SEED=<seed> cargo test -p walgate-tests kill_` runs the
 //! same workload and the same moments again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use walgate_tests::{
-    LEDGER, Program, Workload, alarms, database, ends, ledger, long, records, replay, seed, session,
+    Bed, LEDGER, Ledger, Replay, Workload, each_record, ends, ledger, long, place, quiet, seed,
 };
 use walgate_throwaway::{PgVersion, shared_kafka};
 
@@ -38,38 +40,61 @@ struct Seen<T> {
     held: T,
 }
 
+/// Where changes wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Journal {
+    Memory,
+    /// In segments so small that many begin and end, with nothing kept that no sink needs.
+    Disk,
+}
+
+impl Journal {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// What is confirmed the destination has; with a journal on disk only the end tells, when nothing
+    /// is missing there.
+    fn held_by_sinks<T>(self, seen: Vec<Seen<T>>) -> Vec<Seen<T>> {
+        match self {
+            Self::Memory => seen,
+            Self::Disk => Vec::new(),
+        }
+    }
+
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Memory => "",
+            Self::Disk => {
+                "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n"
+            }
+        }
+    }
+}
+
 /// Runs the workload, kills the program `kills` times, and lets it end. `held` looks at the
 /// destination.
 fn torment<T>(
-    name: &str,
+    (name, journal): (&str, Journal),
     seed: u64,
     sink: &str,
     held: impl Fn() -> Result<T>,
-) -> Result<(Vec<Seen<T>>, walgate_tests::Ledger)> {
-    let url = database(PgVersion::V17, name)?;
-    let folder = tempfile::tempdir()?;
-    let config = folder.path().join("walgate.toml");
-    std::fs::write(&config, configuration(name, &url, folder.path(), sink))?;
-    let mut admin = session(&url)?;
-    admin.batch_execute(LEDGER)?;
-    admin.batch_execute("create publication walgate for table ledger")?;
+) -> Result<(Vec<Seen<T>>, Ledger)> {
+    let name = &format!("{name}_{}", journal.name());
+    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
+    let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
+    journal.section().clone_into(&mut bed.more);
+    bed.configure(&format!("[sinks.out]\n{sink}\n"))?;
     // The slot is there before the first change.
-    let until_now = || {
-        let args = ["run", "--until", "now", "-c"].map(OsString::from);
-        Program::start(args.into_iter().chain([config.clone().into_os_string()]))?.wait()
-    };
-    let first = until_now()?;
-    ensure!(
-        first.status.success(),
-        "the first run ended with {}: {}",
-        first.status,
-        first.stderr
-    );
-    let workload = Workload::start(&url, seed, 3, Duration::from_millis(8));
+    bed.begin()?;
+    let workload = Workload::start(&bed.url, seed, 3, Duration::from_millis(8));
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Vec::new();
     for _ in 0..kills() {
-        let program = Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?;
+        let program = bed.start()?;
         // The moment is random, not awaited: from before it has connected to the midst of delivery.
         thread::sleep(Duration::from_micros(random.random_range(0..400_000)));
         program.signal("KILL").ok();
@@ -79,87 +104,45 @@ fn torment<T>(
             "it failed: {}",
             ended.stderr
         );
-        let alarms = alarms(&ended.stderr, KNOWN);
-        ensure!(alarms.is_empty(), "unexpected in the log: {alarms:#?}");
-        if let Some(confirmed) = confirmed(&mut admin, name)? {
-            seen.push(Seen {
-                confirmed,
-                held: held()?,
-            });
-        }
+        quiet(&ended.stderr, KNOWN)?;
+        seen.push(Seen {
+            confirmed: bed.confirmed()?,
+            held: held()?,
+        });
     }
     let committed = workload.stop()?;
     ensure!(
         committed > kills() as u64,
         "the workload was alive: {committed} transactions"
     );
-    let ended = until_now()?;
-    ensure!(
-        ended.status.success(),
-        "the last run ended with {}: {}",
-        ended.status,
-        ended.stderr
-    );
-    Ok((seen, ledger(&mut admin)?))
+    bed.catch_up(KNOWN)?;
+    Ok((seen, ledger(&mut bed.admin()?)?))
 }
 
-fn configuration(name: &str, url: &str, folder: &Path, sink: &str) -> String {
-    format!(
-        "[source]\nurl = \"{url}\"\nslot = \"{name}\"\ncreate_slot = true\n\
-         publications = [\"walgate\"]\n\n[state]\ndir = \"{}\"\n\n[sinks.out]\n{sink}\n",
-        folder.join("state").display()
-    )
-}
-
-/// `confirmed_flush_lsn` of a slot, once there is one.
-fn confirmed(admin: &mut postgres::Client, slot: &str) -> Result<Option<u64>> {
-    let query = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where slot_name = $1";
-    let row = admin.query_opt(query, &[&slot])?;
-    row.map(|row| u64::try_from(row.get::<_, i64>(0)).context("an lsn"))
-        .transpose()
-}
-
-fn lsn(event: &Value) -> Result<u64> {
-    let id = event["id"]
-        .as_str()
-        .with_context(|| format!("an id: {event}"))?;
-    Ok(u64::from_str_radix(&id[..16], 16)?)
-}
-
-fn into_a_file(seed: u64) -> Result<()> {
+fn into_a_file(journal: Journal, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("events.ndjson");
     let sink = format!("type = \"file\"\npath = \"{}\"", path.display());
+    let counted = Mutex::new((0, 0));
     let lines = || {
-        let text = if path.exists() {
-            std::fs::read_to_string(&path)?
-        } else {
-            String::new()
-        };
-        // A torn last line does not count.
-        Ok(text.matches('\n').count())
+        let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted = whole_lines(&path, *counted)?;
+        Ok(counted.1)
     };
-    let (seen, table) = torment("kill_file", seed, &sink, lines)?;
-    let text = std::fs::read_to_string(&path)?;
-    let events: Vec<Value> = text
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
-    let ids: Vec<_> = events.iter().map(|event| event["id"].to_string()).collect();
+    let (seen, table) = torment(("kill_file", journal), seed, &sink, lines)?;
+    let (mut replay, mut places) = (Replay::default(), Vec::new());
+    for line in BufReader::new(File::open(&path)?).lines() {
+        let event: Value = serde_json::from_str(&line?)?;
+        places.push(place(&event)?);
+        replay.apply(&event)?;
+    }
     ensure!(
-        ids.is_sorted_by(|a, b| a < b),
+        places.is_sorted_by(|a, b| a < b),
         "a file repeats nothing and keeps the order"
     );
-    ensure!(
-        replay(&events)? == table,
-        "the fold of the events is the table"
-    );
-    for Seen { confirmed, held } in seen {
-        let due = events
-            .iter()
-            .map(lsn)
-            .take_while(|lsn| lsn.as_ref().is_ok_and(|lsn| *lsn < confirmed));
-        let due = due.count();
+    ensure!(replay.rows == table, "the fold of the events is the table");
+    for Seen { confirmed, held } in journal.held_by_sinks(seen) {
+        let due = places.partition_point(|(commit, _)| *commit < confirmed);
         ensure!(
             due <= held,
             "{confirmed:X} was confirmed with {held} of {due} events in the file"
@@ -168,86 +151,144 @@ fn into_a_file(seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn into_kafka(seed: u64) -> Result<()> {
+/// How many whole lines a file has, and where they end. Those before `known` are not counted again;
+/// a torn last line does not count.
+fn whole_lines(path: &Path, known: (u64, usize)) -> Result<(u64, usize)> {
+    let (mut end, mut count) = known;
+    let Ok(mut file) = File::open(path) else {
+        return Ok(known);
+    };
+    file.seek(SeekFrom::Start(end))?;
+    let (mut file, mut line) = (BufReader::new(file), Vec::new());
+    while file.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        end += u64::try_from(line.len())?;
+        count += 1;
+        line.clear();
+    }
+    Ok((end, count))
+}
+
+fn into_kafka(journal: Journal, seed: u64) -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let topic = format!("kill-{seed}");
+    let topic = format!("kill-{}-{seed}", journal.name());
     let sink = format!(
         "type = \"kafka\"\nbrokers = [\"{bootstrap}\"]\ntopic = \"{topic}\"\ntombstones = false\n\
          create_topics = {{ enabled = true, partitions = 3, replication_factor = 1 }}"
     );
     let held = || Ok(ends(&bootstrap, &topic).unwrap_or_else(|_| vec![0; 3]));
-    let (seen, table) = torment("kill_kafka", seed, &sink, held)?;
-    let mut partitions = Vec::new();
-    for records in records(&bootstrap, &topic)? {
-        let values = records.iter().filter_map(|record| record.value.as_deref());
-        partitions.push(
-            values
-                .map(serde_json::from_str)
-                .collect::<Result<Vec<Value>, _>>()?,
-        );
-    }
-    let mut folded = walgate_tests::Ledger::new();
-    for events in &partitions {
-        let unique = without_repeats(events)?;
-        folded.extend(replay(unique.iter().copied())?);
+    let (seen, table) = torment(("kill_kafka", journal), seed, &sink, held)?;
+    let mut partitions: Vec<Partition> = Vec::new();
+    partitions.resize_with(3, Partition::default);
+    each_record(&bootstrap, &topic, |partition, record| {
+        let value = record.value.context("a value")?;
+        partitions[partition].take(&value)
+    })?;
+    let mut folded = Ledger::new();
+    for partition in &partitions {
+        folded.extend(partition.replay.rows.clone());
     }
     ensure!(folded == table, "the fold of the events is the table");
-    for Seen { confirmed, held } in seen {
-        for (events, held) in partitions.iter().zip(&held) {
-            let held = events.iter().take(usize::try_from(*held)?);
-            let held: BTreeSet<_> = held.map(|event| event["id"].to_string()).collect();
-            for event in events {
-                let due = lsn(event)? < confirmed;
-                ensure!(
-                    !due || held.contains(&event["id"].to_string()),
-                    "{confirmed:X} was confirmed without {event}"
-                );
-            }
+    for Seen { confirmed, held } in journal.held_by_sinks(seen) {
+        for (partition, held) in partitions.iter().zip(&held) {
+            partition.check(confirmed, *held)?;
         }
     }
     Ok(())
 }
 
-/// The events of a partition without the repeats, which must be whole transactions, in order, and
-/// the same to the byte.
-fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
-    let mut unique: BTreeMap<&str, &Value> = BTreeMap::new();
-    let mut first_of: BTreeMap<u64, &str> = BTreeMap::new();
-    let mut last = "";
-    for event in events {
-        let id = event["id"].as_str().context("an id")?;
-        let lsn = lsn(event)?;
-        if let Some(known) = unique.get(id) {
-            ensure!(*known == event, "{id} was repeated with another content");
-        }
-        let first = *first_of.entry(lsn).or_insert(id);
+/// What a partition holds, record by record. Events may be repeated: as whole transactions, in
+/// order, and the same to the byte.
+#[derive(Default)]
+struct Partition {
+    replay: Replay,
+    /// How many records there were.
+    records: i64,
+    /// The place of the record before.
+    last: (u64, u32),
+    /// The events without their repeats, in order.
+    unique: Vec<Unique>,
+}
+
+/// An event, where it came first.
+struct Unique {
+    place: (u64, u32),
+    /// Of its bytes.
+    hash: u64,
+    offset: i64,
+}
+
+impl Partition {
+    fn take(&mut self, text: &str) -> Result<()> {
+        let event: Value = serde_json::from_str(text)?;
+        let place = place(&event)?;
+        let offset = self.records;
+        self.records += 1;
+        let of_transaction = self.unique.partition_point(|u| u.place.0 < place.0);
+        let first = self.unique.get(of_transaction).map(|u| u.place);
         ensure!(
-            id > last || id == first,
-            "a repeat begins in the midst of a transaction: {id} behind {last}"
+            place > self.last || first.is_none_or(|first| first == place),
+            "a repeat begins in the midst of a transaction: {event} behind {:X?}",
+            self.last
         );
-        if unique
-            .last_key_value()
-            .is_some_and(|(highest, _)| id < *highest)
-        {
-            ensure!(
-                unique.contains_key(id),
-                "{id} comes late, behind higher ids"
+        self.last = place;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        match self.unique.binary_search_by_key(&place, |u| u.place) {
+            Ok(known) => ensure!(
+                self.unique[known].hash == hash,
+                "repeated with another content: {event}"
+            ),
+            Err(at) => {
+                ensure!(
+                    at == self.unique.len(),
+                    "comes late, behind higher ids: {event}"
+                );
+                self.unique.push(Unique {
+                    place,
+                    hash,
+                    offset,
+                });
+                self.replay.apply(&event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything before `confirmed` was among the first `held` records.
+    fn check(&self, confirmed: u64, held: i64) -> Result<()> {
+        let due = self.unique.partition_point(|u| u.place.0 < confirmed);
+        let missing = self.unique[..due].last().filter(|u| u.offset >= held);
+        if let Some(Unique { place, offset, .. }) = missing {
+            bail!(
+                "{confirmed:X} was confirmed with {held} records, without {place:X?} at {offset}"
             );
         }
-        unique.insert(id, event);
-        last = id;
+        Ok(())
     }
-    Ok(unique.into_values().collect())
+}
+
+fn run(torment: fn(Journal, u64) -> Result<()>, journal: Journal) {
+    let seed = seed();
+    torment(journal, seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
 }
 
 #[test]
 fn kill_9_into_a_file() {
-    let seed = seed();
-    into_a_file(seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+    run(into_a_file, Journal::Memory);
+}
+
+#[test]
+fn kill_9_into_a_file_with_a_journal_on_disk() {
+    run(into_a_file, Journal::Disk);
 }
 
 #[test]
 fn kill_9_into_kafka() {
-    let seed = seed();
-    into_kafka(seed).unwrap_or_else(|error| panic!("WALGATE_TEST_SEED={seed}: {error:#}"));
+    run(into_kafka, Journal::Memory);
+}
+
+#[test]
+fn kill_9_into_kafka_with_a_journal_on_disk() {
+    run(into_kafka, Journal::Disk);
 }

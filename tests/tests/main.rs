@@ -1,9 +1,12 @@
 //! One binary for all tests with servers: each server is started at most once for a run.
 
 mod arrows;
+mod documents;
+mod journal_faults;
 mod kill_matrix;
 mod large;
 mod readme;
+mod recordings;
 mod scenarios;
 mod sink_faults;
 mod source_faults;

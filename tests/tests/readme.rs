@@ -136,7 +136,9 @@ impl Reader {
             "{line}: {}: {stderr}",
             output.status
         );
-        let silent = line.contains(" run") || line.contains(" > ");
+        let silent = [" run", " > ", " record "]
+            .iter()
+            .any(|part| line.contains(part));
         ensure!(silent || !output.stdout.is_empty(), "{line} says nothing");
         // A new slot is worth a warning, always.
         let alarms = alarms(&stderr, &["created slot"]);

@@ -1,7 +1,7 @@
 //! The sink and data side of the faults, through the program: what arrives, what is refused and
 //! what happens while a destination is away. The numbers are rows of the fault matrix.
 
-pub(crate) mod bed;
+pub(crate) mod brief;
 mod broker_outages;
 mod kafka_format;
 mod missing_topics;
@@ -10,4 +10,4 @@ mod refused_rows;
 mod schema_changes;
 mod signals;
 mod state_folder;
-mod topics;
+pub(crate) mod topics;

@@ -2,11 +2,11 @@
 //! that a server, its network and its administrators do. The numbers are rows of the fault matrix.
 
 mod authentication;
-mod bed;
 mod crash;
 mod failover;
 mod history;
 mod idle;
+mod ledger_bed;
 mod limits;
 mod network;
 mod publication;

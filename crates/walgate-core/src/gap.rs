@@ -28,6 +28,8 @@ pub enum GapReason {
     TemporarySlot,
     /// The server's history branched off below what was delivered.
     Timeline,
+    /// The journal on disk is damaged there, and the slot no longer has it.
+    JournalDamaged,
 }
 
 impl GapReason {
@@ -39,6 +41,7 @@ impl GapReason {
             Self::SlotLost => "slot_lost",
             Self::TemporarySlot => "temporary_slot",
             Self::Timeline => "timeline",
+            Self::JournalDamaged => "journal_damaged",
         }
     }
 }

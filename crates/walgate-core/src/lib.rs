@@ -25,6 +25,7 @@ mod relation;
 mod shape;
 mod sink;
 mod source;
+mod streamed;
 mod table;
 mod watermark;
 
@@ -41,6 +42,7 @@ pub use relation::{Column, Relation};
 pub use shape::{Scalar, Shape};
 pub use sink::{Sink, SinkError};
 pub use source::{Feed, Source};
+pub use streamed::{Streamed, StreamedFrame, StreamedFrames};
 pub use table::{ColumnUse, Table};
 pub use walgate_pgoutput::{Lsn, Oid, OldTuple, PgMicros, ReplicaIdentity, Tuple, Value, Xid};
 pub use watermark::Watermark;

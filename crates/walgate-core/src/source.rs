@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::{Failure, Frames, Gap};
+use crate::{Failure, Frames, Gap, Streamed};
 
 /// What a source hands over next.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub enum Feed {
     /// Frames, in the order of the log. After a reconnect they start again at the begin of the
     /// transaction that was cut, with the same positions.
     Frames(Frames),
+    /// News of a transaction that runs; only from a source that was asked to stream them.
+    Streamed(Streamed),
     /// Changes are lost, and the policy says to go on.
     Gap(Gap),
     /// The source has ended, for example because it was asked to stop at a position.

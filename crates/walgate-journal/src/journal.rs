@@ -1,13 +1,16 @@
 //! The journal: the ring, and whoever waits for it.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use walgate_core::{Failure, Frames, Gap, Position, StopReason};
+use walgate_core::{Failure, Frames, Gap, Lsn, Position, StopReason, Watermark};
 
 use crate::cursor::Cursor;
+use crate::disk_journal::Behind;
 use crate::ring::{ReaderId, Ring};
+use crate::writer_thread::{Desk, WriterThread};
 use crate::{Demand, JournalStats};
 
 /// Memory that a journal may hold unless told otherwise, in bytes: seconds of a busy source, and
@@ -16,10 +19,20 @@ pub const DEFAULT_BUDGET_BYTES: usize = 64 << 20;
 
 /// The log between one source and many readers. Cheap to clone: all clones are the same journal.
 #[derive(Debug, Clone)]
-pub struct Journal(pub(crate) Arc<Shared>);
+pub struct Journal {
+    shared: Arc<Shared>,
+    /// Ends with the last clone.
+    _thread: Option<Arc<WriterThread>>,
+}
 
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<State>);
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// The thread that writes waits here.
+    pub(crate) work: Condvar,
+    /// What lies behind the memory.
+    pub(crate) behind: Option<Behind>,
+}
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -28,34 +41,74 @@ pub(crate) struct State {
     pub(crate) readers: Vec<(ReaderId, Waker)>,
     /// Appends that wait for room.
     room: Vec<Waker>,
+    /// Why the disk has ended the journal.
+    pub(crate) failure: Option<Failure>,
+    /// Between the journal and the thread that writes.
+    pub(crate) desk: Desk,
 }
 
 impl Shared {
+    pub(crate) fn new(ring: Ring, behind: Option<Behind>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                ring,
+                readers: Vec::new(),
+                room: Vec::new(),
+                failure: None,
+                desk: Desk::default(),
+            }),
+            work: Condvar::new(),
+            behind,
+        }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while the lock is held; a poisoned state is still a state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something that may make room, and wakes the appends that wait for it.
     pub(crate) fn free(&self, work: impl FnOnce(&mut Ring) -> bool) {
-        let room = {
+        let (room, call) = {
             let mut state = self.lock();
-            if !work(&mut state.ring) {
-                return;
-            }
-            std::mem::take(&mut state.room)
+            let room = if work(&mut state.ring) {
+                std::mem::take(&mut state.room)
+            } else {
+                Vec::new()
+            };
+            (room, state.desk.call_for_space())
         };
+        self.call(call);
         room.into_iter().for_each(Waker::wake);
     }
 
     /// Does something that readers at the end wait for, and wakes them.
     fn extend(&self, work: impl FnOnce(&mut Ring)) {
-        let readers = {
+        let (readers, call) = {
             let mut state = self.lock();
             work(&mut state.ring);
-            state.take_readers()
+            (state.take_readers(), state.call_to_write())
         };
         wake(readers);
+        self.call(call);
+    }
+
+    /// The disk has ended the journal: everybody is told, and nothing is appended any more.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let (readers, room) = {
+            let mut state = self.lock();
+            state.failure.get_or_insert(failure);
+            (state.take_readers(), std::mem::take(&mut state.room))
+        };
+        wake(readers);
+        room.into_iter().for_each(Waker::wake);
+    }
+
+    /// Calls the thread that writes.
+    pub(crate) fn call(&self, call: bool) {
+        if call {
+            self.work.notify_one();
+        }
     }
 }
 
@@ -68,6 +121,22 @@ impl State {
             }
         }
         readers
+    }
+
+    /// Whether the thread that writes is to be called now that something was appended.
+    fn call_to_write(&mut self) -> bool {
+        self.desk
+            .call_to_write(self.ring.is_ended(), || self.ring.unwritten().0)
+    }
+
+    fn is_over(&self) -> Option<Failure> {
+        if let Some(failure) = &self.failure {
+            return Some(failure.clone());
+        }
+        let message = "frames were appended behind the end of the journal";
+        self.ring
+            .is_ended()
+            .then(|| Failure::new(StopReason::Data, message))
     }
 }
 
@@ -83,36 +152,47 @@ impl Journal {
     /// passes alone. `start` is where the source starts: everything up to it is not kept, and a
     /// reader that still needs it is told of a gap.
     pub fn in_memory(budget_bytes: usize, start: Position) -> Self {
-        Self(Arc::new(Shared(Mutex::new(State {
-            ring: Ring::new(budget_bytes, start),
-            readers: Vec::new(),
-            room: Vec::new(),
-        }))))
+        Self {
+            shared: Arc::new(Shared::new(Ring::new(budget_bytes, start), None)),
+            _thread: None,
+        }
     }
 
-    /// Appends frames; waits while required readers hold the whole budget. Optional readers that
-    /// are in the way are dropped behind. Progress without frames needs no room and never waits.
+    pub(crate) fn on_disk(shared: Arc<Shared>, thread: WriterThread) -> Self {
+        Self {
+            shared,
+            _thread: Some(Arc::new(thread)),
+        }
+    }
+
+    /// Appends frames; waits while there is no room: in memory while required readers hold the
+    /// whole budget, on disk while the disk does not take what was appended before. Without a disk,
+    /// optional readers that are in the way are dropped behind. Progress without frames needs no
+    /// room and never waits.
     ///
     /// Cancel-safe in this sense: when the future is dropped before it is ready, nothing was
     /// appended.
     ///
     /// # Errors
     ///
-    /// When the journal was [ended](Self::end), or the frames don't say where they stand.
+    /// When the journal was [ended](Self::end), the frames don't say where they stand, or the disk
+    /// has [failed](Self::failure).
     pub async fn append(&self, frames: Frames) -> Result<(), Failure> {
         let mut frames = Some(frames);
         poll_fn(|cx| {
-            let readers = {
-                let mut state = self.0.lock();
-                if state.ring.is_ended() {
-                    let message = "frames were appended behind the end of the journal";
-                    return Poll::Ready(Err(Failure::new(StopReason::Data, message)));
+            let (readers, call) = {
+                let mut state = self.shared.lock();
+                if let Some(failure) = state.is_over() {
+                    return Poll::Ready(Err(failure));
                 }
                 let needs_room = frames.as_ref().is_some_and(|run| !run.frames.is_empty());
                 if needs_room && !frames.as_ref().is_some_and(|run| state.ring.make_room(run)) {
                     if !state.room.iter().any(|waker| waker.will_wake(cx.waker())) {
                         state.room.push(cx.waker().clone());
                     }
+                    let call = state.desk.call_for_room();
+                    drop(state);
+                    self.shared.call(call);
                     return Poll::Pending;
                 }
                 if let Some(run) = frames.take()
@@ -120,9 +200,10 @@ impl Journal {
                 {
                     return Poll::Ready(Err(failure));
                 }
-                state.take_readers()
+                (state.take_readers(), state.call_to_write())
             };
             wake(readers);
+            self.shared.call(call);
             Poll::Ready(Ok(()))
         })
         .await
@@ -130,24 +211,88 @@ impl Journal {
 
     /// Appends a gap that the source has announced; every reader is told of it at its place.
     pub fn append_gap(&self, gap: Gap) {
-        self.0.extend(|ring| ring.push_gap(gap));
+        self.shared.extend(|ring| ring.push_gap(gap));
     }
 
-    /// Nothing will be appended any more: readers end when they have read everything.
+    /// Nothing will be appended any more: readers end when they have read everything, and what was
+    /// appended is written and synced at once.
     pub fn end(&self) {
-        self.0.extend(Ring::end);
+        self.shared.extend(Ring::end);
+    }
+
+    /// Ends it, and waits until everything that was appended is safe on disk and the files are
+    /// closed. In memory there is nothing to wait for.
+    ///
+    /// What the disk has no room for is not waited for: it is not [durable](Self::durable), so the
+    /// slot still has it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk has [failed](Self::failure).
+    pub async fn close(&self) -> Result<(), Failure> {
+        self.end();
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if self.shared.behind.is_some() && !state.desk.is_closed(cx.waker()) {
+                return Poll::Pending;
+            }
+            Poll::Ready(state.failure.clone().map_or(Ok(()), Err))
+        })
+        .await
     }
 
     /// A new reader that has everything up to `start`. When the journal no longer keeps what
     /// follows `start`, its first read is a gap.
     pub fn reader(&self, name: impl Into<String>, demand: Demand, start: Position) -> Cursor {
-        let id = self.0.lock().ring.add_reader(name.into(), demand, start);
-        Cursor::new(Arc::clone(&self.0), id)
+        let id = self
+            .shared
+            .lock()
+            .ring
+            .add_reader(name.into(), demand, start);
+        Cursor::new(Arc::clone(&self.shared), id)
+    }
+
+    /// Everything that commits below this LSN is safe on disk; it starts where the recovered log
+    /// ends. None in memory. It stops for good when the disk has [failed](Self::failure).
+    pub fn durable(&self) -> Option<Watermark<Lsn>> {
+        self.shared
+            .behind
+            .as_ref()
+            .map(|behind| behind.durable.clone())
+    }
+
+    /// Why the disk has ended the journal. Appends and readers are told too.
+    pub fn failure(&self) -> Option<Failure> {
+        self.shared.lock().failure.clone()
+    }
+
+    /// A checkpoint is durable that says that the sinks have everything up to these positions.
+    ///
+    /// From its first call on, what a required reader has released is kept on disk until a
+    /// checkpoint has it too: after a crash, the reader comes back at what the checkpoint says.
+    pub fn checkpointed(&self, sinks: &BTreeMap<String, Position>) {
+        if self.shared.behind.is_none() {
+            return;
+        }
+        let call = {
+            let mut state = self.shared.lock();
+            state.ring.checkpointed(sinks);
+            state.desk.call_for_space()
+        };
+        self.shared.call(call);
     }
 
     /// How full it is, and who holds it.
     pub fn stats(&self) -> JournalStats {
-        let state = self.0.lock();
-        state.ring.stats(!state.room.is_empty())
+        let mut stats = {
+            let state = self.shared.lock();
+            let mut stats = state.ring.stats(!state.room.is_empty());
+            stats.disk.clone_from(&state.desk.stats);
+            stats
+        };
+        if let Some(behind) = &self.shared.behind {
+            behind.complete(&mut stats);
+        }
+        stats
     }
 }

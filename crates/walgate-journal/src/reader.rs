@@ -2,6 +2,8 @@
 
 use walgate_core::Position;
 
+use crate::ring::Place;
+
 /// Whether the source waits for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Demand {
@@ -11,16 +13,22 @@ pub enum Demand {
     Optional,
 }
 
-/// A reader of the ring. Invariant: `base <= held <= next <= end`, in numbers of entries.
+/// A reader of the ring. Invariant: `base <= held <= next <= end`, in numbers of entries; with a
+/// disk, `next` may lie before `base`.
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// The sink's name.
     pub(crate) name: String,
     pub(crate) demand: Demand,
-    /// The first entry that is not wholly released.
+    /// The first entry in memory that is not wholly released.
     pub(crate) held: u64,
     /// The entry to read next.
     pub(crate) next: u64,
+    /// The entry to read next is the first behind this position, somewhere on disk; its number is
+    /// not known yet, and [`next`](Self::next) says nothing.
+    pub(crate) seek: Option<Position>,
+    /// Where it has started.
+    pub(crate) started: Position,
     /// The last position that it was given, or the position that it has started from.
     pub(crate) at: Position,
     /// The last position that it has released.
@@ -40,11 +48,21 @@ impl Reader {
             demand,
             held: base,
             next: base,
+            seek: None,
+            started: start,
             at: start,
             released: start,
             progress: start,
             lost_from: None,
             waiting: false,
+        }
+    }
+
+    /// Where it reads next, when that is no longer in memory.
+    pub(crate) fn place(&self, base: u64) -> Option<Place> {
+        match self.seek {
+            Some(position) => Some(Place::Behind(position)),
+            None => (self.next < base).then_some(Place::Entry(self.next)),
         }
     }
 }

@@ -3,19 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use walgate_core::{Failure, Frame, Frames, Gap, GapReason, Lsn, Position, StopReason};
+use walgate_core::{Failure, Frame, Frames, Gap, Position, StopReason};
 
 use crate::cursor::Read;
 use crate::reader::{Holders, Reader};
-use crate::{Demand, JournalStats, ReaderStats};
+use crate::{JournalStats, ReaderStats};
+
+mod readers;
+mod window;
+
+pub(crate) use readers::first_whole;
+pub(crate) use window::{Batch, Holder, Window};
 
 /// What an entry costs beyond the memory that its frames pin: the entry, the `Frames`, its lists.
 /// An estimate on the safe side, so that a million tiny runs are bounded too.
 const ENTRY_OVERHEAD_BYTES: usize = 384;
-
-/// The least that lies between two WAL records: `MAXALIGN`, 8 on every platform that is in use.
-/// `commit_lsn + 8` lies behind that commit and at or before whatever commits next.
-const WAL_ALIGNMENT_BYTES: u64 = 8;
 
 /// One append.
 #[derive(Debug)]
@@ -29,14 +31,37 @@ struct Entry {
     holders: Holders,
 }
 
-#[derive(Debug)]
-enum Item {
+/// What was appended.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
     Frames(Arc<Frames>),
     Gap(Gap),
 }
 
 /// Identifies a reader of one ring.
 pub(crate) type ReaderId = usize;
+
+/// What a reader finds at its place.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// It has read this.
+    Read(Read),
+    /// What it is to read next lies behind a hole that ends here, and that it has not passed.
+    Hole(Position),
+    /// It has read everything so far.
+    Wait,
+    /// Its place is no longer in memory, but on disk; what is in memory begins at `base`.
+    Disk { place: Place, base: u64 },
+}
+
+/// A place on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The entry of this number.
+    Entry(u64),
+    /// The first entry that holds anything behind this position.
+    Behind(Position),
+}
 
 /// Entries in the order of their arrival, numbered without end; `base` is the number of the first
 /// that is kept.
@@ -58,6 +83,8 @@ pub(crate) struct Ring {
     progress: Position,
     epoch: u8,
     ended: bool,
+    /// What lies on disk, when there is a disk behind it.
+    window: Option<Window>,
 }
 
 impl Ring {
@@ -75,20 +102,26 @@ impl Ring {
             progress: start,
             epoch: start.epoch(),
             ended: false,
+            window: None,
         }
     }
 
-    /// Makes room for these frames by dropping optional readers behind. Returns false when a
-    /// required reader still needs what is in the way.
+    /// A ring in front of a disk, whose first entry has the number `base`.
+    pub(crate) fn with_disk(budget: usize, start: Position, base: u64) -> Self {
+        Self {
+            base,
+            window: Some(Window::new(base)),
+            ..Self::new(budget, start)
+        }
+    }
+
+    /// Makes room for these frames: from memory goes what is on disk; without a disk, optional
+    /// readers are dropped behind. Returns false when what is in the way is still needed.
     pub(crate) fn make_room(&mut self, frames: &Frames) -> bool {
         let cost = cost_of(frames);
         let mut dropped = false;
         while !self.entries.is_empty() && self.bytes.saturating_add(cost) > self.budget {
-            if self
-                .entries
-                .front()
-                .is_some_and(|front| front.holders.required > 0)
-            {
+            if !self.can_drop_front() {
                 break;
             }
             self.pop_front();
@@ -122,6 +155,9 @@ impl Ring {
         if let Some(progress) = progress {
             self.progress = self.progress.max(progress);
             self.newest = self.newest.max(progress);
+            if let Some(window) = &mut self.window {
+                window.progress(progress);
+            }
         }
         Ok(())
     }
@@ -156,127 +192,6 @@ impl Ring {
         self.ended
     }
 
-    pub(crate) fn add_reader(&mut self, name: String, demand: Demand, start: Position) -> ReaderId {
-        let mut reader = Reader::new(name, demand, start, self.base);
-        if start < self.oldest {
-            reader.lost_from = Some(start);
-        }
-        self.holders_at(self.base).add(demand);
-        let id = match self.readers.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                self.readers.push(None);
-                self.readers.len() - 1
-            }
-        };
-        if let Some(place) = self.readers.get_mut(id) {
-            *place = Some(reader);
-        }
-        self.release(id, start);
-        id
-    }
-
-    /// Forgets a reader. Returns whether an append may find room now.
-    pub(crate) fn remove_reader(&mut self, id: ReaderId) -> bool {
-        let Some(reader) = self.readers.get_mut(id).and_then(Option::take) else {
-            return false;
-        };
-        self.holders_at(reader.held).remove(reader.demand);
-        self.free();
-        self.has_room_to_make()
-    }
-
-    /// What the reader reads next; `None` when it has read everything so far.
-    pub(crate) fn read(&mut self, id: ReaderId) -> Option<Read> {
-        let reader = self.readers.get_mut(id)?.as_mut()?;
-        if let Some(from) = reader.lost_from.take() {
-            let to = first_whole(self.oldest);
-            let resumed = Position::new(self.oldest.epoch(), to, 0);
-            if from < resumed && from < self.oldest {
-                reader.at = resumed;
-                return Some(Read::Gap(Gap {
-                    from: from.lsn(),
-                    to,
-                    reason: GapReason::SinkFellBehind,
-                }));
-            }
-        }
-        let place = usize::try_from(reader.next - self.base).ok()?;
-        if let Some(entry) = self.entries.get(place) {
-            reader.next += 1;
-            reader.at = reader.at.max(entry.last);
-            return Some(match &entry.item {
-                Item::Frames(frames) => Read::Frames(Arc::clone(frames)),
-                Item::Gap(gap) => Read::Gap(gap.clone()),
-            });
-        }
-        if reader.progress < self.progress && reader.at < self.progress {
-            reader.progress = self.progress;
-            reader.at = reader.at.max(self.progress);
-            return Some(Read::Progress(self.progress));
-        }
-        self.ended.then_some(Read::End)
-    }
-
-    /// The reader needs nothing up to `position` any more. Returns whether an append may find room
-    /// now.
-    pub(crate) fn release(&mut self, id: ReaderId, position: Position) -> bool {
-        let end = self.end_number();
-        let Some(Some(reader)) = self.readers.get_mut(id) else {
-            return false;
-        };
-        reader.released = reader.released.max(position);
-        let (held, demand) = (reader.held, reader.demand);
-        let mut now = held;
-        while now < end {
-            let place = (now - self.base) as usize;
-            if self
-                .entries
-                .get(place)
-                .is_none_or(|entry| entry.last > position)
-            {
-                break;
-            }
-            now += 1;
-        }
-        if now == held {
-            return false;
-        }
-        reader.held = now;
-        // What was released before it was read is not read at all.
-        reader.next = reader.next.max(now);
-        self.holders_at(held).remove(demand);
-        self.holders_at(now).add(demand);
-        self.free();
-        self.has_room_to_make()
-    }
-
-    /// The reader reads again from the first kept entry that holds anything behind `position`.
-    pub(crate) fn rewind(&mut self, id: ReaderId, position: Position) {
-        let oldest = self.oldest;
-        let Some(Some(reader)) = self.readers.get_mut(id) else {
-            return;
-        };
-        let first = reader.held - self.base;
-        let skipped = self
-            .entries
-            .iter()
-            .skip(usize::try_from(first).unwrap_or(usize::MAX))
-            .take_while(|entry| entry.last <= position)
-            .count();
-        reader.next = reader.held + skipped as u64;
-        reader.at = position;
-        reader.progress = reader.progress.min(position);
-        // A required reader keeps what it has not released, but it may have started behind.
-        if position < oldest {
-            reader.lost_from = Some(position);
-        }
-    }
-
-    pub(crate) fn reader_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
-        self.readers.get_mut(id)?.as_mut()
-    }
-
     pub(crate) fn stats(&self, held_back: bool) -> JournalStats {
         let readers = self.readers.iter().flatten().map(|reader| {
             let entry = self.entries.get((reader.held - self.base) as usize);
@@ -286,6 +201,8 @@ impl Ring {
                 released: reader.released,
                 behind_bytes: entry.map_or(0, |entry| self.appended - entry.offset),
                 behind_entries: self.end_number() - reader.held,
+                behind_disk_bytes: 0,
+                in_memory: reader.place(self.base).is_none(),
             }
         });
         JournalStats {
@@ -296,6 +213,7 @@ impl Ring {
             newest: self.newest,
             held_back,
             readers: readers.collect(),
+            disk: None,
         }
     }
 
@@ -311,20 +229,33 @@ impl Ring {
         }
     }
 
-    /// Whether no required reader holds the front: it is free, or can be taken from optional ones.
+    /// Whether an append may find room now.
     fn has_room_to_make(&self) -> bool {
-        self.entries
-            .front()
-            .is_none_or(|front| front.holders.required == 0)
-            || self.bytes < self.budget
+        self.entries.is_empty() || self.can_drop_front() || self.bytes < self.budget
     }
 
-    /// Frees what nobody holds, from the front.
+    /// Whether the first entry may go before it is released: it is on disk, or nobody who must have
+    /// it holds it.
+    fn can_drop_front(&self) -> bool {
+        match &self.window {
+            Some(window) => window.is_safe(self.base),
+            None => self
+                .entries
+                .front()
+                .is_none_or(|front| front.holders.required == 0),
+        }
+    }
+
+    /// Frees what nobody holds, from the front; not what is not safe on disk yet.
     fn free(&mut self) {
         while self
             .entries
             .front()
             .is_some_and(|front| front.holders.all == 0)
+            && self
+                .window
+                .as_ref()
+                .is_none_or(|window| window.is_safe(self.base))
         {
             self.pop_front();
         }
@@ -340,26 +271,6 @@ impl Ring {
             self.oldest = self.oldest.max(entry.last);
         }
     }
-
-    /// Moves the readers that held what has just been dropped to what is left.
-    fn drop_behind(&mut self) {
-        let base = self.base;
-        let mut moved = Holders::default();
-        for reader in self.readers.iter_mut().flatten() {
-            if reader.held >= base {
-                continue;
-            }
-            reader.held = base;
-            moved.add(reader.demand);
-            if reader.next < base {
-                reader.next = base;
-                reader.lost_from.get_or_insert(reader.at);
-            }
-        }
-        let holders = self.holders_at(base);
-        holders.all += moved.all;
-        holders.required += moved.required;
-    }
 }
 
 fn cost_of(frames: &Frames) -> usize {
@@ -368,14 +279,4 @@ fn cost_of(frames: &Frames) -> usize {
         .pinned
         .saturating_add(frame_bytes)
         .saturating_add(ENTRY_OVERHEAD_BYTES)
-}
-
-/// The LSN from which on transactions are whole when everything up to `dropped` is gone. A
-/// transaction of which a part is gone is lost as a whole.
-fn first_whole(dropped: Position) -> Lsn {
-    let lsn = dropped.lsn();
-    if dropped.index() == 0 {
-        return lsn;
-    }
-    lsn.checked_add(WAL_ALIGNMENT_BYTES).unwrap_or(lsn)
 }

@@ -1,6 +1,8 @@
 //! Gauges of the journal.
 
-use walgate_core::Position;
+use walgate_core::{Lsn, PgMicros, Position};
+
+pub use crate::log::DiskState;
 
 use crate::Demand;
 
@@ -21,6 +23,32 @@ pub struct JournalStats {
     pub held_back: bool,
     /// The readers, in the order in which they came.
     pub readers: Vec<ReaderStats>,
+    /// The log on disk, when there is one: the rest is about the window in memory.
+    pub disk: Option<DiskStats>,
+}
+
+/// How full the log on disk is, and how the disk does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskStats {
+    /// Size of all segments, in bytes.
+    pub bytes: u64,
+    /// What they may take, in bytes.
+    pub budget_bytes: u64,
+    /// How many segments there are.
+    pub segments: usize,
+    /// Everything up to here is no longer kept.
+    pub oldest: Position,
+    /// When the oldest segment was begun.
+    pub oldest_time: Option<PgMicros>,
+    /// Everything that commits below this LSN is safe on disk.
+    pub synced: Lsn,
+    /// Whether the disk takes what is written.
+    pub state: DiskState,
+    /// When the budget is used up: the required readers that hold the oldest segment, furthest
+    /// behind first. The journal takes no more until they go on.
+    pub held_by: Vec<String>,
+    /// Whether the budget, or what the file system may be used for, is used up.
+    pub full: bool,
 }
 
 /// How far a reader is.
@@ -32,8 +60,12 @@ pub struct ReaderStats {
     pub demand: Demand,
     /// The last position that it has released.
     pub released: Position,
-    /// Memory from its first unreleased run on, in bytes.
+    /// Memory from its first unreleased run in memory on, in bytes.
     pub behind_bytes: u64,
-    /// Runs from its first unreleased one on.
+    /// Runs in memory from its first unreleased one on.
     pub behind_entries: u64,
+    /// What it has not released of the log on disk, in bytes; in whole segments but for the last.
+    pub behind_disk_bytes: u64,
+    /// Whether it reads from memory, not from disk.
+    pub in_memory: bool,
 }

@@ -12,8 +12,17 @@ use alloc::collections::BTreeMap;
 /// `postmaster/postmaster.h`. It bounds what a server can make the checker remember.
 const MAX_OPEN_STREAMS: usize = 262_143;
 
-/// Column counts by relation.
-type Relations = BTreeMap<Oid, u16>;
+/// What was announced of each relation last.
+type Relations = BTreeMap<Oid, Announced>;
+
+/// An announcement of a relation.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    /// How many columns it has.
+    columns: u16,
+    /// The announcement's number on this connection.
+    at: u64,
+}
 
 /// Follows the messages of one connection and refuses what no server sends at that place.
 ///
@@ -41,6 +50,7 @@ pub struct OrderChecker {
     streams: BTreeMap<Xid, Relations>,
     /// The relation of the last row in this place, which is nearly always that of the next.
     last_relation: Option<(Oid, u16)>,
+    announcements: u64,
     last_commit_lsn: Lsn,
     last_message_lsn: Lsn,
 }
@@ -72,6 +82,7 @@ impl OrderChecker {
             relations: Relations::new(),
             streams: BTreeMap::new(),
             last_relation: None,
+            announcements: 0,
             last_commit_lsn: Lsn::ZERO,
             last_message_lsn: Lsn::ZERO,
         }
@@ -186,7 +197,7 @@ impl OrderChecker {
         };
         let count = streamed
             .or_else(|| self.relations.get(&relation))
-            .copied()
+            .map(|announced| announced.columns)
             .ok_or(OrderError::UnknownRelation { tag, relation })?;
         self.last_relation = Some((relation, count));
         Ok(count)
@@ -378,15 +389,17 @@ impl OrderChecker {
         }
     }
 
-    fn announce(&mut self, relation: Oid, count: u16) {
+    fn announce(&mut self, relation: Oid, columns: u16) {
+        self.announcements = self.announcements.wrapping_add(1);
+        let at = self.announcements;
         let known = match self.place {
             Place::Stream { xid } => self.streams.entry(xid).or_default(),
             Place::Outside | Place::Transaction { .. } | Place::Prepare { .. } => {
                 &mut self.relations
             }
         };
-        known.insert(relation, count);
-        self.last_relation = Some((relation, count));
+        known.insert(relation, Announced { columns, at });
+        self.last_relation = Some((relation, columns));
     }
 
     fn stream_start(&mut self, xid: Xid, first_segment: bool) -> Result<(), OrderError> {
@@ -430,8 +443,13 @@ impl OrderChecker {
         self.streamed(tag, xid)?;
         self.forward(tag, lsn)?;
         ends_behind(tag, lsn, end_lsn)?;
-        if let Some(announced) = self.streams.remove(&xid) {
-            self.relations.extend(announced);
+        // What others have announced since is newer: the server has sent it to them after this
+        // transaction's, and repeats it to nobody.
+        for (relation, announced) in self.streams.remove(&xid).unwrap_or_default() {
+            let known = self.relations.entry(relation).or_insert(announced);
+            if known.at < announced.at {
+                *known = announced;
+            }
         }
         self.last_relation = None;
         self.last_commit_lsn = lsn;

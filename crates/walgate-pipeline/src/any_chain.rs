@@ -76,10 +76,3 @@ impl<E: Encoder + 'static, S: Sink + 'static> AnyChain for ChainParts<E, S> {
         Box::pin(Chain::new(*self, wiring).run())
     }
 }
-
-impl Wiring {
-    /// The position that a sink is at by its checkpoint, or where the log starts.
-    pub(crate) fn known(checkpointed: Option<&Position>, start: Position) -> Position {
-        checkpointed.copied().unwrap_or(start)
-    }
-}

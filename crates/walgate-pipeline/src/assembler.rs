@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use walgate_core::{
-    Body, Change, Failure, Frame, FrameKind, Frames, Gap, Lsn, OldTuple, Op, Position, Relation,
-    StopReason, Transaction, Tuple,
+    Body, Change, Failure, Frame, FrameKind, Frames, Gap, GapReason, Lsn, OldTuple, Op, Position,
+    Relation, StopReason, Transaction, Tuple,
 };
 use walgate_pgoutput::{Dialect, Message, decode};
 
@@ -75,6 +75,11 @@ impl Place {
             whole,
             ..self
         }
+    }
+
+    /// The epoch of the log that it lies in.
+    pub fn epoch(&self) -> u8 {
+        self.epoch
     }
 
     /// [`whole`](Self::whole) as a position.
@@ -260,6 +265,19 @@ impl Assembler {
         let given = position > self.skip;
         self.place.events += u64::from(given);
         given.then_some(position)
+    }
+
+    /// The log goes on in a later epoch, behind `to`, whose LSNs say nothing about those before.
+    /// Returns the gap that the output is to be told of.
+    pub fn cross(&mut self, epoch: u8, to: Lsn) -> Gap {
+        let from = self.place.whole;
+        self.place.epoch = epoch;
+        self.place.whole = Lsn::ZERO;
+        Gap {
+            from,
+            to,
+            reason: GapReason::Timeline,
+        }
     }
 
     /// Walks on to the next thing that the output is given.

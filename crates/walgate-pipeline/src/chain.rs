@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 use walgate_core::{
     Batch, Encoder, ErrorClass, Failure, Frames, Position, Sink, SinkError, StopReason, Watermark,
 };
@@ -32,10 +32,12 @@ pub(crate) struct ChainParts<E, S> {
 #[derive(Debug)]
 pub(crate) struct Wiring {
     pub(crate) cursor: Cursor,
-    /// Where the log starts.
+    /// Where the chain starts.
     pub(crate) place: Place,
     /// What the sink holds as far as the checkpoint knows.
     pub(crate) known: Position,
+    /// Where the log goes on in this life: behind everything that the journal has from before.
+    pub(crate) head: Position,
     pub(crate) moved: Moved,
     pub(crate) stop: Stop,
 }
@@ -84,6 +86,7 @@ pub(crate) struct Chain<E, S> {
     pub(crate) assembler: Assembler,
     pub(crate) progress: Progress,
     pub(crate) delivered: Watermark<Position>,
+    pub(crate) head: Position,
     pub(crate) stop: Stop,
     pub(crate) batch: Batch,
     /// The run that is being read.
@@ -107,11 +110,13 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             progress: Progress::new(
                 options.name.clone(),
                 wiring.cursor,
+                wiring.head.epoch(),
                 Tracker::new(wiring.place, skip),
                 parts.status,
                 wiring.moved,
                 options.backoff,
             ),
+            head: wiring.head,
             delivered: parts.sink.delivered(),
             encoder: parts.encoder,
             sink: parts.sink,
@@ -154,7 +159,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             None => tokio::select! {
                 biased;
                 held = self.sink.open() => held?,
-                () = self.stop.expired() => return Err(Halt::Stopped),
+                () = self.stop.over() => return Err(Halt::Stopped),
             },
         };
         // What became durable while the sink was down counts too.
@@ -178,7 +183,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
                 let wait = self.progress.failed(&error);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => Ok(()),
-                    () = self.stop.expired() => Err(Halt::Stopped),
+                    () = self.stop.over() => Err(Halt::Stopped),
                 }
             }
             ErrorClass::Definite => self.condemn(error),
@@ -213,17 +218,20 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
         let deadline = match self.stop.asked() {
             Request::Now => None,
             Request::Drain(Some(deadline)) => Some(deadline.max(soon)),
-            Request::Drain(None) | Request::Run => Some(soon),
+            // What it has not acknowledged by now waits in the journal.
+            Request::Drain(None) | Request::Park(_) | Request::Run => Some(soon),
         };
         if let Some(deadline) = deadline {
             if let Err(error) = self.sink.close(deadline.into_std()).await
                 // Whoever read has gone, and that is what ended it.
                 && error.class != ErrorClass::Closed
             {
-                warn!(
-                    sink = self.options.name,
-                    "sink did not close cleanly: {error}"
-                );
+                let sink = self.options.name.as_str();
+                if self.stop.is_parked() {
+                    info!(sink, "what is in flight is not waited for: {error}");
+                } else {
+                    warn!(sink, "sink did not close cleanly: {error}");
+                }
             }
             self.progress.deliver(self.delivered.get());
         }

@@ -164,6 +164,7 @@ fn reason(name: &str) -> Option<GapReason> {
         GapReason::SlotLost,
         GapReason::TemporarySlot,
         GapReason::Timeline,
+        GapReason::JournalDamaged,
     ]
     .into_iter()
     .find(|reason| reason.name() == name)

@@ -1,16 +1,18 @@
-//! What is confirmed: the least of the required sinks, durably in the checkpoint first.
+//! What is confirmed: the least of the required sinks, or what the journal has fsynced, durably in
+//! the checkpoint first.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::debug;
-use walgate_core::{Checkpoint, Failure, Gap, Lsn, Position, StopReason, Watermark};
-use walgate_journal::Demand;
+use walgate_core::{Checkpoint, Failure, Gap, Lsn, Position, Watermark};
+use walgate_journal::{Demand, Journal};
 
-use crate::CheckpointStore;
 use crate::options::ConfirmOptions;
+use crate::saving::Saving;
 use crate::status::{Moved, SinkStatus, StatusHandle};
 use crate::tracker::whole;
 
@@ -23,6 +25,8 @@ pub(crate) struct Cadence {
     options: ConfirmOptions,
     /// What the last checkpoint says is confirmed.
     written: Lsn,
+    /// What was last seen that may be confirmed.
+    seen: Lsn,
     /// When something has moved that is not in the last checkpoint.
     moved: Option<Instant>,
 }
@@ -32,6 +36,7 @@ impl Cadence {
         Self {
             options,
             written,
+            seen: written,
             moved: None,
         }
     }
@@ -39,6 +44,7 @@ impl Cadence {
     /// What may be confirmed is `target` now, or something else of the checkpoint has changed.
     /// Returns whether a checkpoint is due at once.
     pub(crate) fn observe(&mut self, target: Lsn, changed: bool, now: Instant) -> bool {
+        self.seen = self.seen.max(target);
         if target > self.written || changed {
             self.moved.get_or_insert(now);
         }
@@ -46,6 +52,11 @@ impl Cadence {
             target.bytes_since(self.written) >= self.options.every_bytes
                 || now.duration_since(moved) >= self.options.every
         })
+    }
+
+    /// The highest target that was observed.
+    pub(crate) fn seen(&self) -> Lsn {
+        self.seen
     }
 
     /// When a checkpoint is due even if nothing moves any more.
@@ -63,8 +74,12 @@ impl Cadence {
 /// Writes checkpoints and confirms, off the way of the changes.
 pub(crate) struct Confirmer {
     pub(crate) checkpoint: Checkpoint,
-    pub(crate) store: Option<Box<dyn CheckpointStore>>,
+    pub(crate) saving: Saving,
     pub(crate) sinks: Vec<StatusHandle>,
+    /// Keeps what a sink lacks by the last checkpoint.
+    pub(crate) journal: Journal,
+    /// What the journal has fsynced, when that is what is confirmed; else the required sinks are.
+    pub(crate) durable: Option<Watermark<Lsn>>,
     pub(crate) confirmed: Watermark<Lsn>,
     pub(crate) cadence: Cadence,
     pub(crate) moved: Moved,
@@ -103,9 +118,8 @@ impl Confirmer {
         for position in self.checkpoint.sinks.values_mut() {
             *position = whole(*position);
         }
-        if self.store.is_some() {
-            self.save().await?;
-        }
+        self.saving.save(&self.checkpoint).await?;
+        self.release();
         Ok(())
     }
 
@@ -117,13 +131,19 @@ impl Confirmer {
     ) -> (Box<Self>, Result<(), Failure>) {
         let mut stop = pin!(stop);
         loop {
-            let due = self.cadence.due();
+            // While the store fails only time brings the next attempt on.
+            let again = self.saving.again();
+            let due = again.or_else(|| self.cadence.due());
+            let listens = again.is_none() && due.is_none_or(|due| due > Instant::now());
             let moved = self.moved.clone();
+            let durable = self.durable.clone();
+            let seen = self.checkpoint.confirmed.max(self.cadence.seen());
             tokio::select! {
                 biased;
                 _ = &mut stop => return (self, Ok(())),
                 () = sleep_until(due) => {}
-                () = moved.wait(), if due.is_none_or(|due| due > Instant::now()) => {}
+                () = moved.wait(), if listens => {}
+                () = above(durable.as_ref(), seen), if listens => {}
             }
             if let Err(failure) = self.look(Instant::now()).await {
                 return (self, Err(failure));
@@ -137,7 +157,9 @@ impl Confirmer {
         let changed = self.take_news() | self.take_positions(&statuses, |status| status.whole);
         if self.cadence.observe(target, changed, now) {
             self.checkpoint.confirmed = self.checkpoint.confirmed.max(target);
-            self.confirm().await?;
+            if self.saving.keep(&self.checkpoint).await? {
+                self.confirm();
+            }
         }
         Ok(())
     }
@@ -149,11 +171,16 @@ impl Confirmer {
         self.take_news();
         self.take_positions(&statuses, |status| status.exact);
         self.checkpoint.confirmed = self.checkpoint.confirmed.max(target);
-        self.confirm().await
+        self.saving.save(&self.checkpoint).await?;
+        self.confirm();
+        Ok(())
     }
 
-    /// The least of the required sinks.
+    /// What may be confirmed.
     fn target(&self, statuses: &[SinkStatus]) -> Lsn {
+        if let Some(durable) = &self.durable {
+            return durable.get();
+        }
         statuses
             .iter()
             .filter(|status| status.demand == Demand::Required)
@@ -194,37 +221,45 @@ impl Confirmer {
         changed
     }
 
-    async fn confirm(&mut self) -> Result<(), Failure> {
-        if self.store.is_some() {
-            self.save().await?;
-        }
+    /// The checkpoint is durable: tells the source, and lets the journal go on.
+    fn confirm(&mut self) {
         let confirmed = self.checkpoint.confirmed;
         self.cadence.written(confirmed);
+        self.release();
         if self.confirmed.advance(confirmed) {
             debug!(%confirmed, "confirmed");
         }
-        Ok(())
     }
 
-    async fn save(&mut self) -> Result<(), Failure> {
-        let Some(mut store) = self.store.take() else {
-            return Ok(());
-        };
-        let checkpoint = self.checkpoint.clone();
-        let saving = tokio::task::spawn_blocking(move || {
-            let saved = store.save(&checkpoint);
-            (store, saved)
-        });
-        match saving.await {
-            Ok((store, saved)) => {
-                self.store = Some(store);
-                saved
-            }
-            Err(panic) => {
-                let message = format!("the checkpoint was not written: {panic}");
-                Err(Failure::new(StopReason::State, message))
-            }
+    fn release(&self) {
+        let fsync_confirms = self.durable.is_some();
+        self.journal
+            .checkpointed(&kept_behind(&self.checkpoint, fsync_confirms));
+    }
+}
+
+/// After a crash each sink begins with the transaction that the checkpoint has it in: the journal
+/// must keep that, and no more. A sink at the head may be ahead of what is confirmed; the source
+/// begins there again, so that the journal must reach back to it, or it would seem to lack what
+/// lies between.
+fn kept_behind(checkpoint: &Checkpoint, fsync_confirms: bool) -> BTreeMap<String, Position> {
+    let confirmed = Position::new(checkpoint.source.epoch, checkpoint.confirmed, 0);
+    let bound = |position: Position| match fsync_confirms {
+        true => position.min(confirmed),
+        false => position,
+    };
+    let sinks = checkpoint.sinks.iter();
+    let sinks = sinks.map(|(name, position)| (name.clone(), bound(whole(*position))));
+    sinks.collect()
+}
+
+/// Waits until the journal has fsynced more than `seen`.
+async fn above(durable: Option<&Watermark<Lsn>>, seen: Lsn) {
+    match durable {
+        Some(durable) => {
+            durable.above(seen).await;
         }
+        None => std::future::pending().await,
     }
 }
 
@@ -238,6 +273,8 @@ async fn sleep_until(due: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use walgate_core::SourceIdentity;
 
     use super::*;
 
@@ -256,6 +293,31 @@ mod tests {
         assert_eq!(cadence.due(), None);
         assert!(!cadence.observe(Lsn(101 + (4 << 20)), false, at(1011)));
         assert!(cadence.observe(Lsn(102 + (4 << 20)), false, at(1012)));
+    }
+
+    #[test]
+    fn nothing_is_given_up_before_it_is_confirmed() {
+        let checkpoint = Checkpoint {
+            source: SourceIdentity {
+                system_id: 1,
+                timeline: 1,
+                epoch: 1,
+                slot: "walgate".into(),
+                consistent_point: Lsn::ZERO,
+                created_by_us: true,
+            },
+            confirmed: Lsn(100),
+            sinks: [(0, 900, 0), (1, 90, 5), (1, 110, 7)]
+                .map(|(epoch, lsn, index)| {
+                    (format!("{lsn}"), Position::new(epoch, Lsn(lsn), index))
+                })
+                .into(),
+            gaps: Vec::new(),
+        };
+        let kept = |by| -> Vec<_> { kept_behind(&checkpoint, by).into_values().collect() };
+        let at = |epoch, lsn| Position::new(epoch, Lsn(lsn), 0);
+        assert_eq!(kept(true), [at(1, 100), at(1, 90), at(0, 900)]);
+        assert_eq!(kept(false), [at(1, 110), at(1, 90), at(0, 900)]);
     }
 
     #[test]

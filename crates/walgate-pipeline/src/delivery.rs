@@ -6,13 +6,15 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 use tracing::warn;
 use walgate_core::{
-    Batch, Body, Change, EncodeError, Encoder, Failure, Frames, Gap, Sink, SinkError, StopReason,
+    Batch, Body, Change, EncodeError, Encoder, Failure, Frames, Gap, Lsn, Sink, SinkError,
+    StopReason,
 };
 use walgate_journal::Read;
 
 use crate::DeadLetter;
 use crate::assembler::table_name;
 use crate::chain::{Chain, Ended, Halt};
+use crate::crossing::before;
 use crate::options::{BatchOptions, SinkOptions};
 
 /// A batch ends at this many tables: a record finds its table by a search from the end.
@@ -37,6 +39,9 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
     /// Delivers until the journal ends.
     pub(crate) async fn deliver_all(&mut self) -> Result<Ended, Halt> {
         loop {
+            if self.stop.is_parked() {
+                return self.park().await;
+            }
             let ended = self.fill().await?;
             if !self.batch.is_empty() {
                 self.write().await?;
@@ -47,6 +52,36 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             }
             // A backlog is read without ever waiting: let the others have their turn.
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits for what the sink was handed; what it was not stays in the journal.
+    async fn park(&mut self) -> Result<Ended, Halt> {
+        let is_whole = self.frames.is_none() && self.is_at_the_end().await?;
+        self.drain().await?;
+        Ok(if is_whole {
+            Ended::Drained
+        } else {
+            Ended::Stopped
+        })
+    }
+
+    /// Whether nothing but progress is left to read.
+    async fn is_at_the_end(&mut self) -> Result<bool, Halt> {
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = self.progress.read() => read?,
+                () = std::future::ready(()) => return Ok(false),
+            };
+            match read {
+                Read::Progress(position) if position.epoch() == self.assembler.place().epoch() => {
+                    self.assembler.progress(position);
+                    self.progress.pass(self.assembler.place());
+                }
+                Read::End => return Ok(true),
+                Read::Frames(_) | Read::Gap(_) | Read::Progress(_) => return Ok(false),
+            }
         }
     }
 
@@ -77,12 +112,25 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             };
             match read {
                 Read::Frames(frames) => {
+                    if frames.epoch > self.assembler.place().epoch() {
+                        self.cross(frames.epoch, before(&frames))?;
+                    }
                     self.assembler.start(&frames)?;
                     self.frames = Some(frames);
                 }
                 Read::Progress(position) => {
+                    if position.epoch() > self.assembler.place().epoch() {
+                        self.cross(position.epoch(), position.lsn())?;
+                    }
                     self.assembler.progress(position);
                     self.pass();
+                }
+                // The gap in the journal where a later epoch begins.
+                Read::Gap(gap)
+                    if self.head.epoch() > self.assembler.place().epoch()
+                        && gap.to == self.head.lsn() =>
+                {
+                    self.cross(self.head.epoch(), gap.to)?;
                 }
                 Read::Gap(gap) => self.announce(&gap)?,
                 Read::End => return Ok(Some(Ended::Drained)),
@@ -111,7 +159,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             self.progress.works();
         }
         let stop = self.stop.clone();
-        let mut expired = pin!(stop.expired());
+        let mut over = pin!(stop.over());
         loop {
             let delivered = self.delivered.clone();
             let seen = self.progress.tracker.delivered();
@@ -123,9 +171,18 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
                 position = delivered.above(seen) => self.progress.deliver(position),
                 flushed = self.sink.flush(), if in_flight => self.flushed(flushed?)?,
                 () = tokio::time::sleep_until(linger), if due.is_some() => return Ok(None),
-                () = &mut expired => return Err(Halt::Stopped),
+                // What is in the batch goes out; the rest is looked at before the next one.
+                () = &mut over => return self.ended_waiting(),
             }
         }
+    }
+
+    /// The wait for more is over: when what is behind it is kept, the chain parks.
+    fn ended_waiting(&self) -> Result<Option<Read>, Halt> {
+        if self.stop.is_parked() {
+            return Ok(None);
+        }
+        Err(Halt::Stopped)
     }
 
     /// Encodes what is left of a run, as far as the batch has room.
@@ -192,7 +249,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             tokio::select! {
                 biased;
                 written = writing => written?,
-                () = self.stop.expired() => return Err(Halt::Stopped),
+                () = self.stop.expired(&self.delivered) => return Err(Halt::Stopped),
             }
         }
         let released = self.progress.tracker.released();
@@ -204,6 +261,14 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
         let (sink, id, table) = (&self.options.name, &letter.id, letter.table.as_deref());
         warn!(sink, %id, table, "record went to the dead letters: {}", letter.error);
         Ok(())
+    }
+
+    /// The source was replaced: what its old log had behind what was read is not known here.
+    fn cross(&mut self, epoch: u8, to: Lsn) -> Result<(), Halt> {
+        let here = self.head.epoch() == epoch && self.head.lsn() <= to;
+        let to = if here { self.head.lsn() } else { to };
+        let gap = self.assembler.cross(epoch, to);
+        self.announce(&gap)
     }
 
     fn announce(&mut self, gap: &Gap) -> Result<(), Halt> {
@@ -238,7 +303,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
         {
             let delivered = self.delivered.clone();
             let stop = self.stop.clone();
-            let mut expired = pin!(stop.expired());
+            let mut expired = pin!(stop.expired(&delivered));
             let mut write = pin!(self.sink.write(&mut self.batch));
             loop {
                 let seen = self.progress.tracker.delivered();
@@ -265,10 +330,9 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
 
     /// Waits until everything that was handed over is delivered.
     async fn drain(&mut self) -> Result<(), Halt> {
-        let stop = self.stop.clone();
-        let mut expired = pin!(stop.expired());
+        let (stop, delivered) = (self.stop.clone(), self.delivered.clone());
+        let mut expired = pin!(stop.expired(&delivered));
         while !self.progress.tracker.is_drained() {
-            let delivered = self.delivered.clone();
             let seen = self.progress.tracker.delivered();
             tokio::select! {
                 biased;

@@ -5,8 +5,9 @@
 //! changes that the sink's [`Selection`] takes, an [`Encoder`](walgate_core::Encoder) appends them
 //! to a batch, the [`Sink`](walgate_core::Sink) delivers it. A chain that fails is tried again
 //! alone, from what it has delivered; the [`Tracker`] knows where that is and what of it is whole
-//! transactions. The least of the required sinks goes into the checkpoint, and when it is there
-//! durably, to the source as confirmed.
+//! transactions. The least of the required sinks, or what the journal on disk has fsynced
+//! ([`ConfirmBy`]), goes into the checkpoint, and when it is there durably, to the source as
+//! confirmed.
 //!
 //! What this crate does not know: PostgreSQL beyond the form of its messages, formats, and
 //! concrete sinks. What is decided (selection, order, what may be confirmed, when to try again) is
@@ -19,6 +20,7 @@ mod chain;
 mod checkpoint_file;
 mod checkpoint_json;
 mod confirm;
+mod crossing;
 mod dead_letter;
 mod dead_letter_file;
 mod delivery;
@@ -30,7 +32,9 @@ mod pattern;
 mod pipeline;
 mod progress;
 mod run;
+mod saving;
 mod selection;
+mod start;
 mod status;
 mod stop;
 mod tracker;
@@ -39,10 +43,11 @@ pub use assembler::{Assembler, Extras, Place};
 pub use checkpoint_file::{CheckpointFile, CheckpointStore};
 pub use dead_letter::{DeadLetter, DeadLetters, SinkDeadLetters, Writing};
 pub use dead_letter_file::DeadLetterFile;
-pub use options::{BatchOptions, ConfirmOptions, PipelineOptions, SinkOptions};
+pub use options::{BatchOptions, ConfirmBy, ConfirmOptions, PipelineOptions, SinkOptions};
 pub use pattern::{ParsePatternError, TablePattern};
 pub use pipeline::{End, Outcome, Pipeline};
 pub use selection::{Ops, RowFilter, Selection, TableRule};
+pub use start::{Log, Lost};
 pub use status::{Demand, SinkState, SinkStatus, StatusHandle};
 pub use stop::Stop;
 pub use tracker::Tracker;

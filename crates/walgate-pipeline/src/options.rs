@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use walgate_core::{BackoffOptions, Position};
-use walgate_journal::{DEFAULT_BUDGET_BYTES, Demand};
+use walgate_journal::Demand;
 
 use crate::assembler::Extras;
 use crate::selection::Selection;
@@ -72,28 +72,37 @@ impl SinkOptions {
 /// What is configured of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipelineOptions {
-    /// Memory that waiting changes may hold, in bytes.
-    pub journal_bytes: usize,
     /// How long the sinks may take to deliver what was read when the pipeline stops.
     pub drain_for: Duration,
-    /// When what was delivered is confirmed.
+    /// What is confirmed, and when.
     pub confirm: ConfirmOptions,
 }
 
 impl Default for PipelineOptions {
-    /// 64 MiB, and 20 s, which fits into the 30 s that container platforms give a process.
+    /// 20 s, which fits into the 30 s that container platforms give a process.
     fn default() -> Self {
         Self {
-            journal_bytes: DEFAULT_BUDGET_BYTES,
             drain_for: Duration::from_secs(20),
             confirm: ConfirmOptions::default(),
         }
     }
 }
 
-/// When what was delivered is written to the checkpoint and confirmed to the source.
+/// Who holds durably what is confirmed to the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConfirmBy {
+    /// Every required sink.
+    #[default]
+    Sinks,
+    /// The journal on disk, with its fsync: a sink that is down holds nothing back.
+    Fsync,
+}
+
+/// What is written to the checkpoint and confirmed to the source, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfirmOptions {
+    /// Who has to hold it.
+    pub by: ConfirmBy,
     /// When it has moved by this much log, in bytes.
     pub every_bytes: u64,
     /// When it has moved, and this time has passed since.
@@ -105,6 +114,7 @@ impl Default for ConfirmOptions {
     /// a second costs nothing.
     fn default() -> Self {
         Self {
+            by: ConfirmBy::Sinks,
             every_bytes: 4 << 20,
             every: Duration::from_secs(1),
         }

@@ -3,27 +3,43 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A pattern of qualified table names.
+/// Tables: `schema.table`, with `*` for any characters (`public.*`, `*.orders`, `public.log_*`).
 ///
-/// A name stands for itself, exactly as PostgreSQL holds it: nothing is folded to lower case.
-/// Outside of quotes `*` stands for any run of characters; inside of double quotes everything
-/// stands for itself, and `""` is one quote.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Names are compared as PostgreSQL stores them, nothing is folded to lower case. A name that holds
+/// a dot, a star or a quote is quoted as in SQL: `"odd.schema"."a ""table"""`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TablePattern {
-    schema: Part,
-    table: Part,
+    text: String,
+    schema: NamePattern,
+    table: NamePattern,
 }
 
-/// One side of the dot: literals, with any run of characters between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Part(Vec<String>);
+/// One side of the dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum NamePattern {
+    /// This name alone.
+    Exact(String),
+    /// What stands before the first `*`, between two of them, and behind the last.
+    Wildcard {
+        first: String,
+        middle: Vec<String>,
+        last: String,
+    },
+}
 
 /// Text that is not a pattern of table names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a table pattern: {problem}")]
+#[error("the table pattern {text:?} {problem}")]
 pub struct ParsePatternError {
     text: String,
     problem: &'static str,
+}
+
+impl ParsePatternError {
+    /// What is wrong, as the end of a sentence that begins with the text: `names no schema`.
+    pub const fn problem(&self) -> &'static str {
+        self.problem
+    }
 }
 
 impl TablePattern {
@@ -32,30 +48,49 @@ impl TablePattern {
         self.schema.matches(schema) && self.table.matches(table)
     }
 
-    /// Whether it means one table at most.
-    pub fn is_exact(&self) -> bool {
-        self.schema.0.len() == 1 && self.table.0.len() == 1
+    /// Schema and table, when it names one table and has no wildcard.
+    pub fn one_table(&self) -> Option<(&str, &str)> {
+        match (&self.schema, &self.table) {
+            (NamePattern::Exact(schema), NamePattern::Exact(table)) => Some((schema, table)),
+            _ => None,
+        }
     }
 }
 
-impl Part {
+impl NamePattern {
+    /// A name without quotes, in which each `*` stands for any characters.
+    fn unquoted(name: &str) -> Self {
+        let mut literals = name.split('*').map(str::to_owned);
+        let first = literals.next().unwrap_or_default();
+        match literals.next_back() {
+            None => Self::Exact(first),
+            Some(last) => Self::Wildcard {
+                first,
+                middle: literals.collect(),
+                last,
+            },
+        }
+    }
+
     fn matches(&self, name: &str) -> bool {
-        let Some((first, rest)) = self.0.split_first() else {
-            return false;
+        let (first, middle, last) = match self {
+            Self::Exact(exact) => return name == exact,
+            Self::Wildcard {
+                first,
+                middle,
+                last,
+            } => (first, middle, last),
         };
-        let Some((last, middle)) = rest.split_last() else {
-            return name == first;
-        };
-        let Some(mut name) = name.strip_prefix(first.as_str()) else {
+        let Some(mut rest) = name.strip_prefix(first.as_str()) else {
             return false;
         };
         for literal in middle {
-            let Some(at) = name.find(literal.as_str()) else {
+            let Some((_, behind)) = rest.split_once(literal.as_str()) else {
                 return false;
             };
-            name = name.get(at + literal.len()..).unwrap_or_default();
+            rest = behind;
         }
-        name.ends_with(last.as_str())
+        rest.ends_with(last.as_str())
     }
 }
 
@@ -67,73 +102,81 @@ impl FromStr for TablePattern {
             text: text.to_owned(),
             problem,
         };
-        let mut parts = vec![Part(vec![String::new()])];
-        let mut quoted = false;
-        let mut chars = text.trim().chars().peekable();
-        while let Some(c) = chars.next() {
-            match c {
-                '"' if quoted && chars.peek() == Some(&'"') => {
-                    chars.next();
-                    push(&mut parts, '"');
-                }
-                '"' => quoted = !quoted,
-                '.' if !quoted => parts.push(Part(vec![String::new()])),
-                '*' if !quoted => {
-                    if let Some(part) = parts.last_mut() {
-                        part.0.push(String::new());
-                    }
-                }
-                c => push(&mut parts, c),
-            }
+        let names = split(text).map_err(refused)?;
+        match <[NamePattern; 2]>::try_from(names) {
+            Ok([schema, table]) => Ok(Self {
+                text: text.to_owned(),
+                schema,
+                table,
+            }),
+            Err(names) if names.len() == 1 => Err(refused("names no schema")),
+            Err(_) => Err(refused("has more parts than schema and table")),
         }
-        if quoted {
-            return Err(refused("a quote is not closed"));
-        }
-        let mut parts = parts.into_iter();
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(schema), Some(table), None) => {
-                let empty = |part: &Part| part.0.len() == 1 && part.0.iter().all(String::is_empty);
-                if empty(&schema) || empty(&table) {
-                    return Err(refused("a side of the dot is empty"));
-                }
-                Ok(Self { schema, table })
-            }
-            (_, None, _) => Err(refused(
-                "it has no schema (write public.orders, or *.orders for every schema)",
-            )),
-            _ => Err(refused(
-                "it has more than one dot (put a name that has a dot into double quotes)",
-            )),
-        }
-    }
-}
-
-fn push(parts: &mut [Part], c: char) {
-    if let Some(literal) = parts.last_mut().and_then(|part| part.0.last_mut()) {
-        literal.push(c);
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, literal) in self.0.iter().enumerate() {
-            if place > 0 {
-                f.write_str("*")?;
-            }
-            if literal.contains(['.', '"', '*', ' ']) {
-                write!(f, "\"{}\"", literal.replace('"', "\"\""))?;
-            } else {
-                f.write_str(literal)?;
-            }
-        }
-        Ok(())
     }
 }
 
 impl fmt::Display for TablePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.table)
+        f.write_str(&self.text)
     }
+}
+
+/// Splits at the dots outside of quotes.
+fn split(text: &str) -> Result<Vec<NamePattern>, &'static str> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    loop {
+        let (name, behind) = if let Some(quoted) = rest.strip_prefix('"') {
+            quoted_name(quoted)?
+        } else {
+            plain_name(rest)?
+        };
+        names.push(name);
+        if behind.is_empty() {
+            return Ok(names);
+        }
+        rest = behind
+            .strip_prefix('.')
+            .ok_or("has characters behind a closing quote")?;
+    }
+}
+
+/// Reads a name up to the closing quote; a doubled quote stands for one.
+fn quoted_name(text: &str) -> Result<(NamePattern, &str), &'static str> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (before, behind) = rest
+            .split_once('"')
+            .ok_or("has a quote that is never closed")?;
+        name.push_str(before);
+        match behind.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None if name.is_empty() => return Err("has an empty name"),
+            None => return Ok((NamePattern::Exact(name), behind)),
+        }
+    }
+}
+
+fn plain_name(text: &str) -> Result<(NamePattern, &str), &'static str> {
+    let end = text.find('.').unwrap_or(text.len());
+    let (name, behind) = text.split_at(end);
+    if name.is_empty() {
+        return Err("has an empty name");
+    }
+    if name.contains('"') {
+        return Err("has a quote inside of a name");
+    }
+    if name
+        .chars()
+        .any(|c| c.is_whitespace() || c.is_control() || ",/()[]{}\\'".contains(c))
+    {
+        return Err("has a character that a name holds only in quotes");
+    }
+    Ok((NamePattern::unquoted(name), behind))
 }
 
 #[cfg(test)]
@@ -150,7 +193,7 @@ mod tests {
         assert!(!pattern("public.Orders").matches("public", "orders"));
         assert!(pattern("public.Orders").matches("public", "Orders"));
         assert!(!pattern("public.orders").matches("public", "orders_2"));
-        assert!(pattern("public.orders").is_exact());
+        assert!(pattern("Großhandel.Käufer").matches("Großhandel", "Käufer"));
     }
 
     #[test]
@@ -161,9 +204,10 @@ mod tests {
         assert!(pattern("*.*").matches("any", "thing"));
         assert!(pattern("p.a*c*e").matches("p", "abcde"));
         assert!(pattern("p.a*c*e").matches("p", "ace"));
+        assert!(pattern("p.a**e").matches("p", "abcde"));
         assert!(!pattern("p.a*c*e").matches("p", "aec"));
         assert!(!pattern("p.ab*bc").matches("p", "abc"));
-        assert!(!pattern("sales.*").is_exact());
+        assert!(pattern("*.log_*_old").matches("any", "log_1_old"));
     }
 
     #[test]
@@ -171,22 +215,42 @@ mod tests {
         let odd = pattern(r#""My.Schema"."a*b""c""#);
         assert!(odd.matches("My.Schema", "a*b\"c"));
         assert!(!odd.matches("My.Schema", "axb\"c"));
-        assert!(odd.is_exact());
         assert_eq!(pattern(&odd.to_string()), odd);
+    }
+
+    #[test]
+    fn one_table_has_no_star_outside_of_quotes() {
+        let one = |text| pattern(text).one_table().map(|(s, t)| format!("{s} {t}"));
+        assert_eq!(one("public.orders").as_deref(), Some("public orders"));
+        assert_eq!(one(r#""a.b"."c*""#).as_deref(), Some("a.b c*"));
+        assert_eq!(one("public.*"), None);
+        assert_eq!(one("*.orders"), None);
+        assert_eq!(one("public.log_*"), None);
     }
 
     #[test]
     fn says_what_is_wrong() {
         for (text, problem) in [
+            ("", "empty name"),
+            (".", "empty name"),
             ("orders", "no schema"),
-            ("", "no schema"),
-            (".orders", "empty"),
-            ("public.", "empty"),
-            ("a.b.c", "more than one dot"),
-            ("\"a.b", "not closed"),
+            ("*", "no schema"),
+            ("public.", "empty name"),
+            (".orders", "empty name"),
+            ("a..b", "empty name"),
+            ("\"\".b", "empty name"),
+            ("a.b.c", "more parts"),
+            ("public.orders ", "only in quotes"),
+            ("public.a,b", "only in quotes"),
+            ("public.[a-z]+", "only in quotes"),
+            ("public.(a|b)", "only in quotes"),
+            ("public/orders", "only in quotes"),
+            ("\"a.b", "never closed"),
+            ("\"a\"b.c", "behind a closing quote"),
+            ("a\"b.c", "quote inside"),
         ] {
-            let error = text.parse::<TablePattern>().expect_err(text).to_string();
-            assert!(error.contains(problem), "{error}");
+            let error = text.parse::<TablePattern>().expect_err(text);
+            assert!(error.problem().contains(problem), "{error}");
         }
     }
 }

@@ -7,21 +7,24 @@ use tokio::task::JoinSet;
 use walgate_core::{
     Checkpoint, Encoder, Failure, Lsn, Position, Sink, Source, StopReason, Watermark,
 };
-use walgate_journal::{Demand, Journal};
+use walgate_journal::Demand;
 
 use crate::any_chain::AnyChain;
 use crate::chain::{ChainParts, Wiring};
 use crate::confirm::{Cadence, Confirmer, News};
-use crate::options::{PipelineOptions, SinkOptions};
+use crate::options::{ConfirmBy, PipelineOptions, SinkOptions};
 use crate::run::{ChainEnd, Run};
+use crate::saving::Saving;
+use crate::start::{Log, Lost, known};
 use crate::status::{Moved, StatusHandle};
 use crate::stop::{Request, Stop};
-use crate::{CheckpointStore, DeadLetters, Place};
+use crate::{CheckpointStore, DeadLetters};
 
 /// One source into many sinks.
 ///
 /// 1. [`add`](Self::add) the sinks, and [`open`](Self::open) them before the slot is touched.
-/// 2. [`run`](Self::run) with the source, from where the checkpoint (or an adopted slot) stands.
+/// 2. [`run`](Self::run) with the source and the journal, from where the checkpoint (or an adopted
+///    slot) stands.
 #[derive(Default)]
 pub struct Pipeline {
     options: PipelineOptions,
@@ -49,6 +52,8 @@ pub enum End {
     /// It was asked to stop, and a required sink has not delivered all that was read; nothing is
     /// lost.
     Stopped,
+    /// It was asked to stop, and what a sink has not delivered waits in the journal on disk.
+    Kept,
 }
 
 impl Pipeline {
@@ -117,7 +122,7 @@ impl Pipeline {
                 return Err(Failure::new(StopReason::Config, message));
             }
         }
-        if self.required() == 0 {
+        if self.required() == 0 && self.options.confirm.by == ConfirmBy::Sinks {
             let message = "no sink is required, so nothing would ever be confirmed";
             return Err(Failure::new(StopReason::Config, message)
                 .hint("set required = true for at least one sink"));
@@ -125,53 +130,74 @@ impl Pipeline {
         Ok(())
     }
 
+    /// The required sinks that lack changes which the journal does not have, by a checkpoint. What
+    /// was confirmed is gone from the source too.
+    pub fn lost(&self, start: &Checkpoint, log: &Log) -> Vec<Lost> {
+        let chains = self.chains.iter().map(|chain| chain.options());
+        let required =
+            chains.filter(|options| options.demand == Demand::Required && options.after.is_none());
+        let lost = required.filter_map(|options| {
+            let sink = options.name.clone();
+            let gap = log.lost(known(start, &sink))?;
+            Some(Lost { sink, gap })
+        });
+        lost.collect()
+    }
+
     /// Runs until the source ends, a sink has its number of events, `stop` is asked for, or
-    /// something needs a human. `start` says where: its `confirmed` is where the source begins.
-    /// What may be confirmed is published in `confirmed`, each time after `store` has it.
+    /// something needs a human. `start` says where: each sink goes on at its own position, read from
+    /// the `log`, to which the source's frames are appended from its head on. A sink without a
+    /// position is new, and starts at `confirmed`. What may be confirmed is published in `confirmed`,
+    /// each time after `store` has it.
     ///
-    /// Whatever ends it, what was read is delivered as far as that goes in time, the last
-    /// checkpoint is written, and the source is closed.
+    /// Whatever ends it, what was read is delivered as far as that goes in time, or kept by a
+    /// journal on disk, the last checkpoint is written, and the source is closed.
+    ///
+    /// A store that fails while it runs is said once and tried again; nothing is confirmed meanwhile.
     ///
     /// # Errors
     ///
-    /// What the source, a required sink or the store fails with.
+    /// What the source, the journal or a required sink fails with, and the store at the start and the
+    /// end.
     pub async fn run<S: Source>(
         self,
         mut source: S,
-        start: Checkpoint,
+        log: Log,
+        mut start: Checkpoint,
         store: Option<Box<dyn CheckpointStore>>,
         confirmed: Watermark<Lsn>,
         stop: Stop,
     ) -> Result<Outcome, Failure> {
         self.check()?;
-        let moved = Moved::default();
-        let news = News::default();
-        let mut confirmer = Confirmer {
-            sinks: self
-                .chains
-                .iter()
-                .map(|chain| chain.status().clone())
-                .collect(),
-            store,
-            confirmed: confirmed.clone(),
-            cadence: Cadence::new(self.options.confirm, start.confirmed),
-            moved: moved.clone(),
-            news: news.clone(),
-            checkpoint: start.clone(),
-        };
-        let position = Position::new(start.source.epoch, start.confirmed, 0);
-        confirmer.start().await?;
+        let (moved, news) = (Moved::default(), News::default());
         // The request to the chains: the caller's, or the pipeline's own.
         let inner = Stop::new();
-        let journal = Journal::in_memory(self.options.journal_bytes, position);
+        let durable = log.journal.durable();
+        let is_kept = durable.is_some();
         let required = self.required();
-        let chains = spawn(self.chains, &start, &journal, &moved, &inner);
+        let sinks = self.chains.iter().map(|chain| chain.status().clone());
+        let sinks: Vec<_> = sinks.collect();
+        // Before anything else: what its readers need the journal keeps from here on.
+        let wired = wire(self.chains, &mut start, &log, &moved, &inner);
+        let mut confirmer = Confirmer {
+            sinks,
+            journal: log.journal.clone(),
+            saving: Saving::new(store),
+            confirmed: confirmed.clone(),
+            cadence: Cadence::new(self.options.confirm, start.confirmed),
+            durable: durable.filter(|_| self.options.confirm.by == ConfirmBy::Fsync),
+            moved,
+            news: news.clone(),
+            checkpoint: start,
+        };
+        confirmer.start().await?;
+        let chains = spawn(wired);
         let (finish, finished) = oneshot::channel();
         let mut confirming = JoinSet::new();
         confirming.spawn(Box::new(confirmer).run(finished));
         let run = Run {
             options: self.options,
-            journal,
+            journal: log.journal,
             chains,
             required,
             news,
@@ -182,39 +208,56 @@ impl Pipeline {
             finish,
             failure: None,
             stopped: false,
+            is_kept,
             confirmed,
         };
         Box::pin(run.until_the_end(&mut source)).await
     }
 }
 
-fn spawn(
+type Wired = Vec<(Box<dyn AnyChain>, Wiring)>;
+
+/// Gives each chain its reader and its place. All readers are there before the first run: a chain
+/// that starts later would miss it.
+fn wire(
     chains: Vec<Box<dyn AnyChain>>,
-    start: &Checkpoint,
-    journal: &Journal,
+    checkpoint: &mut Checkpoint,
+    log: &Log,
     moved: &Moved,
     stop: &Stop,
-) -> JoinSet<ChainEnd> {
-    let place = Place::start(start.source.epoch, start.confirmed);
+) -> Wired {
+    let is_kept = log.journal.durable().is_some();
+    let wired: Wired = chains
+        .into_iter()
+        .map(|chain| {
+            let options = chain.options();
+            let known = known(checkpoint, &options.name);
+            let from = log.from(options.after.unwrap_or(known));
+            let wiring = Wiring {
+                cursor: log
+                    .journal
+                    .reader(options.name.clone(), options.demand, from),
+                place: log.place(from),
+                known,
+                head: log.head,
+                moved: moved.clone(),
+                stop: stop.clone(),
+            };
+            (chain, wiring)
+        })
+        .collect();
+    for (chain, wiring) in wired.iter().filter(|_| is_kept) {
+        // What is confirmed goes on without a new sink: its place must not get lost with a crash.
+        let name = chain.options().name.clone();
+        checkpoint.sinks.entry(name).or_insert(wiring.known);
+    }
+    wired
+}
+
+fn spawn(wired: Wired) -> JoinSet<ChainEnd> {
     let mut set = JoinSet::new();
-    // All readers are there before the first run: a chain that starts later would miss it.
-    for chain in chains {
-        let options = chain.options();
-        let (name, demand) = (options.name.clone(), options.demand);
-        let known = Wiring::known(start.sinks.get(&name), place.seen);
-        // A sink that was behind what is confirmed is told of the gap by its first read.
-        let from = options.after.unwrap_or(known).min(place.seen);
-        let wiring = Wiring {
-            cursor: journal.reader(name, demand, from),
-            place: if from < place.seen {
-                place.behind(from)
-            } else {
-                place
-            },
-            known,
-            moved: moved.clone(),
-            stop: stop.clone(),
-        };
+    for (chain, wiring) in wired {
+        let demand = chain.options().demand;
         let run = chain.run(wiring);
         set.spawn(async move { (demand, run.await) });
     }

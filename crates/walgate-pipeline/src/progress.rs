@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
-use walgate_core::{Backoff, BackoffOptions, Position, SinkError};
+use walgate_core::{Backoff, BackoffOptions, Lsn, Position, SinkError};
 use walgate_journal::{Cursor, Read};
 
 use crate::outage::{Notice, Outage};
@@ -17,6 +17,8 @@ use crate::{Place, Tracker};
 pub(crate) struct Progress {
     sink: String,
     pub(crate) cursor: Cursor,
+    /// The epoch that is confirmed: LSNs of another one say nothing.
+    epoch: u8,
     pub(crate) tracker: Tracker,
     pub(crate) status: StatusHandle,
     moved: Moved,
@@ -28,6 +30,7 @@ impl Progress {
     pub(crate) fn new(
         sink: String,
         cursor: Cursor,
+        epoch: u8,
         tracker: Tracker,
         status: StatusHandle,
         moved: Moved,
@@ -36,6 +39,7 @@ impl Progress {
         Self {
             sink,
             cursor,
+            epoch,
             tracker,
             status,
             moved,
@@ -107,9 +111,13 @@ impl Progress {
     /// Tells everybody who looks.
     pub(crate) fn publish(&self) {
         let tracker = &self.tracker;
+        let confirmable = match tracker.epoch() == self.epoch {
+            true => tracker.confirmable(),
+            false => Lsn::ZERO,
+        };
         self.status.update(|status| {
             status.delivered = tracker.delivered();
-            status.confirmable = tracker.confirmable();
+            status.confirmable = confirmable;
             status.whole = tracker.whole();
             status.exact = tracker.exact();
         });

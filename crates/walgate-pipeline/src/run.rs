@@ -40,8 +40,11 @@ pub(crate) struct Run {
     pub(crate) finish: oneshot::Sender<()>,
     /// The first thing that has failed.
     pub(crate) failure: Option<Failure>,
-    /// A required sink was stopped before it had delivered everything.
+    /// A sink was stopped before it had delivered everything: a required one, or any where what it
+    /// lacks is kept.
     pub(crate) stopped: bool,
+    /// The journal is on disk: what a sink lacks is there after a stop.
+    pub(crate) is_kept: bool,
     pub(crate) confirmed: Watermark<Lsn>,
 }
 
@@ -71,14 +74,16 @@ impl Run {
     ) -> Result<Outcome, Failure> {
         let halt = self.pump(source).await;
         self.journal.end();
-        if halt != Halt::Source {
+        if !matches!(halt, Halt::Source | Halt::Asked) {
             self.limit_drain();
         }
         self.drain().await;
+        let is_kept = self.is_kept && self.heard != Request::Now;
         let stopped = self.stopped;
         let confirmed = self.confirmed.clone();
         self.finish(source).await?;
         let end = match halt {
+            _ if stopped && is_kept => End::Kept,
             _ if stopped => End::Stopped,
             Halt::Source => End::Source,
             Halt::Counted => End::Counted,
@@ -110,6 +115,10 @@ impl Run {
                     if let Some(halt) = self.append(frames).await {
                         return halt;
                     }
+                }
+                Ok(Feed::Streamed(_)) => {
+                    let what = "the source streams transactions, and the journal keeps no spools";
+                    return self.fail(Failure::new(StopReason::Config, what));
                 }
                 Ok(Feed::Gap(gap)) => {
                     self.news.gap(gap.clone());
@@ -174,7 +183,7 @@ impl Run {
 
     /// Returns what went wrong with the last checkpoint.
     async fn close<S: Source>(mut self, source: &mut S) -> Option<Failure> {
-        let mut failure = None;
+        let mut failure = self.close_journal().await;
         drop(self.finish);
         if let Some(confirming) = self.confirming.join_next().await {
             let last = match confirming {
@@ -185,7 +194,7 @@ impl Run {
                     format!("the task that confirms has broken off: {panic}"),
                 )),
             };
-            failure = last.err();
+            failure = failure.or_else(|| last.err());
         }
         // The session bounds its own end; this is only against one that does not.
         match timeout(self.options.drain_for, source.close()).await {
@@ -196,6 +205,17 @@ impl Run {
             Err(_) => warn!("the source did not close in time"),
         }
         failure
+    }
+
+    /// Makes durable what was appended, so that the last checkpoint can say so.
+    async fn close_journal(&self) -> Option<Failure> {
+        match timeout(self.options.drain_for, self.journal.close()).await {
+            Ok(closed) => closed.err(),
+            Err(_) => {
+                warn!("the end of the journal did not become durable in time; it comes again");
+                None
+            }
+        }
     }
 
     /// Waits for what happens beside the pump. Cancel-safe.
@@ -215,11 +235,18 @@ impl Run {
                 self.heard = request;
                 match request {
                     Request::Now => self.inner.ask(Request::Now),
-                    Request::Drain(_) | Request::Run => self.limit_drain(),
+                    Request::Drain(_) | Request::Park(_) | Request::Run if self.is_kept => {
+                        self.inner.ask(Request::Park(self.deadline()));
+                    }
+                    Request::Drain(_) | Request::Park(_) | Request::Run => self.limit_drain(),
                 }
                 Some(Halt::Asked)
             }
-            Event::NoChain => Some(Halt::Failed),
+            Event::NoChain => {
+                let message = "every sink has failed, and none is required";
+                let failure = Failure::new(StopReason::Sink, message);
+                Some(self.fail(failure.hint("the log above says why, sink by sink")))
+            }
             Event::Confirming(ended) => {
                 let failure = match ended {
                     Ok((_, Err(failure))) => failure,
@@ -248,8 +275,8 @@ impl Run {
             (_, Ok(Ended::Drained)) | (Demand::Optional, Err(_)) => None,
             (_, Ok(Ended::Counted)) => Some(Halt::Counted),
             // An optional sink is given its time; nobody waits for what it has not delivered.
-            (Demand::Optional, Ok(Ended::Stopped)) => None,
-            (Demand::Required, Ok(Ended::Stopped)) => {
+            (Demand::Optional, Ok(Ended::Stopped)) if !self.is_kept => None,
+            (_, Ok(Ended::Stopped)) => {
                 self.stopped = true;
                 None
             }
@@ -259,8 +286,11 @@ impl Run {
 
     /// From now on the chains have a limited time.
     fn limit_drain(&self) {
-        let deadline = Instant::now() + self.options.drain_for;
-        self.inner.ask(Request::Drain(Some(deadline)));
+        self.inner.ask(Request::Drain(Some(self.deadline())));
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.drain_for
     }
 
     fn fail(&mut self, failure: Failure) -> Halt {

@@ -247,7 +247,7 @@ fn apply(
                 }
             }
             // A misspelt name must not let a value out that was to be hidden.
-            None if rule.tables.is_exact() => {
+            None if rule.tables.one_table().is_some() => {
                 return Err(missing(rule, &table.relation, what, column));
             }
             None => {}

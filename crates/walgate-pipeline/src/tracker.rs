@@ -92,6 +92,11 @@ impl Tracker {
         self.base.place.whole
     }
 
+    /// The epoch of [`confirmable`](Self::confirmable).
+    pub fn epoch(&self) -> u8 {
+        self.base.place.epoch()
+    }
+
     /// Everything up to here is accounted for and delivered; nothing before it is read again.
     pub fn released(&self) -> Position {
         self.base.place.seen

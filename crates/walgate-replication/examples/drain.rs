@@ -57,6 +57,7 @@ async fn main() -> Result<()> {
                     confirmed.advance(progress);
                 }
             }
+            Feed::Streamed(streamed) => println!("{:?}", streamed.xid()),
             Feed::Gap(gap) => println!("{gap:?}"),
             Feed::End => break,
         }

@@ -127,6 +127,23 @@ pub(crate) async fn holder(sql: &Client, pid: i32) -> Option<String> {
     row.ok().flatten()?.try_get(0).ok().flatten()
 }
 
+/// The oldest transaction that runs, and the first that has not begun: 64 bits each.
+pub(crate) async fn running(sql: &Client) -> Result<(u64, u64), tokio_postgres::Error> {
+    let row = sql
+        .query_one(
+            "SELECT pg_catalog.pg_snapshot_xmin(s)::pg_catalog.text, pg_catalog.pg_snapshot_xmax(s)::pg_catalog.text \
+             FROM pg_catalog.pg_current_snapshot() AS s",
+            &[],
+        )
+        .await?;
+    // What can't be read keeps us waiting.
+    let read = |place, otherwise: u64| {
+        row.try_get::<_, String>(place)
+            .map(|text| text.parse().unwrap_or(otherwise))
+    };
+    Ok((read(0, 0)?, read(1, u64::MAX)?))
+}
+
 /// Where the log ends: insert and flush position.
 pub(crate) async fn log_end(sql: &Client) -> Result<(Lsn, Lsn), tokio_postgres::Error> {
     let row = sql

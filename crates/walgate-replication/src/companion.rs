@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use walgate_connection::SqlClient;
 use walgate_core::{Failure, Relation};
 
+use crate::catalog;
 use crate::config::{OnMissingTable, SourceConfig};
 use crate::definition::{Definition, Facts};
 use crate::facts;
@@ -21,6 +22,7 @@ use crate::reporter::Shared;
 use crate::sql;
 use crate::synchrony::{self, Synchrony};
 use crate::trouble::Trouble;
+use crate::unstreamed::Passing;
 
 /// Between two looks at the publications and our walsender.
 const LOOK: Duration = Duration::from_secs(30);
@@ -69,11 +71,13 @@ impl Drop for Companion {
 }
 
 impl Companion {
-    /// Starts the task; `sql` is the connection of the start, and `pid` our walsender's process.
+    /// Starts the task; `sql` is the connection of the start, `pid` our walsender's process, and
+    /// `passing` a transaction whose end is awaited.
     pub(crate) fn start(
         config: Arc<SourceConfig>,
         sql: SqlClient,
         pid: Option<i32>,
+        passing: Option<Passing>,
         shared: Arc<Shared>,
     ) -> Self {
         // One definition waits at a time: the reader goes no further.
@@ -87,6 +91,8 @@ impl Companion {
             pid,
             warned_sync: false,
             warned_tables: Vec::new(),
+            passing,
+            running: None,
             shared,
             alarm: Arc::clone(&alarm),
         };
@@ -136,6 +142,9 @@ struct Worker {
     pid: Option<i32>,
     warned_sync: bool,
     warned_tables: Vec<crate::TableName>,
+    passing: Option<Passing>,
+    /// Transactions from here on had not begun at the first look.
+    running: Option<u64>,
     shared: Arc<Shared>,
     alarm: Arc<Alarm>,
 }
@@ -221,7 +230,41 @@ impl Worker {
         }
     }
 
+    /// Finds out whether the transaction for which streaming is off has ended. One that was rolled
+    /// back leaves no trace in the stream.
+    async fn look_for_the_end(&mut self) -> Result<(), Trouble> {
+        let Some(passing) = self.passing.clone() else {
+            return Ok(());
+        };
+        let doing = "ask for the end of a transaction";
+        let failed = |error: &tokio_postgres::Error| Trouble::sql(error, doing);
+        let running = self.running;
+        let sql = self.client().await?;
+        let ended = if let Some(xid) = passing.xid {
+            facts::is_visible(sql, xid)
+                .await
+                .map_err(|error| failed(&error))?
+        } else {
+            let (oldest, next) = catalog::running(sql)
+                .await
+                .map_err(|error| failed(&error))?;
+            self.running = running.or(Some(next));
+            running.is_some_and(|then| oldest >= then)
+        };
+        if ended {
+            // Asked after the look: the record of its end lies before this.
+            let sql = self.client().await?;
+            let (insert, _) = catalog::log_end(sql)
+                .await
+                .map_err(|error| failed(&error))?;
+            passing.ended.tell(insert);
+            self.passing = None;
+        }
+        Ok(())
+    }
+
     async fn try_look(&mut self) -> Result<(), Trouble> {
+        self.look_for_the_end().await?;
         let config = Arc::clone(&self.config);
         let pid = self.pid;
         let sql = self.client().await?;

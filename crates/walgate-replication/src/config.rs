@@ -53,6 +53,8 @@ pub struct SourceConfig {
     pub max_row: usize,
     /// What one read brings at most, in bytes.
     pub read_buffer: usize,
+    /// Whether large transactions are asked for while they run.
+    pub streaming: StreamTransactions,
 }
 
 impl SourceConfig {
@@ -83,8 +85,57 @@ impl SourceConfig {
             max_row: 256 << 20,
             // At 64 KiB a wake-up and more, so that a busy consumer finds a full one.
             read_buffer: 1 << 20,
+            streaming: StreamTransactions::Off,
         }
     }
+}
+
+/// Whether large transactions are asked for while they run.
+///
+/// Without it the server writes a transaction larger than `logical_decoding_work_mem` to its own
+/// disk until it commits. With it the server sends it as it grows, and whoever takes
+/// [`Feed::Streamed`](walgate_core::Feed::Streamed) keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StreamTransactions {
+    /// Every transaction comes after its commit.
+    #[default]
+    Off,
+    /// Large ones come while they run, up to these bounds.
+    On(StreamBounds),
+}
+
+/// How much of streamed transactions may be kept, in bytes of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamBounds {
+    /// One transaction.
+    pub max_transaction: u64,
+    /// All that are open, together.
+    pub max_together: u64,
+    /// What happens beyond.
+    pub on_too_large: OnTooLarge,
+}
+
+impl Default for StreamBounds {
+    /// Four gigabytes for one, eight together: a table of forty million rows of 100 bytes that is
+    /// rewritten at once.
+    fn default() -> Self {
+        Self {
+            max_transaction: 4 << 30,
+            max_together: 8 << 30,
+            on_too_large: OnTooLarge::Unstream,
+        }
+    }
+}
+
+/// What happens when a streamed transaction has become too large. It is never waited for: the
+/// commit or roll-back that frees the space would never be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnTooLarge {
+    /// Connect again without streaming until it has passed: the server keeps it.
+    #[default]
+    Unstream,
+    /// Stop.
+    Stop,
 }
 
 /// A slot.

@@ -3,15 +3,26 @@
 use std::collections::HashMap;
 
 use walgate_core::{Column, Oid, Relation, ReplicaIdentity, Shape, Xid};
-use walgate_pgoutput::RelationBody;
+use walgate_pgoutput::{MAX_COLUMNS, RelationBody};
 
 /// What Type messages have said: the name of each user-defined type, of a domain its base type's.
+/// The server sends those of a relation's columns directly in front of each Relation message
+/// (`send_relation_and_attrs` in `pgoutput.c`), so they are kept no longer.
 #[derive(Debug, Default)]
 pub(crate) struct TypeNames(HashMap<Oid, (String, String)>);
 
 impl TypeNames {
+    /// The Relation message for which they came was read.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// A Type message.
     pub(crate) fn insert(&mut self, oid: Oid, namespace: &str, name: &str) {
+        if self.0.len() >= usize::from(MAX_COLUMNS) {
+            // No relation has so many columns: these are not in front of one.
+            self.0.clear();
+        }
         self.0.insert(oid, (namespace.to_owned(), name.to_owned()));
     }
 

@@ -83,9 +83,9 @@ pub(crate) async fn ask_now(
     Ok(facts)
 }
 
-/// Whether the snapshot of the open transaction sees `xid`, a transaction of the log's near past
-/// of which we have 32 of 64 bits.
-async fn is_visible(sql: &Client, xid: Xid) -> Result<bool, tokio_postgres::Error> {
+/// Whether the current snapshot sees `xid` as ended, a transaction of the log's near past of which
+/// we have 32 of 64 bits.
+pub(crate) async fn is_visible(sql: &Client, xid: Xid) -> Result<bool, tokio_postgres::Error> {
     let next: String = sql
         .query_one(
             "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text",

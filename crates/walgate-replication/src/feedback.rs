@@ -127,6 +127,19 @@ impl Feedback {
         self.paused_since.get_or_insert(now);
     }
 
+    /// The next look at what is to be done. When a status is late by a whole interval this process
+    /// did not run (it was stopped, or the machine slept): nobody read meanwhile, so nothing that
+    /// time was silence, and what the socket has by now is looked at first.
+    pub(crate) fn awake(&mut self, now: Instant) {
+        let ran = |sent| now.saturating_duration_since(sent) < self.interval * 2;
+        if !self.last_sent.is_none_or(ran) {
+            self.silent_for = Duration::ZERO;
+            if let Some(since) = &mut self.reading_since {
+                *since = now;
+            }
+        }
+    }
+
     /// Since when we have not been reading.
     pub(crate) const fn paused_since(&self) -> Option<Instant> {
         self.paused_since
@@ -395,6 +408,29 @@ mod tests {
             assert_eq!(status.reply_requested, interval > 0);
         }
         assert_eq!(feedback.poll(now + 6 * INTERVAL), Action::Dead);
+    }
+
+    #[test]
+    fn time_in_which_this_process_was_stopped_is_no_silence() {
+        let (mut feedback, start) = started();
+        feedback.reading(start);
+        send(&mut feedback, start + INTERVAL);
+        let mut now = start + 3600 * SECOND;
+        feedback.awake(now);
+        let status = send(&mut feedback, now).expect("long due");
+        assert!(status.reply_requested, "the server is asked");
+        for _ in 0..2 {
+            now += INTERVAL;
+            feedback.awake(now);
+            assert!(send(&mut feedback, now).is_some());
+        }
+        now += INTERVAL;
+        feedback.awake(now);
+        assert_eq!(
+            feedback.poll(now),
+            Action::Dead,
+            "it has not answered since"
+        );
     }
 
     #[test]

@@ -11,13 +11,28 @@
 //!
 //! `source` keeps what lasts longer than a connection, `start` makes one, `session` reads it.
 //! What decides anything is pure and takes `now` as an argument: `pace`, `feedback`,
-//! `outage`, `verdict`, `classify`, `sequencer`, `buffer`.
+//! `outage`, `verdict`, `classify`, `sequencer`, `unstreamed`, `buffer`.
 //!
 //! # Positions
 //!
 //! reported ≤ confirmed ≤ resume ≤ received. `confirmed` is what the caller holds durably; the
 //! server is told nothing else. `resume` is the end of the last whole transaction that was handed
 //! on; the next connection starts there.
+//!
+//! # Streamed transactions
+//!
+//! With [`StreamTransactions::On`] the server sends large transactions while they run, and the
+//! source hands them on as [`Streamed`](walgate_core::Streamed): whoever takes it keeps a spool for
+//! each, and a transaction has positions only from its commit on. They hold back neither `resume`
+//! nor `confirmed`: after a disconnect the server sends them again from their begin.
+//!
+//! What the stream can't tell, what is too large to be kept, and what the server can't stream
+//! (errors that only streaming has exist in 14 to 18) comes after its commit instead: the source makes a new connection without streaming, and another one with it once that
+//! transaction has passed. That is known when its commit was read, or when it had ended, by the
+//! server's word, before a position that is behind us; the server is asked every 30 s. It is done
+//! at the earliest 10 s after, and twice as long after each further time within the hour, at most
+//! 10 minutes. A connection that has to be made anyway streams as soon as the transaction has
+//! passed. None of this is remembered over a restart: then it is found out again.
 
 mod buffer;
 mod catalog;
@@ -46,11 +61,12 @@ mod start;
 mod synchrony;
 mod table_identity;
 mod trouble;
+mod unstreamed;
 mod verdict;
 
 pub use config::{
-    OnGap, OnMissingTable, PublicationMode, SlotConfig, SlotMode, SourceConfig, StopAtLsn,
-    TableName,
+    OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
+    StopAtLsn, StreamBounds, StreamTransactions, TableName,
 };
 pub use monitor::{SourceCounters, SourceMonitor, SourceState};
 pub use own_publication::OwnPublications;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use walgate_core::Lsn;
+use walgate_core::{Lsn, Streamed};
 
 /// What a source is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,8 @@ struct Shared {
     reconnects: AtomicU64,
     bytes: AtomicU64,
     frames: AtomicU64,
+    streamed: AtomicU64,
+    unstreamed: AtomicU64,
     reads: AtomicU64,
     notices: AtomicU64,
     received: AtomicU64,
@@ -90,6 +92,10 @@ pub struct SourceCounters {
     pub bytes: u64,
     /// Frames handed over.
     pub frames: u64,
+    /// Transactions that came while they ran and have committed.
+    pub streamed: u64,
+    /// Times that streaming was turned off for a transaction.
+    pub unstreamed: u64,
     /// Reads of the socket that brought bytes.
     pub reads: u64,
     /// Notices of the server while replicating.
@@ -112,6 +118,8 @@ impl SourceMonitor {
             reconnects: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             frames: AtomicU64::new(0),
+            streamed: AtomicU64::new(0),
+            unstreamed: AtomicU64::new(0),
             reads: AtomicU64::new(0),
             notices: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -143,6 +151,8 @@ impl SourceMonitor {
             reconnects: count(&shared.reconnects),
             bytes: count(&shared.bytes),
             frames: count(&shared.frames),
+            streamed: count(&shared.streamed),
+            unstreamed: count(&shared.unstreamed),
             reads: count(&shared.reads),
             notices: count(&shared.notices),
             received_lsn: Lsn(count(&shared.received)),
@@ -168,6 +178,21 @@ impl SourceMonitor {
     pub(crate) fn frames(&self, frames: usize, received: Lsn) {
         self.0.frames.fetch_add(frames as u64, Ordering::Relaxed);
         self.0.received.fetch_max(received.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn streamed(&self, streamed: &Streamed, received: Lsn) {
+        let frames = match streamed {
+            Streamed::Chunk { frames, .. } => frames.frames.len(),
+            _ => 0,
+        };
+        self.frames(frames, received);
+        if matches!(streamed, Streamed::Commit { .. }) {
+            self.0.streamed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn unstreamed(&self) {
+        self.0.unstreamed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn status(&self, now: Instant, confirmed: Lsn) {

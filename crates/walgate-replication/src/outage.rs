@@ -17,6 +17,9 @@ const DATA_ATTEMPTS: u32 = 3;
 const HEALTHY: Duration = Duration::from_secs(60);
 /// A source without disk space decodes, spills and fails again at each attempt.
 const SLOWLY: Duration = Duration::from_secs(60);
+/// What helps when somebody else has the slot.
+const FREE_THE_SLOT: &str =
+    "stop the other consumer (SELECT * FROM pg_stat_replication), or use a slot of your own";
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,18 +178,28 @@ impl Outage {
     ) -> Next {
         let first = self.waiting_since.is_none();
         let since = *self.waiting_since.get_or_insert(now);
-        if !self.patient && now.saturating_duration_since(since) >= slot_wait {
+        let waited = now.saturating_duration_since(since);
+        if !self.patient && waited >= slot_wait {
             let failure = Failure::new(StopReason::SlotBusy, text);
-            return Next::Stop(failure.hint("stop the other consumer (SELECT * FROM pg_stat_replication), or use a slot of your own"));
+            return Next::Stop(failure.hint(FREE_THE_SLOT));
         }
         if first {
-            tracing::info!("{text}: waiting for it");
+            if self.patient {
+                tracing::info!("{text}: waiting for it");
+            } else {
+                // Whoever typed a command sees nothing come, and may have stopped the wrong one.
+                let seconds = slot_wait.as_secs();
+                tracing::warn!(
+                    hint = FREE_THE_SLOT,
+                    "{text}: waiting for it up to {seconds} s"
+                );
+            }
             self.said = Some(now);
         } else if self
             .said
             .is_none_or(|said| now.saturating_duration_since(said) >= SUMMARY)
         {
-            let seconds = now.saturating_duration_since(since).as_secs();
+            let seconds = waited.as_secs();
             tracing::info!(seconds, "{text}: still waiting for it");
             self.said = Some(now);
         }

@@ -144,6 +144,7 @@ where
     let mut frame = BytesMut::with_capacity(64);
     loop {
         let now = Instant::now();
+        shared.feedback().awake(now);
         if let Some(mark) = confirmed {
             seen = mark.get();
             if seen > Lsn::ZERO && !shared.feedback().confirm(now, seen) {

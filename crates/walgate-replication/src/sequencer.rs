@@ -1,15 +1,26 @@
 //! Messages of the stream into frames with positions.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod again;
+mod known;
+mod plain;
+mod stream;
+mod streaming;
+mod streams;
+
 use std::sync::Arc;
 
-use walgate_core::{Frame, FrameKind, Frames, Lsn, Oid, Position, Relation, Transaction, Xid};
-use walgate_pgoutput::{CopyFrame, Dialect, Message, OrderChecker, RelationOids, XLOG_DATA_HEADER};
+use walgate_core::{Frame, FrameKind, Frames, Lsn, Oid, Relation, Streamed, Transaction, Xid};
+use walgate_pgoutput::{CopyFrame, Dialect, Message, OrderChecker, XLOG_DATA_HEADER};
 
 use crate::buffer::{Run, WireMessage, message_at};
 use crate::definition::{Definition, TypeNames};
 use crate::sequence_error::SequenceError;
+use streaming::{Chunk, Committing};
+use streams::Streams;
+
+pub(crate) use again::{Again, Unstream};
+pub(crate) use known::KnownRelations;
+pub(crate) use streams::StreamLimits;
 
 /// Definitions in one run of frames; a place has 16 bits, and a reader looks through the list.
 const MAX_RELATIONS: usize = 4096;
@@ -21,6 +32,8 @@ const MAX_TRUNCATED: usize = 60_000;
 pub(crate) enum Output {
     /// Frames, or progress.
     Frames(Frames),
+    /// News of a transaction that runs.
+    Streamed(Streamed),
     /// A definition has arrived that needs facts of the catalog. Nothing goes on before
     /// [`Sequencer::define`].
     Undefined(Box<Definition>),
@@ -28,6 +41,8 @@ pub(crate) enum Output {
     Other(u8, bytes::Bytes),
     /// Everything up to the position to stop at has been handed over.
     End,
+    /// This connection has to be made anew; everything that is whole has been handed over.
+    Again(Again),
 }
 
 /// What the feedback wants to know of what was read.
@@ -64,16 +79,35 @@ pub(crate) struct Sequencer {
     stop_at: Option<StopAt>,
     order: OrderChecker,
     types: TypeNames,
-    relations: HashMap<Oid, Arc<Relation>>,
+    known: KnownRelations,
     open: Option<Open>,
+    streams: Streams,
+    chunk: Option<Box<Chunk>>,
+    committing: Option<Box<Committing>>,
+    awaited: Option<Awaited>,
     /// Everything that commits below it has been handed on.
     resume: Lsn,
     heard: Heard,
     run: Run,
     at: usize,
     building: Building,
-    ended: bool,
-    failed: Option<SequenceError>,
+    halted: Option<Halt>,
+}
+
+/// Why nothing of this connection is taken any more.
+#[derive(Debug, Clone)]
+enum Halt {
+    Ended,
+    Failed(SequenceError),
+    Again(Again),
+}
+
+/// A transaction that has to come after its commit.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    xid: Xid,
+    /// It has come.
+    passed: bool,
 }
 
 /// The frames of the run that were read so far.
@@ -96,8 +130,12 @@ impl Sequencer {
             stop_at,
             order: OrderChecker::new(),
             types: TypeNames::default(),
-            relations: HashMap::new(),
+            known: KnownRelations::default(),
             open: None,
+            streams: Streams::new(StreamLimits::NONE),
+            chunk: None,
+            committing: None,
+            awaited: None,
             resume,
             heard: Heard {
                 received: resume,
@@ -109,21 +147,47 @@ impl Sequencer {
             },
             at: 0,
             building: Building::default(),
-            ended: false,
-            failed: None,
+            halted: None,
         }
+    }
+
+    /// With bounds for streamed transactions.
+    pub(crate) fn with_limits(mut self, limits: StreamLimits) -> Self {
+        self.streams = Streams::new(limits);
+        self
+    }
+
+    /// Looks out for a transaction.
+    pub(crate) fn awaiting(mut self, xid: Option<Xid>) -> Self {
+        self.awaited = xid.map(|xid| Awaited { xid, passed: false });
+        self
+    }
+
+    /// Whether the transaction that is looked out for has been handed on.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.awaited.is_some_and(|awaited| awaited.passed)
+    }
+
+    /// Whether there are streamed transactions that have not come to their end.
+    pub(crate) fn has_streams(&self) -> bool {
+        !self.streams.is_empty() || self.committing.is_some()
+    }
+
+    /// Whether a transaction is open that comes after its commit.
+    pub(crate) const fn in_transaction(&self) -> bool {
+        self.open.is_some() || self.committing.is_some()
     }
 
     /// Keeps the definitions of the connection before: one that comes again unchanged stays the
     /// same `Arc`.
-    pub(crate) fn with_known(mut self, relations: HashMap<Oid, Arc<Relation>>) -> Self {
-        self.relations = relations;
+    pub(crate) fn with_known(mut self, known: KnownRelations) -> Self {
+        self.known = known;
         self
     }
 
     /// The definitions, for the next connection.
-    pub(crate) fn take_known(&mut self) -> HashMap<Oid, Arc<Relation>> {
-        std::mem::take(&mut self.relations)
+    pub(crate) fn take_known(&mut self) -> KnownRelations {
+        self.known.for_the_next()
     }
 
     /// Where the next connection starts: behind the last whole transaction that was handed on.
@@ -148,12 +212,18 @@ impl Sequencer {
 
     /// The transaction that is open, for errors.
     pub(crate) fn open_xid(&self) -> Option<Xid> {
-        self.open.map(|open| open.transaction.xid)
+        let open = self.open.map(|open| open.transaction.xid);
+        open.or_else(|| self.streams.block_xid())
+    }
+
+    /// Whether a stream block is open, for errors.
+    pub(crate) const fn in_stream(&self) -> bool {
+        self.order.in_stream()
     }
 
     /// A relation by its oid, for errors.
     pub(crate) fn relation(&self, oid: Oid) -> Option<&Arc<Relation>> {
-        self.relations.get(&oid)
+        self.known.get(oid)
     }
 
     /// Gives the next run. The one before must have been read to its end.
@@ -169,57 +239,66 @@ impl Sequencer {
 
     /// The next output of the run; none when it is read to its end.
     pub(crate) fn next(&mut self) -> Result<Option<Output>, SequenceError> {
-        if self.ended {
-            return Ok(Some(Output::End));
-        }
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
         let bytes = self.run.bytes.clone();
-        while let Some((message, next)) = message_at(&bytes, self.at) {
-            let output = if message.tag == b'd' {
-                match self.copy_data(message) {
-                    Ok(taken) => taken,
-                    Err(error) => return self.fail(error),
+        loop {
+            if self.committing.is_some() || self.halted.is_some() {
+                return self.out_of_line().map(Some);
+            }
+            let Some((message, next)) = message_at(&bytes, self.at) else {
+                self.at = bytes.len();
+                return Ok(self.flush());
+            };
+            if message.tag != b'd' {
+                if let Some(built) = self.flush() {
+                    return Ok(Some(built));
                 }
-            } else {
-                match self.flush() {
-                    Some(frames) => return Ok(Some(frames)),
-                    None => {
-                        self.at = next;
-                        let body = bytes.slice(message.start..next);
-                        return Ok(Some(Output::Other(message.tag, body)));
-                    }
+                self.at = next;
+                let body = bytes.slice(message.start..next);
+                return Ok(Some(Output::Other(message.tag, body)));
+            }
+            let taken = match self.copy_data(message) {
+                Ok(Taken::Yes) => {
+                    self.at = next;
+                    continue;
+                }
+                Ok(taken) => taken,
+                Err(error) => {
+                    self.halted = Some(Halt::Failed(error));
+                    continue;
                 }
             };
-            match output {
-                Taken::Yes => self.at = next,
+            if !matches!(taken, Taken::FlushFirst | Taken::End) {
+                self.at = next;
+            }
+            match taken {
+                Taken::Yes => {}
                 Taken::FlushFirst => return Ok(self.flush()),
-                Taken::Undefined(definition) => {
-                    self.at = next;
-                    return Ok(Some(Output::Undefined(definition)));
-                }
+                Taken::Undefined(definition) => return Ok(Some(Output::Undefined(definition))),
+                Taken::Streamed(streamed) => return Ok(Some(Output::Streamed(*streamed))),
                 Taken::End => {
-                    self.ended = true;
                     self.progress_to_the_end();
-                    return Ok(Some(self.flush().unwrap_or(Output::End)));
+                    self.halted = Some(Halt::Ended);
                 }
-                Taken::YesAndEnd => {
-                    self.at = next;
-                    self.ended = true;
-                    return Ok(Some(self.flush().unwrap_or(Output::End)));
-                }
+                Taken::YesAndEnd => self.halted = Some(Halt::Ended),
+                Taken::Again(again) => self.halted = Some(Halt::Again(*again)),
             }
         }
-        self.at = self.run.bytes.len();
-        Ok(self.flush())
     }
 
-    /// A message can't be taken. What was built before it is handed on first: the next connection
-    /// starts behind it.
-    fn fail(&mut self, error: SequenceError) -> Result<Option<Output>, SequenceError> {
-        self.failed = Some(error.clone());
-        self.flush().map_or(Err(error), |built| Ok(Some(built)))
+    /// What is not the next message: a commit that waits for the catalog, or the end. Before an
+    /// end what is whole is handed on: the next connection starts behind it.
+    fn out_of_line(&mut self) -> Result<Output, SequenceError> {
+        if let Some(committing) = self.committing.take() {
+            return Ok(self.go_on_committing(committing));
+        }
+        if let Some(built) = self.flush() {
+            return Ok(built);
+        }
+        match self.halted.clone() {
+            Some(Halt::Failed(error)) => Err(error),
+            Some(Halt::Again(again)) => Ok(Output::Again(again)),
+            Some(Halt::Ended) | None => Ok(Output::End),
+        }
     }
 
     /// What comes next lies behind the position to stop at: everything up to that is handed on.
@@ -235,20 +314,21 @@ impl Sequencer {
 
     /// Answers [`Output::Undefined`].
     pub(crate) fn define(&mut self, relation: Relation) {
-        self.building.last = None;
-        match self.relations.entry(relation.oid) {
-            Entry::Occupied(mut known) if **known.get() != relation => {
-                known.insert(Arc::new(relation));
-            }
-            Entry::Occupied(_) => {}
-            Entry::Vacant(place) => {
-                place.insert(Arc::new(relation));
-            }
+        if let Some(committing) = self.committing.take() {
+            self.define_streamed(committing, relation);
+            return;
         }
+        self.building.last = None;
+        let relation = self.known.same_or_new(relation);
+        let announced = self.known.announce();
+        self.known.insert(relation, announced);
     }
 
     /// What was built so far, if it says anything.
     fn flush(&mut self) -> Option<Output> {
+        if let Some(chunk) = self.flush_chunk() {
+            return Some(chunk);
+        }
         let built = std::mem::take(&mut self.building);
         // The next run is likely as long as this one.
         self.building.frames.reserve(built.frames.len());
@@ -310,11 +390,15 @@ impl Sequencer {
 
     #[inline]
     fn message(&mut self, payload: &[u8], start: usize) -> Result<Taken, SequenceError> {
-        let message = walgate_pgoutput::decode(payload, self.dialect, self.order.in_stream())?;
-        if let Some(taken) = self.before(&message) {
+        let in_block = self.order.in_stream();
+        let message = walgate_pgoutput::decode(payload, self.dialect, in_block)?;
+        if let Some(taken) = self.before(&message, in_block) {
             return Ok(taken);
         }
         self.order.check(&message)?;
+        if in_block {
+            return self.in_block(&message, payload);
+        }
         let (kind, oid) = match message {
             Message::Insert { relation, .. } => (FrameKind::Insert, relation),
             Message::Update { relation, .. } => (FrameKind::Update, relation),
@@ -328,10 +412,14 @@ impl Sequencer {
     }
 
     /// What must happen before a message may be taken at all.
-    fn before(&self, message: &Message<'_>) -> Option<Taken> {
+    #[inline]
+    fn before(&self, message: &Message<'_>, in_block: bool) -> Option<Taken> {
         if let (
             Some(stop),
             Message::Begin { final_lsn: lsn, .. }
+            | Message::StreamCommit {
+                commit_lsn: lsn, ..
+            }
             | Message::Message {
                 lsn,
                 transactional: false,
@@ -344,162 +432,23 @@ impl Sequencer {
         }
         let full = self.building.relations.len() >= MAX_RELATIONS
             || self.building.truncated.len() >= MAX_TRUNCATED;
-        full.then_some(Taken::FlushFirst)
+        (full || self.changes_hands(message, in_block)).then_some(Taken::FlushFirst)
     }
 
-    fn other(
-        &mut self,
-        message: &Message<'_>,
-        start: usize,
-        len: usize,
-    ) -> Result<Taken, SequenceError> {
-        match *message {
-            Message::Begin {
-                final_lsn,
-                commit_time,
-                xid,
-            } => {
-                let transaction = Transaction {
-                    xid,
-                    commit_lsn: final_lsn,
-                    commit_time,
-                };
-                self.open = Some(Open {
-                    transaction,
-                    next_index: Position::BEGIN,
-                });
-                self.building.progress = None;
-                let index = self.take_indices(1)?;
-                self.push(FrameKind::Begin, 0, index, start, len)?;
-            }
-            Message::Commit { end_lsn, .. } => {
-                self.push(FrameKind::Commit, 0, Position::COMMIT, start, len)?;
-                self.open = None;
-                self.resume = self.resume.max(end_lsn);
-                self.heard.received = self.heard.received.max(end_lsn);
-                if self.stop_at.is_some_and(|stop| end_lsn > stop.lsn) {
-                    return Ok(Taken::YesAndEnd);
-                }
-            }
-            Message::Truncate { relations, .. } => self.truncate(relations, start, len)?,
-            Message::Message {
-                transactional: true,
-                ..
-            } => {
-                let index = self.take_indices(1)?;
-                self.push(FrameKind::Message, 0, index, start, len)?;
-            }
-            Message::Message {
-                transactional: false,
-                lsn,
-                ..
-            } => {
-                self.building.progress = None;
-                self.push(FrameKind::Standalone, 0, 0, start, len)?;
-                // The message's LSN is the end of its record, which may be where the commit
-                // record of the next transaction starts: starting there repeats neither.
-                self.resume = self.resume.max(lsn);
-                self.heard.received = self.heard.received.max(lsn);
-            }
-            Message::Relation(relation) => {
-                let definition = self.types.definition(&relation, self.open_xid());
-                return Ok(self.announce(definition));
-            }
-            Message::Type {
-                oid,
-                namespace,
-                name,
-                ..
-            } => self.types.insert(oid, namespace, name),
-            Message::Origin { .. } => {}
-            _ => return Err(SequenceError::NotAskedFor(message.tag())),
-        }
-        Ok(Taken::Yes)
-    }
-
-    fn announce(&mut self, definition: Definition) -> Taken {
-        if definition.needs_facts() {
-            if !self.building.frames.is_empty() {
-                // The catalog may keep us waiting; what is before the definition need not.
-                return Taken::FlushFirst;
-            }
-            return Taken::Undefined(Box::new(definition));
-        }
-        self.define(definition.without_facts());
-        Taken::Yes
-    }
-
-    fn truncate(
-        &mut self,
-        oids: RelationOids<'_>,
-        start: usize,
-        len: usize,
-    ) -> Result<(), SequenceError> {
-        let tables = u32::try_from(oids.len()).map_err(|_| SequenceError::TooManyTables)?;
-        let index = self.take_indices(tables)?;
-        let first = u16::try_from(self.building.truncated.len());
-        let first = first.map_err(|_| SequenceError::TooManyTables)?;
-        for oid in oids {
-            let place = self.place_of(oid)?;
-            self.building.truncated.push(place);
-        }
-        self.push(FrameKind::Truncate, first, index, start, len)
-    }
-
-    fn take_indices(&mut self, count: u32) -> Result<u32, SequenceError> {
-        let open = self.open.as_mut().ok_or(SequenceError::NoTransaction)?;
-        let index = open.next_index;
-        // The last index is the commit's.
-        let next = index
-            .checked_add(count)
-            .filter(|next| *next < Position::COMMIT);
-        open.next_index = next.ok_or(SequenceError::TooManyChanges)?;
-        Ok(index)
-    }
-
-    /// The definition's place in the list of this run of frames.
+    /// Frames with positions and those of one streamed transaction don't mix, and their order is
+    /// that of the stream.
     #[inline]
-    fn place_of(&mut self, oid: Oid) -> Result<u16, SequenceError> {
-        if let Some((last, place)) = self.building.last
-            && last == oid
-        {
-            return Ok(place);
+    fn changes_hands(&self, message: &Message<'_>, in_block: bool) -> bool {
+        let frames = !self.building.frames.is_empty();
+        match (&self.chunk, message) {
+            (None, _) if in_block => frames,
+            (None, Message::StreamAbort { .. } | Message::StreamCommit { .. }) => {
+                frames || self.building.progress.is_some()
+            }
+            (None, _) => false,
+            (Some(chunk), Message::StreamStart { xid, .. }) => chunk.xid != *xid,
+            (Some(_), _) => !in_block,
         }
-        let relation = self
-            .relations
-            .get(&oid)
-            .ok_or(SequenceError::UnknownRelation(oid))?;
-        let list = &mut self.building.relations;
-        let place = list.iter().rposition(|known| Arc::ptr_eq(known, relation));
-        let place = place.unwrap_or_else(|| {
-            list.push(Arc::clone(relation));
-            list.len() - 1
-        });
-        let place = u16::try_from(place).map_err(|_| SequenceError::TooManyTables)?;
-        self.building.last = Some((oid, place));
-        Ok(place)
-    }
-
-    #[inline]
-    fn push(
-        &mut self,
-        kind: FrameKind,
-        relation: u16,
-        index: u32,
-        start: usize,
-        len: usize,
-    ) -> Result<(), SequenceError> {
-        let (Ok(start), Ok(len)) = (u32::try_from(start), u32::try_from(len)) else {
-            return Err(SequenceError::RunTooLong);
-        };
-        self.building.frames.push(Frame {
-            kind,
-            relation,
-            index,
-            start,
-            len,
-        });
-        Ok(())
     }
 }
 
@@ -509,10 +458,25 @@ enum Taken {
     /// Not yet: hand on what is there and come again.
     FlushFirst,
     Undefined(Box<Definition>),
+    /// It is itself what goes on.
+    Streamed(Box<Streamed>),
+    /// Nothing more of this connection is of use.
+    Again(Box<Again>),
     /// Not at all: it lies behind the end.
     End,
     YesAndEnd,
 }
 
 #[cfg(test)]
+mod history;
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+#[path = "../tests/it/spool.rs"]
+mod spool;
+#[cfg(test)]
+mod streaming_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::time::Sleep;
 use walgate_connection::{ReplicationReader, ServerError};
-use walgate_core::{Failure, Frames, Lsn, Relation, StopReason};
+use walgate_core::{Failure, Frames, Lsn, Relation, StopReason, Streamed};
 use walgate_pgoutput::CopyFrame;
 
 use crate::buffer::{FramingError, ReadBuffer};
@@ -22,8 +22,9 @@ use crate::monitor::SourceMonitor;
 use crate::pace::Pace;
 use crate::reporter::{Reporter, ReporterEnd, Shared};
 use crate::sequence_error::SequenceError;
-use crate::sequencer::{Output, Sequencer};
+use crate::sequencer::{Again, Output, Sequencer};
 use crate::trouble::{Trouble, publication_missing};
+use crate::unstreamed::Passing;
 
 /// How long we go on reading after CopyDone: a walsender inside a large transaction goes on
 /// sending for as long as that takes.
@@ -34,6 +35,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) enum Handed {
     /// Frames, or progress.
     Frames(Frames),
+    /// News of a transaction that runs.
+    Streamed(Streamed),
+    /// The connection has to be made anew.
+    Again(Again),
     /// Everything up to the position to stop at has been handed over.
     End,
 }
@@ -47,6 +52,7 @@ pub(crate) struct Session {
     companion: Companion,
     tuner: Option<Tuner>,
     waiting: Option<Waiting>,
+    passing: Option<Passing>,
     monitor: SourceMonitor,
     max_row: usize,
 }
@@ -61,6 +67,8 @@ pub(crate) struct Parts {
     /// Whether the socket's low-water mark may be set: on TCP without TLS, whose records are not
     /// what the kernel counts.
     pub(crate) low_water: bool,
+    /// The transaction for which streaming is off, if it is off for one.
+    pub(crate) passing: Option<Passing>,
     pub(crate) monitor: SourceMonitor,
     pub(crate) max_row: usize,
 }
@@ -83,6 +91,7 @@ impl Session {
             reporter,
             companion,
             low_water,
+            passing,
             monitor,
             max_row,
         } = parts;
@@ -95,6 +104,7 @@ impl Session {
             companion,
             tuner,
             waiting: None,
+            passing,
             monitor,
             max_row,
         }
@@ -119,6 +129,16 @@ impl Session {
                         .frames(frames.frames.len(), self.sequencer.heard().received);
                     return Ok(Handed::Frames(frames));
                 }
+                Ok(Some(Output::Streamed(streamed))) => {
+                    self.tell();
+                    self.monitor
+                        .streamed(&streamed, self.sequencer.heard().received);
+                    return Ok(Handed::Streamed(streamed));
+                }
+                Ok(Some(Output::Again(again))) => {
+                    self.tell();
+                    return Ok(Handed::Again(again));
+                }
                 Ok(Some(Output::Undefined(definition))) => {
                     self.tell();
                     self.ask(*definition);
@@ -130,6 +150,9 @@ impl Session {
                 }
                 Ok(None) => {
                     self.tell();
+                    if self.may_stream_again(Instant::now()) {
+                        return Ok(Handed::Again(Again::Restream));
+                    }
                     self.read().await?;
                 }
                 Err(error) => return Err(self.malformed(&error)),
@@ -154,6 +177,16 @@ impl Session {
         if tokio::time::timeout(FAREWELL, goodbye).await.is_err() {
             tracing::debug!("the server went on sending after CopyDone; closed");
         }
+    }
+
+    /// Whether the transaction for which streaming is off has passed, and nothing is open that a
+    /// new connection would repeat.
+    fn may_stream_again(&self, now: Instant) -> bool {
+        let Some(passing) = &self.passing else {
+            return false;
+        };
+        let passed = self.sequencer.has_passed() || passing.has_passed(self.sequencer.resume());
+        passed && now >= passing.not_before && !self.sequencer.in_transaction()
     }
 
     /// Passes on what was heard to the feedback.
@@ -372,7 +405,7 @@ impl Session {
         else {
             return (self.sequencer.resume(), String::new());
         };
-        let oid = walgate_pgoutput::peek_relation(payload, false).ok();
+        let oid = walgate_pgoutput::peek_relation(payload, self.sequencer.in_stream()).ok();
         let table = oid.and_then(|oid| self.sequencer.relation(oid));
         let table = table.map_or_else(String::new, |table| {
             format!(" in {}.{}", table.schema, table.name)

@@ -1,28 +1,28 @@
 //! The source: one connection after the other, and what is kept between them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walgate_core::{
-    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Oid, Position, Relation, Source,
-    SourceIdentity, Watermark,
+    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Position, Source, SourceIdentity,
+    StopReason, Streamed, Watermark,
 };
-use walgate_pgoutput::Dialect;
+use walgate_pgoutput::{Dialect, ProtocolVersion, Streaming};
 
 use crate::buffer::ReadBuffer;
 use crate::companion::Companion;
-use crate::config::SourceConfig;
+use crate::config::{OnTooLarge, SourceConfig, StreamTransactions};
 use crate::feedback::Feedback;
 use crate::monitor::{SourceMonitor, SourceState};
 use crate::outage::{Next, Outage};
 use crate::reporter::Reporter;
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Again, KnownRelations, Sequencer, StreamLimits, Unstream};
 use crate::session::{Handed, Parts, Session};
 use crate::start::{self, Known, Opened};
 use crate::trouble::Trouble;
+use crate::unstreamed::Unstreamed;
 
 /// A source that has started.
 #[derive(Debug)]
@@ -40,6 +40,9 @@ pub struct Started {
     pub warnings: Vec<String>,
     /// Where the source will stop, when it was asked to.
     pub stop_at: Option<Lsn>,
+    /// How the messages of its frames are encoded. Those of streamed transactions are handed on in
+    /// the same form.
+    pub dialect: Dialect,
 }
 
 /// PostgreSQL's log through a logical replication slot. It reconnects by itself.
@@ -48,11 +51,14 @@ pub struct PostgresSource {
     confirmed: Watermark<Lsn>,
     monitor: SourceMonitor,
     known: Known,
-    relations: HashMap<Oid, Arc<Relation>>,
+    relations: KnownRelations,
     backoff: Backoff,
     outage: Outage,
     phase: Phase,
     gap: Option<Gap>,
+    unstreamed: Unstreamed,
+    /// The spools of the connection before are void, and nobody was told yet.
+    discard: bool,
     slot_wait: Duration,
 }
 
@@ -62,6 +68,8 @@ enum Phase {
     Streaming(Box<Session>),
     /// The position to stop at is reached; confirmations still go to the server.
     Stopped(Box<Session>),
+    /// A connection is being closed in order to make a new one.
+    Leaving(Pin<Box<dyn Future<Output = ()> + Send>>),
     Closed,
 }
 
@@ -71,10 +79,16 @@ const SLOT_GRACE: Duration = Duration::from_secs(15);
 /// PostgreSQL's default `wal_sender_timeout`.
 const DEFAULT_SENDER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// This session's protocol: version 1 without streaming of transactions in progress.
-const DIALECT: Dialect = Dialect {
-    version: walgate_pgoutput::ProtocolVersion::V1,
-    streaming: walgate_pgoutput::Streaming::Off,
+/// Without streaming of transactions in progress.
+const PLAIN: Dialect = Dialect {
+    version: ProtocolVersion::V1,
+    streaming: Streaming::Off,
+};
+/// With it. Version 2 has all of it (14 and later); what 3 and 4 add is two-phase commit and the
+/// position of roll-backs, which only `streaming 'parallel'` sends.
+const STREAMING: Dialect = Dialect {
+    version: ProtocolVersion::V2,
+    streaming: Streaming::On,
 };
 
 impl PostgresSource {
@@ -109,11 +123,13 @@ impl PostgresSource {
             confirmed,
             monitor: SourceMonitor::new(),
             known,
-            relations: HashMap::new(),
+            relations: KnownRelations::default(),
             backoff: Backoff::new(BackoffOptions::default()),
             outage: Outage::new(patient),
             phase: Phase::Pausing(Instant::now()),
             gap: None,
+            unstreamed: Unstreamed::default(),
+            discard: false,
             slot_wait: DEFAULT_SENDER_TIMEOUT + SLOT_GRACE,
         };
         loop {
@@ -128,6 +144,7 @@ impl PostgresSource {
                     server_version,
                     warnings,
                     stop_at,
+                    dialect: PLAIN,
                 });
             }
         }
@@ -148,16 +165,29 @@ impl PostgresSource {
         match &mut self.phase {
             Phase::Pausing(until) => {
                 tokio::time::sleep_until((*until).into()).await;
-                let open = start::open(Arc::clone(&self.config), self.known.clone(), DIALECT);
+                let (config, known) = (Arc::clone(&self.config), self.known.clone());
+                let open = start::open(config, known, self.dialect());
                 self.phase = Phase::Opening(Box::pin(open));
             }
             Phase::Opening(opening) => match opening.await {
                 Ok(opened) => return self.opened(opened),
                 Err(trouble) => self.failed(trouble)?,
             },
+            Phase::Leaving(leaving) => {
+                leaving.await;
+                self.phase = Phase::Pausing(Instant::now());
+            }
             Phase::Streaming(_) | Phase::Stopped(_) | Phase::Closed => {}
         }
         Ok(None)
+    }
+
+    /// What the next connection asks for.
+    fn dialect(&self) -> Dialect {
+        match (self.config.streaming, self.unstreamed.passing()) {
+            (StreamTransactions::On(_), None) => STREAMING,
+            (StreamTransactions::Off, _) | (StreamTransactions::On(_), Some(_)) => PLAIN,
+        }
     }
 
     fn opened(&mut self, opened: Opened) -> Result<Option<(String, Vec<String>, Lsn)>, Failure> {
@@ -191,10 +221,13 @@ impl PostgresSource {
         let mark = (!self.config.peek).then(|| self.confirmed.clone());
         let reporter = Reporter::start(write, feedback, mark, self.monitor.clone());
         let shared = Arc::clone(&reporter.shared);
-        let companion = Companion::start(Arc::clone(&self.config), sql, pid, shared);
-        let relations = std::mem::take(&mut self.relations);
-        let sequencer =
-            Sequencer::new(DIALECT, self.config.epoch, start, stop_at).with_known(relations);
+        let passing = self.unstreamed.passing().cloned();
+        let config = Arc::clone(&self.config);
+        let companion = Companion::start(config, sql, pid, passing.clone(), shared);
+        let sequencer = Sequencer::new(self.dialect(), self.config.epoch, start, stop_at)
+            .with_known(std::mem::take(&mut self.relations))
+            .with_limits(limits(&self.config))
+            .awaiting(passing.as_ref().and_then(|passing| passing.xid));
         let max_row = self
             .config
             .max_row
@@ -207,6 +240,7 @@ impl PostgresSource {
             reporter,
             companion,
             low_water,
+            passing,
             monitor: self.monitor.clone(),
             max_row,
         };
@@ -250,16 +284,78 @@ impl PostgresSource {
 
     /// The connection is gone: what it knew is kept.
     fn lost(&mut self, trouble: Trouble) -> Result<(), Failure> {
-        if let Phase::Streaming(session) = &mut self.phase {
-            let sequencer = session.sequencer();
-            let resume = sequencer.resume();
-            self.relations = sequencer.take_known();
-            self.known.position = Some(resume);
-            self.known.delivered = self.known.delivered.max(sequencer.reached());
+        let streamed = self.dialect() == STREAMING;
+        self.keep();
+        if let (Trouble::Data(..), true) = (&trouble, streamed) {
+            // It may be the stream that is at fault, and not the data.
+            let now = Instant::now();
+            self.unstreamed.begin(now, None);
+            self.monitor.unstreamed();
+            tracing::info!(
+                "connecting again without streaming until what is running has passed: {}",
+                trouble.what()
+            );
+            self.phase = Phase::Pausing(now);
+            return Ok(());
         }
         // Closes the socket, so that the server lets go of the slot.
         self.phase = Phase::Closed;
         self.failed(trouble)
+    }
+
+    /// What the connection knew is kept for the next.
+    fn keep(&mut self) {
+        let Phase::Streaming(session) = &mut self.phase else {
+            return;
+        };
+        let sequencer = session.sequencer();
+        let resume = sequencer.resume();
+        self.known.position = Some(resume);
+        self.known.delivered = self.known.delivered.max(sequencer.reached());
+        self.unstreamed.ended(resume, sequencer.has_passed());
+        self.discard |= sequencer.has_streams();
+        self.relations = sequencer.take_known();
+    }
+
+    /// The connection is sound and has to be made anew all the same.
+    fn again(&mut self, again: &Again) -> Result<(), Failure> {
+        self.keep();
+        match again {
+            Again::Unstream(unstream) => self.unstream(unstream)?,
+            Again::Restream => tracing::info!("connecting again: transactions may be streamed"),
+            Again::Forget => {
+                tracing::info!(
+                    "connecting again: there are too many definitions of tables to keep"
+                );
+            }
+        }
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        if let Phase::Streaming(session) = phase {
+            self.phase = Phase::Leaving(Box::pin(session.close()));
+        }
+        Ok(())
+    }
+
+    fn unstream(&mut self, unstream: &Unstream) -> Result<(), Failure> {
+        let policy = match self.config.streaming {
+            StreamTransactions::On(bounds) => bounds.on_too_large,
+            StreamTransactions::Off => OnTooLarge::Unstream,
+        };
+        if unstream.is_too_large() && policy == OnTooLarge::Stop {
+            self.phase = Phase::Closed;
+            self.monitor.enter(SourceState::Ended);
+            let failure = Failure::new(StopReason::Data, unstream.to_string());
+            return Err(failure.hint(
+                "raise the limit, or let the server keep such transactions until they commit (unstream)",
+            ));
+        }
+        self.unstreamed.begin(Instant::now(), Some(unstream.xid));
+        self.monitor.unstreamed();
+        tracing::info!(
+            xid = unstream.xid,
+            "connecting again without streaming until the transaction has passed: {unstream}"
+        );
+        Ok(())
     }
 }
 
@@ -276,6 +372,9 @@ impl fmt::Debug for PostgresSource {
 impl Source for PostgresSource {
     async fn next(&mut self) -> Result<Feed, Failure> {
         loop {
+            if std::mem::take(&mut self.discard) {
+                return Ok(Feed::Streamed(Streamed::DiscardAll));
+            }
             if let Some(gap) = self.gap.take() {
                 tracing::warn!(slot = %self.config.slot.name, from = %gap.from, to = %gap.to, reason = %gap.reason, "changes are lost");
                 return Ok(Feed::Gap(gap));
@@ -283,6 +382,8 @@ impl Source for PostgresSource {
             match &mut self.phase {
                 Phase::Streaming(session) => match session.next().await {
                     Ok(Handed::Frames(frames)) => return Ok(Feed::Frames(frames)),
+                    Ok(Handed::Streamed(streamed)) => return Ok(Feed::Streamed(streamed)),
+                    Ok(Handed::Again(again)) => self.again(&again)?,
                     Ok(Handed::End) => {
                         let phase = std::mem::replace(&mut self.phase, Phase::Closed);
                         if let Phase::Streaming(session) = phase {
@@ -295,7 +396,7 @@ impl Source for PostgresSource {
                     self.monitor.enter(SourceState::Ended);
                     return Ok(Feed::End);
                 }
-                Phase::Opening(_) | Phase::Pausing(_) => {
+                Phase::Opening(_) | Phase::Pausing(_) | Phase::Leaving(_) => {
                     self.step().await?;
                 }
             }
@@ -323,6 +424,16 @@ impl Source for PostgresSource {
 fn status_interval(configured: Duration, wal_sender_timeout: Option<Duration>) -> Duration {
     let most = wal_sender_timeout.map_or(configured, |timeout| timeout / 3);
     configured.min(most).max(Duration::from_millis(10))
+}
+
+fn limits(config: &SourceConfig) -> StreamLimits {
+    match config.streaming {
+        StreamTransactions::Off => StreamLimits::NONE,
+        StreamTransactions::On(bounds) => StreamLimits {
+            each: bounds.max_transaction,
+            together: bounds.max_together,
+        },
+    }
 }
 
 fn known_from(checkpoint: Checkpoint) -> Known {

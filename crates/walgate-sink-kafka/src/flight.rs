@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 use walgate_core::{ErrorClass, Position, Watermark};
 
-use crate::lanes::{Lane, Lanes, wire_bytes};
+use crate::flush::{Flusher, Traffic, Wait};
+use crate::lanes::{Change, Lane, Lanes, queued_bytes};
 use crate::ledger::{Ledger, SEQUENCE_BITS, Sequence};
 use crate::outage::{Outage, Say, Signs};
 use crate::refusal;
@@ -100,9 +101,12 @@ pub(crate) struct Flight {
     failed: AtomicBool,
     /// Wakes the sink, which is the only one that waits.
     progress: Notify,
+    flusher: Flusher,
     delivered_any: AtomicBool,
     all_down: AtomicBool,
     any_up: AtomicBool,
+    /// librdkafka knows no broker any more.
+    forlorn: AtomicBool,
     /// The last trouble with a connection.
     trouble: Mutex<Option<(Code, String)>>,
 }
@@ -111,10 +115,22 @@ pub(crate) struct Flight {
 struct State {
     ledger: Ledger,
     lanes: Lanes,
+    /// Reports of this producer.
+    reported: u64,
     /// Reports since the last signal.
     unsignalled: usize,
     /// Bytes that reports have freed since the last signal.
     freed: usize,
+}
+
+impl State {
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            outstanding: self.ledger.messages() as u64,
+            reported: self.reported,
+            idle: self.lanes.any_idle(),
+        }
+    }
 }
 
 impl Flight {
@@ -129,9 +145,11 @@ impl Flight {
             refusal: Mutex::default(),
             failed: AtomicBool::new(false),
             progress: Notify::new(),
+            flusher: Flusher::new(),
             delivered_any: AtomicBool::new(false),
             all_down: AtomicBool::new(false),
             any_up: AtomicBool::new(false),
+            forlorn: AtomicBool::new(false),
             trouble: Mutex::default(),
         }
     }
@@ -139,6 +157,32 @@ impl Flight {
     /// Does something with the ledger.
     pub(crate) fn ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
         act(&mut lock(&self.state).ledger)
+    }
+
+    /// What was handed over, and what came back.
+    pub(crate) fn traffic(&self) -> Traffic {
+        lock(&self.state).traffic()
+    }
+
+    /// The sink waits for company for what it has handed over, or for room.
+    pub(crate) fn await_company(&self) {
+        self.flusher.wait(Wait::Company, self.traffic());
+    }
+
+    /// The sink waits for the delivery of everything, until what this returns is dropped.
+    pub(crate) fn await_delivery(&self) -> AwaitDelivery<'_> {
+        self.flusher.wait(Wait::Delivery, self.traffic());
+        AwaitDelivery(self)
+    }
+
+    /// What was handed over so far is sent now, or once what is before it is answered.
+    pub(crate) fn flushed(&self) {
+        lock(&self.state).lanes.flush();
+    }
+
+    /// Tells when to flush.
+    pub(crate) const fn flusher(&self) -> &Flusher {
+        &self.flusher
     }
 
     /// Enters a record and its messages, (partition, payload bytes) each, when there is room: less
@@ -156,12 +200,12 @@ impl Flight {
         }
         if !messages
             .clone()
-            .all(|(lane, bytes)| state.lanes.fits(lane, wire_bytes(bytes)))
+            .all(|(lane, bytes)| state.lanes.fits(lane, queued_bytes(bytes)))
         {
             return None;
         }
         let count = messages.len() as u32;
-        messages.for_each(|(lane, bytes)| state.lanes.add(lane, wire_bytes(bytes)));
+        messages.for_each(|(lane, bytes)| state.lanes.add(lane, queued_bytes(bytes)));
         Some(state.ledger.accept(position, count, bytes))
     }
 
@@ -184,6 +228,15 @@ impl Flight {
     /// Whether the producer has failed; [`refusal`](Self::refusal) says how.
     pub(crate) fn failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether librdkafka knew no broker when it last told of itself; told once.
+    ///
+    /// Who is told names the first brokers again: a cluster that has just come to may list no
+    /// broker as alive, librdkafka forgets those that are not listed, and a reply that comes while it is
+    /// about to ask the first ones again stops that for good (seen with 2.12.1).
+    pub(crate) fn take_forlorn(&self) -> bool {
+        self.forlorn.swap(false, Ordering::Relaxed)
     }
 
     /// Why it has failed: of several refusals the one that tells the cause.
@@ -247,6 +300,7 @@ impl Flight {
             self.shared.delivered.advance(delivered);
         }
         self.progress.notify_one();
+        self.flusher.reported(self.traffic());
     }
 
     /// Takes a refusal; the one that tells most, and of equals the earliest record's, is kept.
@@ -277,6 +331,15 @@ impl Flight {
     }
 }
 
+/// The sink waits for the delivery of everything.
+pub(crate) struct AwaitDelivery<'a>(&'a Flight);
+
+impl Drop for AwaitDelivery<'_> {
+    fn drop(&mut self) {
+        self.0.await_company();
+    }
+}
+
 /// The word that travels with a message through librdkafka.
 pub(crate) const fn opaque(lane: Lane, sequence: Sequence) -> usize {
     (lane << SEQUENCE_BITS) | sequence
@@ -289,15 +352,17 @@ impl ProducerContext for Flight {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let (lane, sequence) = (opaque >> SEQUENCE_BITS, opaque & ((1 << SEQUENCE_BITS) - 1));
         let (Ok(message) | Err((_, message))) = result;
-        let bytes = wire_bytes(message.payload_len() + message.key_len());
+        let bytes = queued_bytes(message.payload_len() + message.key_len());
         let (signal, position) = {
             let mut state = lock(&self.state);
             let before = state.ledger.bytes();
             state.ledger.report(sequence, result.is_ok());
             state.freed += before - state.ledger.bytes();
             state.unsignalled += 1;
-            let room = state.lanes.remove(lane, bytes);
+            state.reported += 1;
+            let Change { room, idle } = state.lanes.remove(lane, bytes);
             let due = room
+                || idle
                 || state.unsignalled >= SIGNAL_REPORTS
                 || state.freed >= self.shared.signal_bytes
                 || state.ledger.messages() == 0;
@@ -341,6 +406,13 @@ impl ClientContext for Flight {
         let kept = KafkaStatistics::of(&all);
         if kept.any_up() {
             self.any_up.store(true, Ordering::Relaxed);
+        }
+        if all
+            .brokers
+            .values()
+            .all(|broker| broker.source == "internal")
+        {
+            self.forlorn.store(true, Ordering::Relaxed);
         }
         self.shared.learn_partitions(&all);
         self.shared.statistics.store(kept);
@@ -434,6 +506,29 @@ mod tests {
         assert!(!flight.failed());
         flight.error(KafkaError::Global(Code::SaslAuthenticationFailed), "no");
         assert!(flight.failed());
+    }
+
+    #[test]
+    fn tells_once_that_no_broker_is_known() {
+        let statistics = |source: &str| {
+            let mut statistics = Statistics::default();
+            let broker = rdkafka::statistics::Broker {
+                source: source.to_owned(),
+                ..rdkafka::statistics::Broker::default()
+            };
+            statistics.brokers.insert("a".to_owned(), broker);
+            statistics
+        };
+        let flight = flight();
+        assert!(!flight.take_forlorn());
+        flight.stats(statistics("learned"));
+        flight.stats(statistics("configured"));
+        assert!(!flight.take_forlorn());
+        flight.stats(statistics("internal"));
+        assert!(flight.take_forlorn());
+        assert!(!flight.take_forlorn());
+        flight.stats(Statistics::default());
+        assert!(flight.take_forlorn());
     }
 
     #[test]

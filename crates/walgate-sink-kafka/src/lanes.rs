@@ -1,36 +1,63 @@
 //! How much waits for each partition.
 //!
-//! An idempotent librdkafka has one request for a partition in flight at a time (it counts messages
-//! where its limit of five means requests), and while more than that waits for longer than
-//! `linger.ms`, its broker thread spins until the response comes: with a long queue that is three
-//! quarters of all CPU. So no partition is given much more than what is in flight and the batch
-//! behind it; what is held back waits in the sink's caller.
+//! An idempotent librdkafka has one request for a partition in flight at a time. More than that
+//! request and the batch behind it would only wait in here, in memory: so a partition is given no
+//! more, and the rest waits in the sink's caller, where it is not copied yet.
 
 /// Place of a partition among all partitions of all topics of a sink.
 pub(crate) type Lane = usize;
 
-/// What a message counts besides key and value: its headers and lengths, about.
-const WIRE_BYTES: usize = 100;
-
-/// Bytes that a message occupies in its partition's queue.
-pub(crate) const fn wire_bytes(payload_bytes: usize) -> usize {
-    payload_bytes + WIRE_BYTES
+/// Bytes that a message occupies in its partition's queue, as librdkafka counts them for `batch.size`:
+/// without headers. A tombstone of nothing counts, too.
+pub(crate) const fn queued_bytes(payload_bytes: usize) -> usize {
+    if payload_bytes == 0 { 1 } else { payload_bytes }
 }
 
-/// Bytes without a report, by partition.
+/// What has no report, by partition.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    outstanding: Vec<usize>,
+    lanes: Vec<Outstanding>,
+    /// Bytes that librdkafka sends without being told, once nothing is in flight.
+    batch: usize,
     /// Most bytes of a partition.
     budget: usize,
     /// The partition that the sink waits for.
     awaited: Option<Lane>,
+    /// Partitions that hold messages which nothing sends but a flush.
+    idle: usize,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Outstanding {
+    bytes: usize,
+    messages: usize,
+    /// Of the messages, how many are taken to be on their way, or to go when what is before them
+    /// is answered.
+    sent: usize,
+    /// Bytes of the others.
+    unsent_bytes: usize,
+}
+
+impl Outstanding {
+    const fn is_idle(&self) -> bool {
+        self.messages > 0 && self.sent == 0
+    }
+}
+
+/// What a report has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The partition was awaited and has room again.
+    pub(crate) room: bool,
+    /// The partition's messages wait for a flush from now on.
+    pub(crate) idle: bool,
 }
 
 impl Lanes {
     /// For batches of `batch_bytes`: one in flight, one that waits.
     pub(crate) fn new(batch_bytes: usize) -> Self {
         Self {
+            batch: batch_bytes,
             budget: 2 * batch_bytes,
             ..Self::default()
         }
@@ -39,7 +66,7 @@ impl Lanes {
     /// Whether there is room for these bytes; if not, the partition is awaited. An empty partition
     /// takes anything.
     pub(crate) fn fits(&mut self, lane: Lane, bytes: usize) -> bool {
-        let held = self.outstanding.get(lane).copied().unwrap_or(0);
+        let held = self.lanes.get(lane).map_or(0, |lane| lane.bytes);
         let fits = held == 0 || held + bytes <= self.budget;
         self.awaited = if fits { None } else { Some(lane) };
         fits
@@ -47,32 +74,70 @@ impl Lanes {
 
     /// Takes a message.
     pub(crate) fn add(&mut self, lane: Lane, bytes: usize) {
-        if self.outstanding.len() <= lane {
-            self.outstanding.resize(lane + 1, 0);
+        if self.lanes.len() <= lane {
+            self.lanes.resize(lane + 1, Outstanding::default());
         }
-        if let Some(held) = self.outstanding.get_mut(lane) {
-            *held += bytes;
+        let Some(held) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let before = held.is_idle();
+        held.bytes += bytes;
+        held.messages += 1;
+        held.unsent_bytes += bytes;
+        if held.unsent_bytes >= self.batch {
+            held.sent = held.messages;
+            held.unsent_bytes = 0;
+        }
+        self.idle = self.idle + usize::from(held.is_idle()) - usize::from(before);
+    }
+
+    /// A message's report. Room is told of not at the first byte, so that a wake-up is worth its
+    /// while.
+    pub(crate) fn remove(&mut self, lane: Lane, bytes: usize) -> Change {
+        let Some(held) = self.lanes.get_mut(lane) else {
+            return Change {
+                room: false,
+                idle: false,
+            };
+        };
+        let before = held.is_idle();
+        held.bytes = held.bytes.saturating_sub(bytes);
+        held.messages = held.messages.saturating_sub(1);
+        held.sent = held.sent.saturating_sub(1);
+        if held.messages == 0 {
+            held.unsent_bytes = 0;
+        }
+        let idle = held.is_idle();
+        let room = self.awaited == Some(lane) && held.bytes <= self.budget / 2;
+        self.idle = self.idle + usize::from(idle) - usize::from(before);
+        if room {
+            self.awaited = None;
+        }
+        Change {
+            room,
+            idle: idle && !before,
         }
     }
 
-    /// A message's report. Returns whether the partition was awaited and has room again: not at
-    /// the first byte, so that a wake-up is worth its while.
-    pub(crate) fn remove(&mut self, lane: Lane, bytes: usize) -> bool {
-        let Some(held) = self.outstanding.get_mut(lane) else {
-            return false;
-        };
-        *held = held.saturating_sub(bytes);
-        let woken = self.awaited == Some(lane) && *held <= self.budget / 2;
-        if woken {
-            self.awaited = None;
+    /// Whether a partition holds messages that nothing sends but a flush.
+    pub(crate) const fn any_idle(&self) -> bool {
+        self.idle > 0
+    }
+
+    /// Everything is sent now, or once what is before it is answered.
+    pub(crate) fn flush(&mut self) {
+        for held in &mut self.lanes {
+            held.sent = held.messages;
+            held.unsent_bytes = 0;
         }
-        woken
+        self.idle = 0;
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.outstanding.clear();
+        self.lanes.clear();
         self.awaited = None;
+        self.idle = 0;
     }
 }
 
@@ -89,9 +154,9 @@ mod tests {
         }
         assert!(lanes.fits(0, 50), "another partition has room");
         assert!(!lanes.fits(3, 50));
-        assert!(!lanes.remove(3, 50));
-        assert!(lanes.remove(3, 50));
-        assert!(!lanes.remove(3, 50), "once");
+        assert!(!lanes.remove(3, 50).room);
+        assert!(lanes.remove(3, 50).room);
+        assert!(!lanes.remove(3, 50).room, "once");
         assert!(lanes.fits(3, 50));
     }
 
@@ -101,9 +166,34 @@ mod tests {
         assert!(lanes.fits(0, 100_000));
         lanes.add(0, 100_000);
         assert!(!lanes.fits(0, 1));
-        assert!(lanes.remove(0, 100_000));
+        assert!(lanes.remove(0, 100_000).room);
         lanes.add(7, 500);
         lanes.clear();
         assert!(lanes.fits(7, 500));
+    }
+    #[test]
+    fn knows_what_only_a_flush_sends() {
+        let mut lanes = Lanes::new(100);
+        assert!(!lanes.any_idle());
+        lanes.add(1, 60);
+        assert!(lanes.any_idle());
+        lanes.add(1, 60);
+        assert!(!lanes.any_idle(), "a batch is full");
+        lanes.add(1, 60);
+        assert!(!lanes.remove(1, 60).idle);
+        assert!(!lanes.any_idle(), "the second is in flight");
+        assert!(lanes.remove(1, 60).idle);
+        assert!(lanes.any_idle());
+        lanes.add(1, 10);
+        lanes.flush();
+        assert!(!lanes.any_idle());
+        assert!(!lanes.remove(1, 60).idle);
+        assert!(!lanes.remove(1, 10).idle, "nothing is left");
+        lanes.add(2, 10);
+        lanes.add(3, 10);
+        lanes.remove(2, 10);
+        assert!(lanes.any_idle(), "the other one");
+        lanes.remove(3, 10);
+        assert!(!lanes.any_idle());
     }
 }

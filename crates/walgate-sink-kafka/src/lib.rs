@@ -17,14 +17,16 @@
 //!   transactions could rule it out.
 //! - Memory: [`KafkaConfig::buffer_bytes`] bounds what waits, librdkafka's overhead included. One
 //!   record may be larger and then waits alone.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod config;
 mod flight;
+mod flush;
 mod lanes;
 mod ledger;
 mod live;
 mod murmur2;
+mod native;
 mod outage;
 mod properties;
 mod refusal;
@@ -38,7 +40,8 @@ mod topics;
 mod verdict;
 
 pub use config::{
-    Compression, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls, TopicCreation,
+    Compression, DEFAULT_BUFFER_BYTES, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls,
+    TopicCreation,
 };
 pub use secret::Secret;
 pub use sink::KafkaSink;

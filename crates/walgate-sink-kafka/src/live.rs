@@ -1,4 +1,4 @@
-//! A producer and the thread that polls it.
+//! A producer and its threads: one polls it, one flushes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,49 +9,66 @@ use rdkafka::producer::{BaseProducer, Producer, PurgeConfig};
 use walgate_core::SinkError;
 
 use crate::flight::{DRAIN, Flight, Shared};
+use crate::flush;
+use crate::native;
 use crate::{KafkaConfig, properties};
 
 /// How long one poll lasts: a report is handled at once, the rest (a stop, an outage) within it.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A producer that is polled. Dropping it lets its thread end by itself, and with the thread the
-/// producer, its queue thrown away.
+/// A producer that is polled. Dropping it lets its threads end by themselves, and with the last of
+/// them the producer, its queue thrown away.
 pub(crate) struct Live {
     producer: Arc<BaseProducer<Flight>>,
     batch_bytes: usize,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Live {
-    /// Creates a producer with this `batch.size`.
+    /// Creates a producer whose batches have at most these bytes.
     pub(crate) fn start(
         config: &KafkaConfig,
         batch_bytes: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self, SinkError> {
-        let flight = Flight::new(Arc::clone(shared), batch_bytes);
+        let effective = properties::batch_bytes(config, batch_bytes);
+        let flight = Flight::new(Arc::clone(shared), effective);
         let created = properties::producer(config, batch_bytes).create_with_context(flight);
         let producer: Arc<BaseProducer<Flight>> =
             Arc::new(created.map_err(|error| properties::refused(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
-        let polled = Arc::clone(&producer);
-        let stopped = Arc::clone(&stop);
-        let thread = Builder::new().name("kafka-poll".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Acquire) {
-                polled.poll(POLL);
-                polled.context().tick(Instant::now());
-            }
-        });
-        let thread = thread.map_err(|error| {
-            SinkError::transient(format!("no thread for the kafka producer: {error}"))
-        })?;
-        Ok(Self {
+        let mut live = Self {
             producer,
             batch_bytes,
             stop,
-            thread: Some(thread),
-        })
+            threads: Vec::with_capacity(2),
+        };
+        let polled = Arc::clone(&live.producer);
+        let stopped = Arc::clone(&live.stop);
+        let first = config.bootstrap_servers.clone();
+        live.spawn("kafka-poll", move || {
+            while !stopped.load(Ordering::Acquire) {
+                polled.poll(POLL);
+                polled.context().tick(Instant::now());
+                if polled.context().take_forlorn() {
+                    let added = native::add_brokers(&polled, &first);
+                    tracing::debug!(added, "librdkafka knew no broker");
+                }
+            }
+        })?;
+        let flushed = Arc::clone(&live.producer);
+        live.spawn("kafka-flush", move || flush::run(&flushed))?;
+        Ok(live)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), SinkError> {
+        let thread = Builder::new().name(name.to_owned()).spawn(run);
+        let thread = thread.map_err(|error| {
+            SinkError::transient(format!("no thread for the kafka producer: {error}"))
+        })?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// The producer.
@@ -64,13 +81,15 @@ impl Live {
         self.producer.context()
     }
 
-    /// Its `batch.size`.
+    /// The most bytes of its batches, as it was created with.
     pub(crate) const fn batch_bytes(&self) -> usize {
         self.batch_bytes
     }
 
-    /// Waits until no report is due, or the producer has failed. Cancel-safe.
+    /// Has everything sent at once, and waits until no report is due, or the producer has failed.
+    /// Cancel-safe.
     pub(crate) async fn settled(&self) {
+        let _waiting = self.flight().await_delivery();
         while !self.flight().failed() && self.flight().ledger(|ledger| ledger.messages()) > 0 {
             self.flight().progress().await;
         }
@@ -98,15 +117,19 @@ impl Live {
 
     /// Ends the producer, throwing away what it holds.
     pub(crate) async fn end(mut self) {
-        let thread = self.thread.take();
-        // The thread's is then the last reference: destroying a client waits for its threads,
-        // which must not happen on a worker of the runtime.
+        let threads = std::mem::take(&mut self.threads);
+        // The last reference is then a thread's: destroying a client waits for its threads, which
+        // must not happen on a worker of the runtime.
         drop(self);
-        if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::debug!("the thread of a kafka producer has panicked");
-            }
+        let joined = tokio::task::spawn_blocking(move || {
+            threads
+                .into_iter()
+                .map(JoinHandle::join)
+                .filter(Result::is_err)
+                .count()
+        });
+        if !matches!(joined.await, Ok(0)) {
+            tracing::debug!("a thread of a kafka producer has panicked");
         }
     }
 }
@@ -117,5 +140,6 @@ impl Drop for Live {
         self.producer
             .purge(PurgeConfig::default().queue().inflight().non_blocking());
         self.stop.store(true, Ordering::Release);
+        self.flight().flusher().stop();
     }
 }

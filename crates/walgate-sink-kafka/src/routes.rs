@@ -314,7 +314,7 @@ impl Routes {
         }
     }
 
-    /// `batch.size` that no topic's limit refuses.
+    /// The largest `batch.size` that no topic's limit refuses.
     pub(crate) fn batch_bytes(&self) -> usize {
         let least = self
             .topics
@@ -323,7 +323,7 @@ impl Routes {
             .min()
             .unwrap_or(DEFAULT_LIMIT);
         // librdkafka's count of a batch is without the batch's own header of 61 bytes.
-        (least - least / 16).clamp(1, properties::DEFAULT_BATCH_BYTES)
+        (least - least / 16).max(1)
     }
 }
 
@@ -445,7 +445,7 @@ mod tests {
         routes.lower_limit("x");
         assert_eq!(
             routes.topic_named("x").map(|topic| topic.limit),
-            Some(500_000)
+            Some(125_000)
         );
     }
 }

@@ -105,6 +105,13 @@ impl KafkaSink {
         }
     }
 
+    /// What was handed over may wait for more, for a little.
+    fn await_company(&self) {
+        if let Some(live) = &self.live {
+            live.flight().await_company();
+        }
+    }
+
     async fn end(&mut self) {
         if let Some(live) = self.live.take() {
             live.end().await;
@@ -207,6 +214,23 @@ impl KafkaSink {
         }
     }
 
+    /// Takes a batch.
+    async fn take_all(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        if self.live.is_none() {
+            return Err(not_open());
+        }
+        let lanes = self.find_lanes(batch).await?;
+        for (count, record) in batch.records.iter().enumerate() {
+            let route = record.table.and_then(|table| lanes.get(usize::from(table)));
+            self.take(batch, record, route).await?;
+            if count % YIELD_RECORDS == YIELD_RECORDS - 1 {
+                self.await_company();
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes one record: accepts it once there is room, and hands its messages over.
     async fn take(
         &mut self,
@@ -275,6 +299,7 @@ impl KafkaSink {
                 self.handing = Some(Handing { sent: 0 });
                 return Ok(sequence);
             }
+            flight.await_company();
             flight.progress().await;
         }
     }
@@ -310,6 +335,7 @@ impl KafkaSink {
                     if live.flight().failed() {
                         return Err(self.failure().await);
                     }
+                    live.flight().await_company();
                     let wait = tokio::time::timeout(FULL, live.flight().progress());
                     // Early or late: the record is offered again either way.
                     drop(wait.await);
@@ -351,19 +377,10 @@ impl Sink for KafkaSink {
     }
 
     async fn write(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
-        let batch = &*batch;
-        if self.live.is_none() {
-            return Err(not_open());
-        }
-        let lanes = self.find_lanes(batch).await?;
-        for (count, record) in batch.records.iter().enumerate() {
-            let route = record.table.and_then(|table| lanes.get(usize::from(table)));
-            self.take(batch, record, route).await?;
-            if count % YIELD_RECORDS == YIELD_RECORDS - 1 {
-                tokio::task::yield_now().await;
-            }
-        }
-        Ok(())
+        let written = self.take_all(batch).await;
+        // After an error, too: what was accepted before it is delivered.
+        self.await_company();
+        written
     }
 
     async fn flush(&mut self) -> Result<Position, SinkError> {

@@ -135,12 +135,11 @@ impl Kafka {
 
     fn java(&self, class: &str) -> Command {
         let mut command = Command::new("java");
+        if !self.options.optimised {
+            command.arg("-XX:TieredStopAtLevel=1");
+        }
         command
-            .args([
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-Xshare:auto",
-            ])
+            .args(["-XX:+UseSerialGC", "-Xshare:auto"])
             .arg(format!("-Xmx{}m", self.options.heap_mib))
             .arg("-Dorg.slf4j.simpleLogger.showDateTime=true")
             .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")

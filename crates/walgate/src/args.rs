@@ -2,7 +2,12 @@
 
 mod config;
 mod demo;
+mod diff;
 mod global;
+mod journal;
+mod range;
+mod record;
+mod replay;
 mod run;
 mod tail;
 
@@ -10,7 +15,12 @@ use clap::{Parser, Subcommand};
 
 pub use config::{ConfigArgs, ConfigCommand, ConfigFile};
 pub use demo::DemoArgs;
+pub use diff::DiffArgs;
 pub use global::{Color, GlobalArgs};
+pub use journal::{ExportArgs, FolderArgs, JournalArgs, JournalCommand};
+pub use range::{Bound, OnDamage, RangeArgs};
+pub use record::RecordArgs;
+pub use replay::{ReplayArgs, Speed};
 pub use run::RunArgs;
 pub use tail::{ColumnEquals, OutputFormat, TailArgs, Until};
 
@@ -33,6 +43,7 @@ Examples:
   walgate config example > walgate.toml          start a configuration
   walgate run -c walgate.toml                    forward changes, as a service
   walgate demo                                   see it work, without a database
+  walgate replay journal                         look again at what the journal holds
 
 Data goes to stdout, everything else to stderr.";
 
@@ -67,6 +78,14 @@ pub enum Command {
     Config(ConfigArgs),
     /// Watch changes flow from a throw-away PostgreSQL
     Demo(DemoArgs),
+    /// List, check, measure and copy a journal on disk
+    Journal(JournalArgs),
+    /// Record the changes of a database into a folder, to replay them later
+    Record(Box<RecordArgs>),
+    /// Replay a journal or a recording, without a database
+    Replay(Box<ReplayArgs>),
+    /// Compare what two configurations make of one recording
+    Diff(DiffArgs),
     /// Print the completions for a shell
     #[command(
         after_help = "Examples:\n  walgate completions bash > /etc/bash_completion.d/walgate\n  \

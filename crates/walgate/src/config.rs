@@ -39,11 +39,11 @@ use serde::Deserialize;
 
 pub use example::example;
 pub use explain::explain;
-pub use journal::Journal;
+pub use journal::{ConfirmBy, Journal, OnDamage, OnFull};
 pub use kafka::{Compression, CreateTopics, Kafka, Property, SaslMechanism};
 pub use load::{Loaded, Overrides, Surroundings, load};
 pub use log::{Log, LogFormat, LogLevel};
-pub use pattern::{NamePattern, TablePattern};
+pub use pattern::TablePattern;
 pub use period::Period;
 pub use place::{Origin, Place};
 pub use problem::{Problem, Problems};

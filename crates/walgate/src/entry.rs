@@ -13,7 +13,9 @@ use crate::config::{LogFormat, LogLevel, Overrides, Surroundings, load};
 use crate::ending::{Ending, OTHER};
 use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
-use crate::{completions, config_command, demo, manual, run, tail};
+use crate::{
+    completions, config_command, demo, diff, journal_command, manual, record, replay, run, tail,
+};
 
 /// What a command has besides its arguments.
 #[derive(Debug, Clone)]
@@ -61,6 +63,25 @@ fn dispatch(args: &Args) -> Result<(), Ending> {
         Command::Demo(demo) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
             demo::demo(demo, &console)
+        }
+        Command::Journal(journal) => {
+            console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            let said = journal_command::journal_command(&journal.command)?;
+            to_stdout(said.text.as_bytes())?;
+            said.failure
+                .map_or(Ok(()), |failure| Err(Ending::from(failure)))
+        }
+        Command::Record(record) => {
+            let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            record::record(record, &console)
+        }
+        Command::Replay(replay) => {
+            let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            replay::replay(replay, &console)
+        }
+        Command::Diff(diff) => {
+            console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            to_stdout(diff::diff(diff)?.as_bytes())
         }
         Command::Config(config) => {
             to_stdout(config_command::config_command(&config.command)?.as_bytes())

@@ -2,7 +2,9 @@
 
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
-use walgate_pipeline::{CheckpointFile, Pipeline, PipelineOptions, Stop, TablePattern};
+use walgate_pipeline::{
+    CheckpointFile, ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Stop,
+};
 use walgate_replication::{
     PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
 };
@@ -12,7 +14,7 @@ use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Known, add_sinks, block_on, pattern, source_config};
+use crate::wiring::{Engine, Keeping, Known, add_sinks, block_on, patterns, source_config};
 
 /// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
 /// is delivered.
@@ -44,16 +46,24 @@ async fn forward(
     let mut source = source_config(&config.source)?;
     source.stop_at = until.map(Until::into);
     let (store, checkpoint) = CheckpointFile::open(&config.state.dir, config.source.slot.as_str())?;
+    let journal = Keeping::open(&config.journal, checkpoint.as_ref()).await?;
     let published = published(&mut source, config).await;
     let known = Known {
         database: source.connection.dbname(),
         tables: &published,
         console,
     };
+    let confirm = ConfirmOptions {
+        by: if config.journal.confirms() {
+            ConfirmBy::Fsync
+        } else {
+            ConfirmBy::Sinks
+        },
+        ..ConfirmOptions::default()
+    };
     let mut pipeline = Pipeline::new(PipelineOptions {
-        journal_bytes: usize::try_from(config.journal.memory.0).unwrap_or(usize::MAX),
         drain_for: config.shutdown_timeout.0,
-        ..PipelineOptions::default()
+        confirm,
     });
     let sinks = add_sinks(&mut pipeline, config, &known)?;
     pipeline.open().await?;
@@ -61,6 +71,7 @@ async fn forward(
         pipeline,
         sinks,
         source,
+        journal,
         checkpoint,
         store: Some(Box::new(store)),
         gaps_end_it: false,
@@ -114,12 +125,7 @@ async fn look(connection: &ConnectionConfig, config: &Config) -> Result<Tables, 
     let rows = sql.query(query, &[&config.source.publications]).await;
     let rows = rows.map_err(|error| failed(&error))?;
     let published = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let wanted: Vec<TablePattern> = config
-        .source
-        .tables
-        .iter()
-        .map(pattern)
-        .collect::<Result<_, _>>()?;
+    let wanted = patterns(&config.source.tables);
     let mut matching = publishable_tables(&sql)
         .await
         .map_err(|error| failed(&error))?;

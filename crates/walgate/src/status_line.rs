@@ -53,11 +53,12 @@ fn lag(snapshot: &Snapshot) -> String {
 }
 
 /// A number with three digits and a thousands letter: `7`, `941`, `12.3k`, `4.56M`.
-fn count(number: f64) -> String {
+pub(crate) fn count(number: f64) -> String {
     scaled(number, 1000.0, &["", "k", "M", "G", "T"])
 }
 
-fn bytes(number: u64) -> String {
+/// A size with three digits and a unit: `12.3MiB`.
+pub(crate) fn bytes(number: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     let number = number as f64;
     scaled(number, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
@@ -79,7 +80,8 @@ fn scaled(mut number: f64, step: f64, units: &[&str]) -> String {
     }
 }
 
-fn duration(time: Duration) -> String {
+/// A time to the second, then to the minute, then to the hour.
+pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs() {
         0 => format!("{}ms", time.as_millis()),
         seconds @ 1..=119 => format!("{seconds}s"),

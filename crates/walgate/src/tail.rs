@@ -17,7 +17,7 @@ use crate::args::{OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Finish, Screen, block_on, connection, operation, pattern};
+use crate::wiring::{Engine, Finish, Keeping, Screen, block_on, connection, operation, patterns};
 
 /// The name of the only sink, in logs.
 const SINK: &str = "stdout";
@@ -53,20 +53,14 @@ pub(crate) async fn follow(
     stop: Stop,
     add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
 ) -> Result<Finish, Ending> {
-    let token = token();
-    let connection = connection(args.url.as_ref(), None)?;
-    let connection = connection.with_application_name(own_publication::application_name(&token));
-    let own = publications(args, &connection, &token).await?;
-    let names = own
-        .as_ref()
-        .map_or_else(|| args.publications.clone(), |own| own.made.names.clone());
-    let result = match engine(args, connection, names, &token, add).await {
-        Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
-        Err(failure) => Err(failure.into()),
-    };
-    if let Some(own) = own {
-        own_publication::drop_own(&own.sql, &own.made).await;
-    }
+    let following =
+        async |connection, names, token: String| match engine(args, connection, names, &token, add)
+            .await
+        {
+            Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
+            Err(failure) => Err(failure.into()),
+        };
+    let result = with_publications(args, following).await;
     result.map_err(|ending| match ending {
         // `walgate tail | head`: whoever read has seen enough.
         Ending::Failure(failure) if failure.reason == StopReason::OutputClosed => {
@@ -74,6 +68,26 @@ pub(crate) async fn follow(
         }
         other => other,
     })
+}
+
+/// Hands `work` a connection, the names of the publications to read, and what names this run.
+/// Publications of its own are gone when it returns.
+pub(crate) async fn with_publications<T>(
+    args: &TailArgs,
+    work: impl AsyncFnOnce(ConnectionConfig, Vec<String>, String) -> Result<T, Ending>,
+) -> Result<T, Ending> {
+    let token = token();
+    let connection = connection(args.url.as_ref(), None)?;
+    let connection = connection.with_application_name(own_publication::application_name(&token));
+    let own = publications(args, &connection, &token).await?;
+    let names = own
+        .as_ref()
+        .map_or_else(|| args.publications.clone(), |own| own.made.names.clone());
+    let result = work(connection, names, token).await;
+    if let Some(own) = own {
+        own_publication::drop_own(&own.sql, &own.made).await;
+    }
+    result
 }
 
 /// The publications of this run, and the connection that shows that it lives.
@@ -107,7 +121,7 @@ async fn publications(
     for name in own_publication::sweep(&sql, SWEEP_GRACE).await? {
         tracing::info!(publication = name, "dropped what a killed tail had left");
     }
-    let selection = selection(args)?;
+    let selection = selection(args);
     let wanted = |table: &TableName| selection.takes(&table.schema, &table.name);
     let made = own_publication::create(&sql, token, wanted).await?;
     for table in &made.inserts_only {
@@ -134,6 +148,29 @@ async fn engine(
     token: &str,
     add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
 ) -> Result<Engine, Failure> {
+    let source = source(args, connection, publications, token);
+    let mut pipeline = Pipeline::new(PipelineOptions::default());
+    let sinks = vec![add(&mut pipeline, options(args))?];
+    pipeline.open().await?;
+    let gaps_end_it = args.until.is_some() || args.count.is_some();
+    Ok(Engine {
+        pipeline,
+        sinks,
+        source,
+        journal: Keeping::default(),
+        checkpoint: None,
+        store: None,
+        gaps_end_it,
+    })
+}
+
+/// What the arguments say of the source.
+pub(crate) fn source(
+    args: &TailArgs,
+    connection: ConnectionConfig,
+    publications: Vec<String>,
+    token: &str,
+) -> SourceConfig {
     let slot = match &args.slot {
         Some(name) => SlotConfig {
             name: name.as_str().to_owned(),
@@ -151,34 +188,23 @@ async fn engine(
     source.start_at = args.from.map(|position| position.lsn());
     source.peek = args.peek;
     source.wait_at_start = false;
-    let mut pipeline = Pipeline::new(PipelineOptions::default());
-    let sinks = vec![add(&mut pipeline, options(args)?)?];
-    pipeline.open().await?;
-    let gaps_end_it = args.until.is_some() || args.count.is_some();
-    Ok(Engine {
-        pipeline,
-        sinks,
-        source,
-        checkpoint: None,
-        store: None,
-        gaps_end_it,
-    })
+    source
 }
 
 /// What the arguments say of the one sink.
-fn options(args: &TailArgs) -> Result<SinkOptions, Failure> {
+pub(crate) fn options(args: &TailArgs) -> SinkOptions {
     let mut options = SinkOptions::new(SINK);
-    options.selection = Arc::new(selection(args)?);
+    options.selection = Arc::new(selection(args));
     options.extras = Extras {
         transactions: args.transactions,
         schemas: args.schema_events,
     };
     options.after = args.from;
     options.max_events = args.count.map(Into::into);
-    Ok(options)
+    options
 }
 
-fn add_stdout(
+pub(crate) fn add_stdout(
     pipeline: &mut Pipeline,
     options: SinkOptions,
     args: &TailArgs,
@@ -210,11 +236,11 @@ fn add_stdout(
     })
 }
 
-fn selection(args: &TailArgs) -> Result<Selection, Failure> {
+fn selection(args: &TailArgs) -> Selection {
     let ops: Vec<Op> = args.ops.iter().copied().map(operation).collect();
     let filters = args.filters.iter();
-    Ok(Selection {
-        include: args.tables.iter().map(pattern).collect::<Result<_, _>>()?,
+    Selection {
+        include: patterns(&args.tables),
         ops: if ops.is_empty() {
             Ops::default()
         } else {
@@ -227,5 +253,5 @@ fn selection(args: &TailArgs) -> Result<Selection, Failure> {
             })
             .collect(),
         ..Selection::default()
-    })
+    }
 }

@@ -1,15 +1,20 @@
 //! From what is configured to an engine that runs: the one place that knows every part.
 
+mod begin;
 mod engine;
+mod journal;
 mod kafka;
 mod progress;
+mod recording;
 mod screen;
 mod selection;
 mod sinks;
 mod source;
 
 pub(crate) use engine::{Engine, Finish, block_on};
+pub(crate) use journal::{Keeping, blocking, facts};
+pub(crate) use recording::{Cut, Piece, Range, Recording, RecordingSource, Walk, clock, cut};
 pub(crate) use screen::Screen;
-pub(crate) use selection::{operation, pattern};
-pub(crate) use sinks::{Known, add_sinks};
+pub(crate) use selection::{operation, patterns};
+pub(crate) use sinks::{Known, add_sink, add_sinks, encoder, options};
 pub(crate) use source::{connection, source_config};

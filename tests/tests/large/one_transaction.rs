@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Program, long};
-
-use crate::sink_faults::bed::{Bed, CREATED, file_sink, memory_kib, quiet, stop, until};
+use walgate_tests::{Bed, CREATED, Program, file_sink, long, quiet, stop, until};
+use walgate_throwaway::PgVersion;
 
 /// Memory beside the journal.
 const REST_KIB: u64 = 64 << 10;
@@ -52,7 +51,7 @@ fn check_lines(lines: impl Iterator<Item = std::io::Result<String>>, rows: u64) 
 }
 
 fn bounded(program: &Program, journal_kib: u64) -> Result<()> {
-    let peak = memory_kib(program.pid(), "VmHWM")?;
+    let peak = program.memory_kib("VmHWM")?;
     ensure!(
         peak < journal_kib + REST_KIB,
         "it has held {peak} KiB with a journal of {journal_kib} KiB"
@@ -91,17 +90,17 @@ fn first_commit(path: &Path) -> Result<Option<u64>> {
 /// confirmation, at the end.
 #[test]
 fn many_rows_into_a_file() -> Result<()> {
-    let mut bed = Bed::new("large_file", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "large_file", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.source = "wal_sender_timeout = \"1s\"\nstatus_interval = \"100ms\"\n\
                   logical_decoding_work_mem = \"64KiB\""
         .to_owned();
     bed.configure(&file_sink(&file))?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     let walsender = bed.walsender()?;
     bed.sql(&insert(rows()))?;
     until("the last row is there", || {
-        let confirmed = bed.confirmed()?.context("a slot")?;
+        let confirmed = bed.confirmed()?;
         let arrived = ends_with_row(&file, rows())?;
         if let Some(commit) = first_commit(&file)? {
             ensure!(
@@ -111,7 +110,7 @@ fn many_rows_into_a_file() -> Result<()> {
         }
         Ok(arrived)
     })?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     ensure!(bed.walsender()? == walsender, "it is the same connection");
     bounded(&program, 64 << 10)?;
     stop(program, &[CREATED])?;
@@ -121,7 +120,7 @@ fn many_rows_into_a_file() -> Result<()> {
 /// Row 45: into a pipe that is read slowly, with `tail`.
 #[test]
 fn many_rows_into_a_pipe() -> Result<()> {
-    let mut bed = Bed::new("large_pipe", SETUP)?;
+    let bed = Bed::shared(PgVersion::V17, "large_pipe", SETUP)?;
     bed.sql("select pg_create_logical_replication_slot('large_pipe', 'pgoutput');")?;
     let args = [
         "tail",
@@ -138,7 +137,7 @@ fn many_rows_into_a_pipe() -> Result<()> {
     let output = program.take_stdout().context("its output")?;
     check_lines(output.lines(), rows())?;
     bounded(&program, 64 << 10)?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     program.signal("TERM")?;
     let ended = program.wait()?;
     ensure!(
@@ -153,19 +152,19 @@ fn many_rows_into_a_pipe() -> Result<()> {
 /// Row 45: a transaction far larger than a journal of 4 MiB passes through it, in few large rows.
 #[test]
 fn large_rows_through_a_small_journal() -> Result<()> {
-    let mut bed = Bed::new("large_journal", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "large_journal", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.configure(&format!(
         "[journal]\nmemory = \"4MiB\"\n\n{}",
         file_sink(&file)
     ))?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     let count = if long() { 1000 } else { 60 };
     bed.sql(&format!(
         "alter table t alter pad set storage external;
          insert into t select n, repeat(md5(n::text), 32768), 0, null from generate_series(1, {count}) n;"
     ))?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     bounded(&program, 4 << 10)?;
     stop(program, &[CREATED])?;
     check_lines(BufReader::new(std::fs::File::open(&file)?).lines(), count)
@@ -174,10 +173,10 @@ fn large_rows_through_a_small_journal() -> Result<()> {
 /// Rows 45 and 46: very many sub-transactions, of which every other one is rolled back.
 #[test]
 fn many_savepoints() -> Result<()> {
-    let mut bed = Bed::new("large_savepoints", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "large_savepoints", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.configure(&file_sink(&file))?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     let count = if long() { 100_000 } else { 10_000 };
     // A block with an exception clause is a sub-transaction.
     bed.sql(&format!(
@@ -196,7 +195,7 @@ fn many_savepoints() -> Result<()> {
              end loop;
          end $$;"
     ))?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     bounded(&program, 64 << 10)?;
     stop(program, &[CREATED])?;
     let survivors = count / 2;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{LEDGER, Ledger, Program, Workload, ends, ledger, replay, seed};
-use walgate_throwaway::{Direction, Kafka, KafkaOptions};
+use walgate_tests::{
+    Bed, CREATED, LEDGER, Ledger, Program, Workload, commit_lsn, ends, ledger, quiet, replay, seed,
+    stop, until,
+};
+use walgate_throwaway::{Direction, Kafka, KafkaOptions, PgVersion};
 
-use super::bed::{Bed, CREATED, lsn, memory_kib, quiet, stop, until};
 use super::topics::{create, kafka_sink, values};
 
 /// What a service may hold: the journal, librdkafka's buffer, and 64 MiB for everything else.
@@ -22,7 +24,7 @@ const KNOWN: &[&str] = &[CREATED, "kafka is unreachable", "sink kafka"];
 
 fn bed(name: &str, bootstrap: &str) -> Result<Bed> {
     let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
-    let bed = Bed::new(name, &setup)?;
+    let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
     let sink = "topic = \"{table}\"\ntombstones = false\nbuffer = \"8MiB\"";
     bed.configure(&format!(
         "[journal]\nmemory = \"8MiB\"\n\n{}",
@@ -46,7 +48,7 @@ struct Seen {
 }
 
 fn look(bed: &mut Bed, bootstrap: &str) -> Result<Seen> {
-    let confirmed = bed.confirmed()?.context("a slot")?;
+    let confirmed = bed.confirmed()?;
     Ok(Seen {
         confirmed,
         held: ends(bootstrap, TOPIC)?,
@@ -65,7 +67,7 @@ fn check(bed: &mut Bed, bootstrap: &str, seen: &[Seen]) -> Result<usize> {
         folded.extend(replay(unique)?);
     }
     ensure!(
-        folded == ledger(&mut bed.admin)?,
+        folded == ledger(&mut bed.admin()?)?,
         "the fold of the events is the table"
     );
     for Seen { confirmed, held } in seen {
@@ -77,7 +79,7 @@ fn check(bed: &mut Bed, bootstrap: &str, seen: &[Seen]) -> Result<usize> {
                 .collect();
             for event in events {
                 ensure!(
-                    lsn(event)? >= *confirmed || held.contains(&event["id"].as_str()),
+                    commit_lsn(event)? >= *confirmed || held.contains(&event["id"].as_str()),
                     "{confirmed:X} was confirmed without {event}"
                 );
             }
@@ -103,7 +105,7 @@ fn without_repeats(events: &[Value]) -> Result<Vec<&Value>> {
 }
 
 fn bounded(program: &Program) -> Result<()> {
-    let peak = memory_kib(program.pid(), "VmHWM")?;
+    let peak = program.memory_kib("VmHWM")?;
     ensure!(peak < MOST_MEMORY_KIB, "it has held {peak} KiB");
     Ok(())
 }
@@ -142,10 +144,10 @@ fn torment(seed: u64) -> Result<()> {
     // Frozen: connections stay, nothing answers.
     broker.pause()?;
     work(&workload, 100)?;
-    let frozen = bed.confirmed()?.context("a slot")?;
+    let frozen = bed.confirmed()?;
     broker.resume()?;
     until("it goes on behind the frozen broker", || {
-        Ok(bed.confirmed()?.is_some_and(|confirmed| confirmed > frozen))
+        Ok(bed.confirmed()? > frozen)
     })?;
     seen.push(look(&mut bed, &bootstrap)?);
     bounded(&program)?;
@@ -171,7 +173,7 @@ fn torment(seed: u64) -> Result<()> {
     program = bed.serve()?;
     work(&workload, 20)?;
     workload.stop()?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     stop(
         program,
         &[
@@ -191,7 +193,7 @@ fn a_broker_that_is_away_at_the_start() -> Result<()> {
     let mut broker = Kafka::start(&KafkaOptions::default())?;
     let bootstrap = broker.bootstrap();
     create(&bootstrap, TOPIC, 1, &[])?;
-    let mut bed = bed("outage_start", &bootstrap)?;
+    let bed = bed("outage_start", &bootstrap)?;
     bed.begin()?;
     bed.sql("insert into ledger values (1, 1, 0, 'x');")?;
     broker.stop()?;
@@ -200,7 +202,7 @@ fn a_broker_that_is_away_at_the_start() -> Result<()> {
         log.contains("WARN")
     })?;
     broker.start_again()?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     ensure!(values(&bootstrap, TOPIC)?.concat().len() == 1);
     stop(program, KNOWN).map(drop)
 }
@@ -219,17 +221,17 @@ fn answers_lost(seed: u64) -> Result<()> {
     let direct = broker.bootstrap();
     create(&direct, TOPIC, 3, &[])?;
     let mut bed = bed("outage_answers", &proxy.address().to_string())?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     let workload = Workload::start(&bed.url, seed, 2, Duration::from_millis(6));
     // Only a producer that has its identity and knows the topic's leaders writes.
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     let mut seen = Vec::new();
     for _ in 0..3 {
         let lost = lose_answers(&mut bed, &direct, &proxy, &workload, &mut seen);
         lost.with_context(|| program.stderr())?;
         proxy.cut();
         proxy.resume();
-        bed.until_confirmed(&program)?;
+        bed.until_confirmed(&mut program)?;
     }
     ensure!(
         check_repeats(&direct)? == 0,
@@ -242,9 +244,9 @@ fn answers_lost(seed: u64) -> Result<()> {
     proxy.cut();
     proxy.resume();
     seen.push(look(&mut bed, &direct)?);
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     workload.stop()?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     stop(
         program,
         &[
@@ -273,7 +275,7 @@ fn lose_answers(
     seen.push(before);
     until("the broker has written more than is confirmed", || {
         for event in values(direct, TOPIC)?.concat() {
-            if lsn(&event)? >= confirmed {
+            if commit_lsn(&event)? >= confirmed {
                 return Ok(true);
             }
         }

@@ -2,10 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use walgate_tests::{Stored, records};
-use walgate_throwaway::shared_kafka;
+use walgate_tests::{
+    Bed, CREATED, Stored, commit_lsn, events, failed, file_sink, records, stop, until,
+};
+use walgate_throwaway::{PgVersion, shared_kafka};
 
-use super::bed::{Bed, CREATED, brief, events, file_sink, lsn, until};
+use super::brief::brief;
 use super::topics::{create, creating, header, kafka_sink, only, values};
 
 /// The partitions of 7 that `BuiltInPartitioner.partitionForKey` of kafka-clients 4.2.0 chooses
@@ -31,7 +33,8 @@ fn op(record: &Stored) -> &str {
 #[test]
 fn keys_partitions_and_headers() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         "kafka_keys",
         "create table cities (id int, name text, note text, primary key (id, name));
          create table keyless (note text);
@@ -95,7 +98,8 @@ fn keys_partitions_and_headers() -> Result<()> {
 #[test]
 fn tombstones() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         "kafka_tombstones",
         "create table t (id int primary key, note text);
          create table bare (id int primary key);
@@ -157,7 +161,8 @@ fn tombstones() -> Result<()> {
 #[test]
 fn meta_and_stream_topic() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         "kafka_stream",
         "create table a (id int primary key);
          create table b (id int primary key);
@@ -230,7 +235,7 @@ fn meta_and_stream_topic() -> Result<()> {
 #[test]
 fn selection_masks_and_keys() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(PgVersion::V17,
         "kafka_view",
         "create schema crm;
          create table crm.users (id int primary key, tenant int not null, big int8, email text, secret text);
@@ -327,7 +332,8 @@ fn check_view(users: &[Value]) -> Result<()> {
 #[test]
 fn refused_views() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         "kafka_refused",
         "create table users (id int primary key);
          create table \"a.b\" (id int primary key);
@@ -346,7 +352,7 @@ fn refused_views() -> Result<()> {
     bed.begin()?;
     bed.sql("insert into users values (2);")?;
     let ended = bed.start()?.wait()?;
-    super::bed::failed(
+    failed(
         &ended,
         2,
         &["error: ", "public.users", "\"id\"", "allow_key_columns"],
@@ -362,7 +368,7 @@ fn refused_views() -> Result<()> {
     bed.sql("create schema z; create table z.users (id int primary key); alter publication walgate add table z.users;")?;
     bed.configure(&kafka_sink(&bootstrap, &more))?;
     let ended = bed.start()?.wait()?;
-    super::bed::failed(&ended, 2, &["public.users", "z.users", ".users\""])?;
+    failed(&ended, 2, &["public.users", "z.users", ".users\""])?;
     Ok(())
 }
 
@@ -371,12 +377,13 @@ fn refused_views() -> Result<()> {
 #[test]
 fn an_optional_sink_that_is_down_holds_nobody_up() -> Result<()> {
     let mut broker = walgate_throwaway::Kafka::start(&walgate_throwaway::KafkaOptions::default())?;
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         "kafka_optional",
         "create table t (id int primary key, pad text);
          create publication walgate for table t;",
     )?;
-    bed.top = "shutdown_timeout = \"2s\"".to_owned();
+    bed.more = "shutdown_timeout = \"2s\"".to_owned();
     let bootstrap = broker.bootstrap();
     create(&bootstrap, "optional.t", 2, &[])?;
     create(&bootstrap, "optional.meta", 1, &[])?;
@@ -401,7 +408,7 @@ fn an_optional_sink_that_is_down_holds_nobody_up() -> Result<()> {
     }
     // The position moves on without changes, too.
     bed.sql("checkpoint;")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     ensure!(
         events(&file)?.len() == 1 + 40 * 500,
         "the file has everything"
@@ -419,7 +426,7 @@ fn an_optional_sink_that_is_down_holds_nobody_up() -> Result<()> {
         "changes are lost for this sink",
         "sink kafka",
     ];
-    super::bed::stop(program, &known)?;
+    stop(program, &known)?;
     let meta = only(values(&bootstrap, "optional.meta")?)?;
     let gap = meta
         .iter()
@@ -455,7 +462,7 @@ fn complete_but_for_the_gap(kafka: &[Value], file: &[Value], gap: &Value) -> Res
     let mut lost = 0;
     for event in file {
         if !held.contains(&event["id"].to_string()) {
-            let at = lsn(event)?;
+            let at = commit_lsn(event)?;
             ensure!(
                 from <= at && at <= to,
                 "{at:X} is missing, and not in {from:X} to {to:X}"

@@ -1,9 +1,9 @@
 //! Topics that are missing or may not be written: told before the slot is touched.
 
 use anyhow::{Result, ensure};
-use walgate_throwaway::{Kafka, KafkaOptions, shared_kafka};
+use walgate_tests::{Bed, failed};
+use walgate_throwaway::{Kafka, KafkaOptions, PgVersion, shared_kafka};
 
-use super::bed::{Bed, failed};
 use super::kafka_format::prefix;
 use super::topics::{creating, kafka_sink, only, values};
 
@@ -16,7 +16,7 @@ const SETUP: &str = "create table t (id int primary key);
 #[test]
 fn a_missing_topic_stops_before_the_slot() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new("topic_missing", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "topic_missing", SETUP)?;
     let topic = format!("{}.public.t", prefix("missing"));
     let named = format!("topic = \"{}.{{schema}}.{{table}}\"", prefix("missing"));
     bed.configure(&kafka_sink(&bootstrap, &named))?;
@@ -26,7 +26,7 @@ fn a_missing_topic_stops_before_the_slot() -> Result<()> {
         6,
         &["error: sink kafka: ", &topic, "kafka-topics.sh", "--create"],
     )?;
-    ensure!(!bed.has_slot()?, "a slot was made for nothing");
+    ensure!(bed.slot()?.is_none(), "a slot was made for nothing");
     let config = "config = { \"cleanup.policy\" = \"compact\", \"max.message.bytes\" = 77777 }";
     let creating = creating(5).replace(" }", &format!(", {config} }}"));
     bed.configure(&kafka_sink(&bootstrap, &format!("{named}\n{creating}")))?;
@@ -50,7 +50,7 @@ fn a_topic_that_may_not_be_written_stops_before_the_slot() -> Result<()> {
     };
     let broker = Kafka::start(&options)?;
     super::topics::create(&broker.bootstrap(), "denied.t", 1, &[])?;
-    let mut bed = Bed::new("topic_denied", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "topic_denied", SETUP)?;
     let sasl = broker.sasl_bootstrap().unwrap_or_default();
     let more = |password: &str| {
         format!(
@@ -71,7 +71,7 @@ fn a_topic_that_may_not_be_written_stops_before_the_slot() -> Result<()> {
         ],
     )?;
     ensure!(!ended.stderr.contains("topsecret"), "{}", ended.stderr);
-    ensure!(!bed.has_slot()?, "a slot was made for nothing");
+    ensure!(bed.slot()?.is_none(), "a slot was made for nothing");
     bed.configure(&kafka_sink(&sasl, &more("topsecret-2")))?;
     let ended = bed.start()?.wait()?;
     failed(
@@ -80,7 +80,7 @@ fn a_topic_that_may_not_be_written_stops_before_the_slot() -> Result<()> {
         &["sink kafka", "check user, password and mechanism"],
     )?;
     ensure!(!ended.stderr.contains("topsecret"), "{}", ended.stderr);
-    ensure!(!bed.has_slot()?, "a slot was made for nothing");
+    ensure!(bed.slot()?.is_none(), "a slot was made for nothing");
     // Who may everything, and the same table: it was the rights.
     bed.configure(&kafka_sink(
         &broker.bootstrap(),
@@ -97,7 +97,7 @@ fn a_topic_that_may_not_be_written_stops_before_the_slot() -> Result<()> {
 #[test]
 fn a_stream_topic_with_partitions_is_refused() -> Result<()> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new("topic_stream", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "topic_stream", SETUP)?;
     let stream = format!("{}.stream", prefix("refused_stream"));
     super::topics::create(&bootstrap, &stream, 3, &[])?;
     let more = format!(
@@ -108,6 +108,6 @@ fn a_stream_topic_with_partitions_is_refused() -> Result<()> {
     bed.configure(&kafka_sink(&bootstrap, &more))?;
     let ended = bed.start()?.wait()?;
     failed(&ended, 6, &["stream topic", &stream, "3 partitions"])?;
-    ensure!(!bed.has_slot()?, "a slot was made for nothing");
+    ensure!(bed.slot()?.is_none(), "a slot was made for nothing");
     Ok(())
 }

@@ -6,9 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::Program;
+use walgate_tests::{
+    Bed, CREATED, Program, commit_lsn, events, failed, file_sink, quiet, stop, until,
+};
+use walgate_throwaway::PgVersion;
 
-use super::bed::{Bed, CREATED, brief, events, failed, file_sink, lsn, quiet, stop, until};
+use super::brief::brief;
 
 const SETUP: &str = "create table t (id int primary key, pad text);
      create publication walgate for table t;";
@@ -18,7 +21,7 @@ const STDOUT: &str = "[sinks.out]\ntype = \"stdout\"\n";
 /// Row 59: `walgate tail | head`: who reads has seen enough. It ends with 0 and says nothing.
 #[test]
 fn tail_into_a_pipe_that_closes() -> Result<()> {
-    let mut bed = Bed::new("pipe_tail", SETUP)?;
+    let bed = Bed::shared(PgVersion::V17, "pipe_tail", SETUP)?;
     let args = [
         "tail",
         &bed.url,
@@ -31,7 +34,7 @@ fn tail_into_a_pipe_that_closes() -> Result<()> {
     until("it streams", || {
         let query = "select from pg_replication_slots s join pg_stat_replication r \
                      on r.pid = s.active_pid where s.database = 'pipe_tail' and r.state <> 'startup'";
-        Ok(!bed.admin.query(query, &[])?.is_empty())
+        Ok(!bed.admin()?.query(query, &[])?.is_empty())
     })?;
     bed.sql("insert into t select n, repeat('x', 100) from generate_series(1, 20000) n;")?;
     let mut reader = program.take_stdout().context("its output")?;
@@ -55,7 +58,7 @@ fn tail_into_a_pipe_that_closes() -> Result<()> {
 /// confirmed that nobody has read.
 #[test]
 fn run_into_a_pipe_that_closes() -> Result<()> {
-    let mut bed = Bed::new("pipe_run", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "pipe_run", SETUP)?;
     bed.configure(STDOUT)?;
     let mut program = bed.serve()?;
     drop(program.take_stdout());
@@ -76,7 +79,7 @@ fn run_into_a_pipe_that_closes() -> Result<()> {
 /// than the journal holds: the slot's connection lives, and everything arrives once it is read.
 #[test]
 fn a_blocked_pipe_keeps_the_slots_connection() -> Result<()> {
-    let mut bed = Bed::new("pipe_blocked", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "pipe_blocked", SETUP)?;
     bed.source = "wal_sender_timeout = \"1s\"\nstatus_interval = \"100ms\"".to_owned();
     bed.configure(&format!("[journal]\nmemory = \"1MiB\"\n\n{STDOUT}"))?;
     let mut program = bed.serve()?;
@@ -91,7 +94,7 @@ fn a_blocked_pipe_keeps_the_slots_connection() -> Result<()> {
         "select extract(epoch from reply_time)::float8 from pg_stat_replication where pid = $1";
     let mut first = None;
     until("the server has heard from us for four time-outs", || {
-        let row = bed.admin.query_opt(reply, &[&walsender])?;
+        let row = bed.admin()?.query_opt(reply, &[&walsender])?;
         let now: f64 = row.context("the walsender is gone")?.get(0);
         Ok(now > *first.get_or_insert(now) + 4.0)
     })?;
@@ -107,7 +110,7 @@ fn a_blocked_pipe_keeps_the_slots_connection() -> Result<()> {
         "{} rows",
         ids.len()
     );
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     ensure!(bed.walsender()? == walsender, "it is the same connection");
     stop(program, &[CREATED]).map(drop)
 }
@@ -116,11 +119,11 @@ fn a_blocked_pipe_keeps_the_slots_connection() -> Result<()> {
 /// else's: refused at the start, with the path, before there is a slot; the file is as it was.
 #[test]
 fn files_that_cannot_be_written() -> Result<()> {
-    let mut bed = Bed::new("file_unwritable", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "file_unwritable", SETUP)?;
     let missing = bed.path("missing").join("all.ndjson");
     let foreign = bed.path("diary.txt");
     std::fs::write(&foreign, "dear diary\n")?;
-    let folder = bed.folder.path().to_path_buf();
+    let folder = bed.folder().to_path_buf();
     for (path, hint) in [
         (&missing, "check the path in the configuration"),
         (&folder, "check the path in the configuration"),
@@ -133,7 +136,7 @@ fn files_that_cannot_be_written() -> Result<()> {
             6,
             &["error: sink file: ", &path.display().to_string(), hint],
         )?;
-        ensure!(!bed.has_slot()?, "a slot was made for nothing");
+        ensure!(bed.slot()?.is_none(), "a slot was made for nothing");
     }
     ensure!(std::fs::read_to_string(&foreign)? == "dear diary\n");
     Ok(())
@@ -143,7 +146,7 @@ fn files_that_cannot_be_written() -> Result<()> {
 /// on the size of files stands for the disk.
 #[test]
 fn a_full_disk_holds_up_and_goes_on() -> Result<()> {
-    let mut bed = Bed::new("file_full", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "file_full", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.configure(&file_sink(&file))?;
     bed.begin()?;
@@ -155,14 +158,14 @@ fn a_full_disk_holds_up_and_goes_on() -> Result<()> {
     program.wait_for_log("streaming")?;
     bed.sql("insert into t select n, repeat('x', 1000) from generate_series(1, 100) n;")?;
     program.wait_for_log("free space on its file system")?;
-    let confirmed = bed.confirmed()?.context("a slot")?;
+    let confirmed = bed.confirmed()?;
     let room = Command::new("prlimit")
         .args(["--pid", &program.pid().to_string(), "--fsize=unlimited:"])
         .status()?;
     ensure!(room.success(), "prlimit: {room}");
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     let all = events(&file)?;
-    ensure!(confirmed <= lsn(&all[0])?, "nothing was confirmed");
+    ensure!(confirmed <= commit_lsn(&all[0])?, "nothing was confirmed");
     let ids: Vec<_> = all
         .iter()
         .filter_map(|event| event["key"]["id"].as_u64())
@@ -186,10 +189,10 @@ fn dead_letters_on_a_full_disk() -> Result<()> {
     let mut program = bed.serve()?;
     bed.sql(r"insert into t values (1, E'caf\xe9'); insert into t values (2, 'behind');")?;
     program.wait_for_log("No space left on device")?;
-    let confirmed = bed.confirmed()?.context("a slot")?;
+    let confirmed = bed.confirmed()?;
     ensure!(events(&file)?.is_empty(), "nothing goes past it");
     std::fs::remove_file(&dead)?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     stop(
         program,
         &[
@@ -201,7 +204,7 @@ fn dead_letters_on_a_full_disk() -> Result<()> {
     ensure!(brief(&events(&file)?) == [r#"insert t {"id":2,"word":"behind"}"#]);
     let letters = events(&dead)?;
     ensure!(
-        letters.len() == 1 && confirmed <= lsn(&letters[0])?,
+        letters.len() == 1 && confirmed <= commit_lsn(&letters[0])?,
         "{confirmed:X} and {letters:?}"
     );
     Ok(())
@@ -211,21 +214,22 @@ fn dead_letters_on_a_full_disk() -> Result<()> {
 #[test]
 fn a_file_that_another_process_writes() -> Result<()> {
     let (mut first, mut second) = (
-        Bed::new("file_locked_1", SETUP)?,
-        Bed::new("file_locked_2", SETUP)?,
+        Bed::shared(PgVersion::V17, "file_locked_1", SETUP)?,
+        Bed::shared(PgVersion::V17, "file_locked_2", SETUP)?,
     );
     let file = first.path("all.ndjson");
     first.configure(&file_sink(&file))?;
+    second.configure(&file_sink(&second.path("elsewhere.ndjson")))?;
+    second.begin()?;
     second.configure(&file_sink(&file))?;
-    second.begin_elsewhere()?;
-    let one = first.serve()?;
+    let mut one = first.serve()?;
     first.sql("insert into t values (1, 'first');")?;
-    first.until_confirmed(&one)?;
+    first.until_confirmed(&mut one)?;
     let mut two = second.start()?;
     two.wait_for_log("another process writes to it")?;
     second.sql("insert into t values (2, 'second');")?;
     stop(one, &[CREATED])?;
-    second.until_confirmed(&two)?;
+    second.until_confirmed(&mut two)?;
     stop(two, &["another process writes to it"])?;
     let got = brief(&events(&file)?);
     ensure!(
@@ -242,12 +246,12 @@ fn a_file_that_another_process_writes() -> Result<()> {
 /// is ever left in it.
 #[test]
 fn a_file_that_somebody_cuts() -> Result<()> {
-    let mut bed = Bed::new("file_cut", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "file_cut", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.configure(&file_sink(&file))?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     bed.sql("insert into t select n, 'before' from generate_series(1, 100) n;")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     std::fs::File::options()
         .write(true)
         .open(&file)?
@@ -273,7 +277,7 @@ fn a_file_that_somebody_cuts() -> Result<()> {
 /// repeated and nothing is lost.
 #[test]
 fn a_file_that_is_rotated_between_runs() -> Result<()> {
-    let mut bed = Bed::new("file_rotated", SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, "file_rotated", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.configure(&file_sink(&file))?;
     bed.begin()?;

@@ -2,17 +2,21 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Ended, database, session};
+use walgate_tests::{
+    Bed, CREATED, Ended, commit_lsn, database, events, failed, file_sink, quiet, session, stop,
+    until,
+};
 use walgate_throwaway::{PgVersion, shared_kafka};
 
-use super::bed::{Bed, CREATED, brief, events, failed, file_sink, lsn, quiet};
+use super::brief::brief;
 use super::kafka_format::prefix;
 use super::topics::{create, kafka_sink, only, values};
 
 /// A topic that takes rows of 20 kB, and rows of which the third is larger.
 fn large_row(name: &str, policy: &str) -> Result<(Bed, String)> {
     let bootstrap = shared_kafka()?.bootstrap();
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         name,
         "create table t (id int primary key, pad text);
          create publication walgate for table t;",
@@ -47,7 +51,7 @@ fn ids(events: &[Value]) -> Vec<i64> {
 /// has confirmed nothing of that transaction. When the limit is raised, it goes on.
 #[test]
 fn a_row_above_the_topics_limit_stops() -> Result<()> {
-    let (mut bed, topic) = large_row("refused_stop", "")?;
+    let (bed, topic) = large_row("refused_stop", "")?;
     let bootstrap = shared_kafka()?.bootstrap();
     let ended = bed.start()?.wait()?;
     failed(
@@ -68,9 +72,9 @@ fn a_row_above_the_topics_limit_stops() -> Result<()> {
         "innocent rows before it were delivered: {:?}",
         ids(&held)
     );
-    let confirmed = bed.confirmed()?.context("a slot")?;
+    let confirmed = bed.confirmed()?;
     ensure!(
-        confirmed <= lsn(&held[0])?,
+        confirmed <= commit_lsn(&held[0])?,
         "nothing of the transaction was confirmed"
     );
     alter(&bootstrap, &topic, "max.message.bytes", "200000")?;
@@ -85,7 +89,7 @@ fn a_row_above_the_topics_limit_stops() -> Result<()> {
 
 fn alter(bootstrap: &str, topic: &str, name: &str, value: &str) -> Result<()> {
     super::topics::alter(bootstrap, topic, name, value)?;
-    super::bed::until("the new limit applies", || {
+    until("the new limit applies", || {
         super::topics::takes(bootstrap, topic, 100_000)
     })
 }
@@ -134,7 +138,7 @@ fn said_once(ended: &Ended) -> Result<()> {
 #[test]
 fn a_row_above_the_limit_goes_to_a_file() -> Result<()> {
     let policy = "on_definite = \"dead-letter\"\ndead_letter = { file = \"dead.ndjson\" }";
-    let (mut bed, topic) = large_row("refused_file", policy)?;
+    let (bed, topic) = large_row("refused_file", policy)?;
     let ended = bed.catch_up(&["record went to the dead letters"])?;
     said_once(&ended)?;
     let held = only(values(&shared_kafka()?.bootstrap(), &topic)?)?;
@@ -145,7 +149,7 @@ fn a_row_above_the_limit_goes_to_a_file() -> Result<()> {
     // It is behind us: nothing comes again.
     let head = bed.head()?;
     bed.catch_up(&[])?;
-    ensure!(bed.confirmed()?.is_some_and(|confirmed| confirmed >= head));
+    ensure!(bed.confirmed()? >= head);
     ensure!(only(values(&shared_kafka()?.bootstrap(), &topic)?)?.len() == 4);
     Ok(())
 }
@@ -205,13 +209,13 @@ fn bytes_that_are_not_utf8_stop() -> Result<()> {
         ensure!(brief(&events(&file)?) == [r#"insert t {"id":1,"word":"fine"}"#]);
     }
     // Nothing was confirmed past it: with a place for it, it comes, and what is behind it.
-    let confirmed = bed.confirmed()?.context("a slot")?;
+    let confirmed = bed.confirmed()?;
     let policy = "on_definite = \"dead-letter\"\ndead_letter = { file = \"dead.ndjson\" }";
     bed.configure(&format!("{}{policy}", file_sink(&file)))?;
     bed.catch_up(&["record went to the dead letters"])?;
     let letters = events(&bed.path("dead.ndjson"))?;
     ensure!(
-        letters.len() == 1 && confirmed <= lsn(&letters[0])?,
+        letters.len() == 1 && confirmed <= commit_lsn(&letters[0])?,
         "{confirmed:X}"
     );
     ensure!(events(&file)?.len() == 2, "rows 1 and 3");
@@ -250,7 +254,7 @@ fn bytes_that_are_not_utf8_go_to_a_file() -> Result<()> {
 /// nothing panics. All types: see `types`.
 #[test]
 fn values_without_a_json_form_are_text() -> Result<()> {
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(PgVersion::V17,
         "refused_values",
         "create table t (id int primary key, f float8, n numeric, d date, ts timestamptz, i interval);
          create publication walgate for table t;",
@@ -279,14 +283,14 @@ fn values_without_a_json_form_are_text() -> Result<()> {
 /// connects again, change nothing in the output.
 #[test]
 fn settings_that_change_under_way_change_nothing() -> Result<()> {
-    let mut bed = Bed::new(
+    let mut bed = Bed::shared(PgVersion::V17,
         "settings_under_way",
         "create table t (id int primary key, at timestamptz, span interval, f float8, raw bytea, m money);
          create publication walgate for table t;",
     )?;
     let file = bed.path("all.ndjson");
     bed.configure(&file_sink(&file))?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     let row = "'2026-11-21 09:30:00+00', 'P1Y2DT3H4M5S', 0.1::float8, decode('00ff', 'hex'), 12.34::numeric::money";
     bed.sql(&format!("insert into t values (1, {row});"))?;
     for setting in [
@@ -301,16 +305,16 @@ fn settings_that_change_under_way_change_nothing() -> Result<()> {
         bed.sql(&format!("alter database settings_under_way set {setting};"))?;
     }
     bed.sql(&format!("insert into t values (2, {row});"))?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     let walsender = bed.walsender()?.context("a walsender")?;
-    bed.admin
+    bed.admin()?
         .execute("select pg_terminate_backend($1)", &[&walsender])?;
-    super::bed::until("another walsender streams", || {
+    until("another walsender streams", || {
         Ok(bed.walsender()?.is_some_and(|pid| pid != walsender))
     })?;
     bed.sql(&format!("insert into t values (3, {row});"))?;
-    bed.until_confirmed(&program)?;
-    super::bed::stop(program, &[CREATED, "57P01", "lost"])?;
+    bed.until_confirmed(&mut program)?;
+    stop(program, &[CREATED, "57P01", "lost"])?;
     let rows: Vec<_> = events(&file)?
         .into_iter()
         .map(|mut event| {

@@ -2,16 +2,17 @@
 //! scenarios.
 
 use anyhow::{Result, ensure};
-use walgate_tests::session;
-use walgate_throwaway::shared_kafka;
+use walgate_tests::{Bed, CREATED, events, file_sink, session, stop};
+use walgate_throwaway::{PgVersion, shared_kafka};
 
-use super::bed::{Bed, CREATED, brief, events, file_sink, stop};
+use super::brief::brief;
 use super::kafka_format::prefix;
 use super::topics::{creating, kafka_sink, values};
 
 /// A bed with a table, a file sink and a slot, with all tables published that come.
 fn bed(name: &str, setup: &str) -> Result<Bed> {
-    let bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         name,
         &format!("{setup}\ncreate publication walgate for all tables;"),
     )?;
@@ -30,7 +31,7 @@ fn check(bed: &Bed, expected: &[&str]) -> Result<()> {
 /// it, and a restart behind it: each row has the columns of its point in the log.
 #[test]
 fn in_the_middle_of_a_transaction() -> Result<()> {
-    let mut bed = bed(
+    let bed = bed(
         "schema_middle",
         "create table t (id int primary key, a int); create table other (id int primary key, x text);",
     )?;
@@ -68,7 +69,7 @@ fn in_the_middle_of_a_transaction() -> Result<()> {
 /// it has not seen yet.
 #[test]
 fn while_it_is_stopped() -> Result<()> {
-    let mut bed = bed(
+    let bed = bed(
         "schema_stopped",
         "create table t (id int primary key, a int);",
     )?;
@@ -106,7 +107,7 @@ fn while_it_is_stopped() -> Result<()> {
 /// swap their names, while it is stopped: places count, not names.
 #[test]
 fn columns_that_come_back_and_swap() -> Result<()> {
-    let mut bed = bed(
+    let bed = bed(
         "schema_swap",
         "create table t (id int primary key, a text, b text);",
     )?;
@@ -149,9 +150,9 @@ fn tables_that_are_renamed_and_made_anew() -> Result<()> {
         &format!("topic = \"{prefix}.{{schema}}.{{table}}\"\n{}", creating(1)),
     );
     bed.configure(&format!("{sink}\n{}", file_sink(&bed.path("all.ndjson"))))?;
-    let program = bed.serve()?;
+    let mut program = bed.serve()?;
     bed.sql("insert into t values (1);")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     bed.sql(
         "alter table t rename to renamed;
          insert into renamed values (2);
@@ -164,7 +165,7 @@ fn tables_that_are_renamed_and_made_anew() -> Result<()> {
          create table moved.t (id int primary key);
          insert into moved.t values (5);",
     )?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     stop(program, &[])?;
     check(
         &bed,
@@ -199,16 +200,16 @@ fn types_that_change_their_oid() -> Result<()> {
     let setup = "create type mood as enum ('sad');
          create domain small as int;
          create table t (id int primary key, m mood, ms mood[], s small);";
-    let mut bed = bed("schema_types", setup)?;
-    let program = bed.serve()?;
+    let bed = bed("schema_types", setup)?;
+    let mut program = bed.serve()?;
     bed.sql("insert into t values (1, 'sad', '{sad}', 1);")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     bed.sql(
         "alter type mood add value 'happy';
          insert into t values (2, 'happy', '{happy,NULL}', 2);",
     )?;
     // A type that is gone before its table's definition is read is text, as the format says.
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     bed.sql(
         "alter table t alter m type text, alter ms type text[], alter s type int;
          drop type mood;
@@ -218,7 +219,7 @@ fn types_that_change_their_oid() -> Result<()> {
          alter table t alter m type mood using m::mood, alter ms type mood[] using ms::mood[], alter s type small;
          insert into t values (3, 'new', '{new,sad}', 'three');",
     )?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     stop(program, &[CREATED])?;
     check(
         &bed,
@@ -285,11 +286,11 @@ fn aborted_sub_transactions() -> Result<()> {
 /// the service was killed in between.
 #[test]
 fn a_prepared_transaction_across_a_kill() -> Result<()> {
-    let mut bed = bed("schema_prepared", "create table t (id int primary key);")?;
-    let program = bed.serve()?;
+    let bed = bed("schema_prepared", "create table t (id int primary key);")?;
+    let mut program = bed.serve()?;
     bed.sql("begin; insert into t values (1); prepare transaction 'schema_prepared';")?;
     bed.sql("insert into t values (2);")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     program.signal("KILL")?;
     program.wait()?;
     bed.sql("commit prepared 'schema_prepared';")?;

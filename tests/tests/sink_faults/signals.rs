@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{LEDGER, Workload, ledger, replay, seed};
-
-use super::bed::{Bed, CREATED, events, file_sink, quiet, stop, until};
+use walgate_tests::{
+    Bed, CREATED, LEDGER, Workload, events, file_sink, ledger, quiet, replay, seed, stop, until,
+};
+use walgate_throwaway::PgVersion;
 
 fn bed(name: &str) -> Result<Bed> {
-    let bed = Bed::new(
+    let mut bed = Bed::shared(
+        PgVersion::V17,
         name,
         &format!("{LEDGER};\ncreate publication walgate for table ledger;"),
     )?;
@@ -25,7 +27,7 @@ fn sigterm_under_load_drains() -> Result<()> {
 }
 
 fn drains(seed: u64) -> Result<()> {
-    let mut bed = bed("signal_drain")?;
+    let bed = bed("signal_drain")?;
     bed.begin()?;
     let workload = Workload::start(&bed.url, seed, 2, Duration::from_millis(4));
     let mut held = 0;
@@ -57,7 +59,7 @@ fn drains(seed: u64) -> Result<()> {
     let ids: Vec<_> = all.iter().map(|event| event["id"].to_string()).collect();
     ensure!(ids.is_sorted_by(|a, b| a < b), "nothing is repeated");
     ensure!(
-        replay(&all)? == ledger(&mut bed.admin)?,
+        replay(&all)? == ledger(&mut bed.admin()?)?,
         "the fold of the events is the table"
     );
     Ok(())
@@ -78,7 +80,7 @@ fn checkpointed(bed: &Bed) -> Result<String> {
 #[test]
 fn the_second_signal_ends_at_once() -> Result<()> {
     let mut bed = bed("signal_twice")?;
-    bed.top = "shutdown_timeout = \"1h\"".to_owned();
+    bed.more = "shutdown_timeout = \"1h\"".to_owned();
     bed.configure("[sinks.out]\ntype = \"stdout\"\n")?;
     let mut program = bed.serve()?;
     bed.sql(
@@ -153,7 +155,7 @@ fn sighup_reads_the_configuration_again() -> Result<()> {
         program.stderr()
     );
     bed.sql("insert into ledger values (1, 1, 0, 'x');")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     ensure!(events(&bed.path("all.ndjson"))?.len() == 1);
     let known = [
         CREATED,

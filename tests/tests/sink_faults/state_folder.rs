@@ -6,16 +6,17 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use walgate_tests::program;
+use walgate_tests::{Bed, CREATED, Program, events, failed, file_sink, program, stop, until};
+use walgate_throwaway::PgVersion;
 
-use super::bed::{Bed, CREATED, brief, events, failed, file_sink, stop};
+use super::brief::brief;
 
 const SETUP: &str = "create table t (id int primary key);
      create publication walgate for table t;";
 
 /// A bed that has delivered row 1, with its checkpoint.
 fn bed(name: &str) -> Result<Bed> {
-    let mut bed = Bed::new(name, SETUP)?;
+    let mut bed = Bed::shared(PgVersion::V17, name, SETUP)?;
     bed.configure(&file_sink(&bed.path("all.ndjson")))?;
     bed.begin()?;
     bed.sql("insert into t values (1);")?;
@@ -25,11 +26,17 @@ fn bed(name: &str) -> Result<Bed> {
 
 /// Row 2 is committed, and a start fails with exit code 8 and these texts, delivers nothing and
 /// leaves the checkpoint as it is.
-fn refused(bed: &mut Bed, texts: &[&str]) -> Result<()> {
+fn refused(bed: &Bed, texts: &[&str]) -> Result<()> {
+    let config = bed.write_config()?;
+    refused_with(&config, bed, texts)
+}
+
+fn refused_with(config: &Path, bed: &Bed, texts: &[&str]) -> Result<()> {
     let checkpoint = bed.path("state").join("checkpoint");
     let before = (std::fs::read(&checkpoint).ok(), bed.confirmed()?);
     bed.sql("insert into t values (2) on conflict do nothing;")?;
-    let ended = bed.start()?.wait()?;
+    let args = ["run".as_ref(), "-c".as_ref(), config.as_os_str()];
+    let ended = Program::start(args)?.wait()?;
     failed(&ended, 8, &["error: ", "hint: "])?;
     failed(&ended, 8, texts)?;
     ensure!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
@@ -55,26 +62,55 @@ fn goes_on(bed: &Bed) -> Result<()> {
 /// nothing is confirmed that it does not have. The device that is always full stands for the disk.
 #[test]
 fn a_full_disk() -> Result<()> {
-    let mut bed = bed("state_full")?;
+    let bed = bed("state_full")?;
     let temporary = bed.path("state").join("checkpoint.new");
     std::os::unix::fs::symlink("/dev/full", &temporary)?;
     let path = bed.path("state").join("checkpoint").display().to_string();
-    refused(&mut bed, &[&path, "No space left on device", "make room"])?;
+    refused(&bed, &[&path, "No space left on device", "make room"])?;
     std::fs::remove_file(&temporary)?;
+    goes_on(&bed)
+}
+
+/// Row 60: the disk fills up while it runs: it says so once, goes on delivering, confirms nothing,
+/// and confirms again when there is room.
+#[test]
+fn a_disk_that_is_full_for_a_while() -> Result<()> {
+    let bed = bed("state_full_running")?;
+    let mut program = bed.serve()?;
+    let temporary = bed.path("state").join("checkpoint.new");
+    until("the checkpoint can't be written", || {
+        let made = std::os::unix::fs::symlink("/dev/full", &temporary);
+        // It is there for a moment whenever a checkpoint is written.
+        Ok(made.is_ok())
+    })?;
+    let before = bed.confirmed()?;
+    bed.sql("insert into t values (2);")?;
+    program.wait_for_log("nothing is confirmed until a checkpoint is written")?;
+    until("it goes on delivering", || {
+        Ok(events(&bed.path("all.ndjson"))?.len() == 2)
+    })?;
+    ensure!(bed.confirmed()? == before, "nothing is confirmed");
+    std::fs::remove_file(&temporary)?;
+    bed.until_confirmed(&mut program)?;
+    let ended = stop(program, &["nothing is confirmed until"])?;
+    for text in ["No space left on device", "the checkpoint is written again"] {
+        let said = ended.stderr.matches(text).count();
+        ensure!(said == 1, "{text:?} {said} times: {}", ended.stderr);
+    }
     goes_on(&bed)
 }
 
 /// Row 60: every byte that is cut off and every bit that is turned is found, and the remedy named.
 #[test]
 fn a_damaged_checkpoint() -> Result<()> {
-    let mut bed = bed("state_damaged")?;
+    let bed = bed("state_damaged")?;
     let path = bed.path("state").join("checkpoint");
     let whole = std::fs::read(&path)?;
     let mut turned = whole.clone();
     turned[whole.len() / 2] ^= 1;
     for damaged in [&whole[..whole.len() / 2], b"", &turned, b"\0\0\0\0"] {
         std::fs::write(&path, damaged)?;
-        refused(&mut bed, &[&path.display().to_string(), "damaged", "mv "])?;
+        refused(&bed, &[&path.display().to_string(), "damaged", "mv "])?;
     }
     std::fs::write(&path, &whole)?;
     goes_on(&bed)
@@ -83,31 +119,30 @@ fn a_damaged_checkpoint() -> Result<()> {
 /// Row 60: the folder of another slot: positions of one are nothing to the other.
 #[test]
 fn of_another_slot() -> Result<()> {
-    let mut bed = bed("state_other")?;
-    let own = bed.path("walgate.toml");
-    let text = std::fs::read_to_string(&own)?;
+    let bed = bed("state_other")?;
+    let text = std::fs::read_to_string(bed.write_config()?)?;
+    let other = bed.path("other.toml");
     std::fs::write(
-        &own,
+        &other,
         text.replace("slot = \"state_other\"", "slot = \"somebody_else\""),
     )?;
-    refused(&mut bed, &["\"state_other\"", "\"somebody_else\""])?;
-    let slots = bed.admin.query(
+    refused_with(&other, &bed, &["\"state_other\"", "\"somebody_else\""])?;
+    let slots = bed.admin()?.query(
         "select from pg_replication_slots where slot_name = 'somebody_else'",
         &[],
     )?;
     ensure!(slots.is_empty(), "a slot was made for nothing");
-    std::fs::write(&own, text)?;
     goes_on(&bed)
 }
 
 /// Row 60: a checkpoint of a later release is not guessed at.
 #[test]
 fn of_a_later_release() -> Result<()> {
-    let mut bed = bed("state_later")?;
+    let bed = bed("state_later")?;
     let path = bed.path("state").join("checkpoint");
     let whole = std::fs::read(&path)?;
     std::fs::write(&path, later(&String::from_utf8(whole.clone())?))?;
-    refused(&mut bed, &["later release"])?;
+    refused(&bed, &["later release"])?;
     std::fs::write(&path, &whole)?;
     goes_on(&bed)
 }
@@ -124,8 +159,8 @@ fn later(text: &str) -> String {
 /// disturbed; what is no folder, and a folder that may not be written, are told.
 #[test]
 fn in_use_or_not_writable() -> Result<()> {
-    let mut bed = bed("state_in_use")?;
-    let program = bed.serve()?;
+    let bed = bed("state_in_use")?;
+    let mut program = bed.serve()?;
     let pid = program.pid().to_string();
     let ended = bed.start()?.wait()?;
     failed(
@@ -134,7 +169,7 @@ fn in_use_or_not_writable() -> Result<()> {
         &["error: ", "state is in use by process", &pid, "hint: "],
     )?;
     bed.sql("insert into t values (2);")?;
-    bed.until_confirmed(&program)?;
+    bed.until_confirmed(&mut program)?;
     stop(program, &[])?;
     goes_on(&bed)?;
     let state = bed.path("state");
@@ -150,7 +185,7 @@ fn in_use_or_not_writable() -> Result<()> {
 /// Root may write everywhere: then the program runs as nobody.
 fn unwritable(bed: &Bed, state: &Path) -> Result<()> {
     std::fs::set_permissions(state, PermissionsExt::from_mode(0o555))?;
-    std::fs::set_permissions(bed.folder.path(), PermissionsExt::from_mode(0o755))?;
+    std::fs::set_permissions(bed.folder(), PermissionsExt::from_mode(0o755))?;
     // Where nobody may read the build folder, a copy serves.
     let copy = bed.path("walgate");
     std::fs::copy(program(), &copy)?;
@@ -173,7 +208,7 @@ fn unwritable(bed: &Bed, state: &Path) -> Result<()> {
 /// the checkpoint knows of it is never made again in silence.
 #[test]
 fn lost_with_and_without_its_slot() -> Result<()> {
-    let mut bed = bed("state_lost")?;
+    let bed = bed("state_lost")?;
     bed.sql("insert into t values (2);")?;
     std::fs::remove_dir_all(bed.path("state"))?;
     let ended = bed.catch_up(&["WARN"])?;
@@ -186,6 +221,6 @@ fn lost_with_and_without_its_slot() -> Result<()> {
     bed.sql("select pg_drop_replication_slot('state_lost');")?;
     let ended = bed.start()?.wait()?;
     failed(&ended, 4, &["state_lost", "hint: "])?;
-    ensure!(!bed.has_slot()? && !ended.stderr.contains(CREATED));
+    ensure!(bed.slot()?.is_none() && !ended.stderr.contains(CREATED));
     Ok(())
 }

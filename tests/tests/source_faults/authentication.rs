@@ -1,10 +1,10 @@
 //! Passwords and rights that are wrong, or change while we run.
 
 use anyhow::{Result, ensure};
-use walgate_tests::{Ended, Program};
+use walgate_tests::{CREATED, Ended, Program, refused, stop};
 use walgate_throwaway::{PgAuth, PgVersion, Postgres, PostgresOptions};
 
-use super::bed::{Bed, CREATED, DOWN, refused, stop};
+use super::ledger_bed::{DOWN, LedgerBed};
 
 const GOOD: &str = "correct-horse-1";
 const BAD: &str = "battery-staple-2";
@@ -15,8 +15,8 @@ fn own() -> Result<Postgres> {
 }
 
 /// A bed with a role of its own.
-fn bed(server: &Postgres) -> Result<Bed> {
-    let bed = Bed::on(server, "authentication")?;
+fn bed(server: &Postgres) -> Result<LedgerBed> {
+    let bed = LedgerBed::on(server, "authentication")?;
     bed.sql(&format!(
         "set password_encryption = 'scram-sha-256'; \
          create role gate login replication password '{GOOD}'; \
@@ -49,7 +49,7 @@ fn wrong_passwords_and_missing_rights_are_refused_without_telling_the_secret() -
     let server = own()?;
     let mut bed = bed(&server)?;
     bed.url = url(&server, BAD);
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     let text = [
         "password authentication failed for user \"gate\"",
         "password",
@@ -71,7 +71,7 @@ fn wrong_passwords_and_missing_rights_are_refused_without_telling_the_secret() -
     no_secret(&ended)?;
     bed.url = url(&server, GOOD);
     bed.sql("alter role gate nologin;")?;
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     refused(
         &ended,
         3,
@@ -80,13 +80,13 @@ fn wrong_passwords_and_missing_rights_are_refused_without_telling_the_secret() -
     )?;
     no_secret(&ended)?;
     bed.sql("alter role gate login noreplication;")?;
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     refused(&ended, 3, &["ALTER ROLE", "REPLICATION"], &[])?;
     no_secret(&ended)?;
     ensure!(bed.slot()?.is_none(), "nothing has happened on the server");
     bed.sql("alter role gate replication;")?;
     bed.insert(1..=1)?;
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     no_secret(&ended)?;
     ensure!(ended.status.success(), "{}", ended.stderr);
     Ok(())

@@ -1,10 +1,10 @@
 //! Our own crashes: what comes again, and what does not.
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::Program;
+use walgate_tests::{CREATED, Program, commit_lsn, parse, quiet, stop, until};
 use walgate_throwaway::{Direction, FaultProxy, PgVersion};
 
-use super::bed::{Bed, CREATED, commit_lsn, folded, parse, quiet, stop, until};
+use super::ledger_bed::{LedgerBed, folded};
 
 /// The next `count` lines that it prints.
 fn lines(program: &mut Program, count: usize) -> Result<Vec<String>> {
@@ -24,8 +24,8 @@ fn kill(program: Program, known: &[&str]) -> Result<Vec<String>> {
 
 /// A bed whose program is behind a proxy and has confirmed ten rows, with the state of then in the
 /// folder `earlier`.
-fn behind_a_proxy(name: &str) -> Result<(Bed, FaultProxy, Vec<String>)> {
-    let mut bed = Bed::shared(PgVersion::V16, name)?;
+fn behind_a_proxy(name: &str) -> Result<(LedgerBed, FaultProxy, Vec<String>)> {
+    let mut bed = LedgerBed::shared(PgVersion::V16, name)?;
     let port = bed.direct.rsplit_once('/').context("a database")?.0;
     let port = port.rsplit_once(':').context("a port")?.1.parse::<u16>()?;
     let proxy = FaultProxy::start(([127, 0, 0, 1], port).into())?;
@@ -44,7 +44,7 @@ fn behind_a_proxy(name: &str) -> Result<(Bed, FaultProxy, Vec<String>)> {
 /// Row 1: killed while it has nothing to do.
 #[test]
 fn a_kill_while_idle_repeats_nothing() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V16, "kill_idle")?;
+    let mut bed = LedgerBed::shared(PgVersion::V16, "kill_idle")?;
     bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
@@ -69,7 +69,7 @@ fn a_kill_while_idle_repeats_nothing() -> Result<()> {
 /// Row 2: killed in the midst of a transaction's delivery.
 #[test]
 fn a_kill_inside_a_transaction_repeats_it_as_a_whole() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V16, "kill_inside")?;
+    let mut bed = LedgerBed::shared(PgVersion::V16, "kill_inside")?;
     bed.print_events();
     bed.begin()?;
     let mut program = bed.serve()?;
@@ -113,7 +113,7 @@ fn a_kill_between_delivery_and_checkpoint_repeats_once_with_the_same_ids() -> Re
     );
     bed.until_confirmed(&mut program)?;
     ensure!(stop(program, &[])?.lines.is_empty(), "and once");
-    ensure!(bed.catch_up()?.lines.is_empty(), "never again");
+    ensure!(bed.run_until_now()?.lines.is_empty(), "never again");
     Ok(())
 }
 
@@ -152,7 +152,7 @@ fn a_slot_behind_the_checkpoint_is_no_gap_and_repeats_nothing() -> Result<()> {
 /// Row 1 again: the slot was made by a program that died before it had written anything down.
 #[test]
 fn a_kill_right_after_the_slot_was_made_loses_nothing() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V16, "kill_new_slot")?;
+    let bed = LedgerBed::shared(PgVersion::V16, "kill_new_slot")?;
     let mut program = bed.start()?;
     program.wait_for_log("created the slot")?;
     program.signal("KILL")?;

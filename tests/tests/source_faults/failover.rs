@@ -1,15 +1,15 @@
 //! A standby takes over.
 
 use anyhow::{Result, ensure};
-use walgate_tests::{ledger, session};
+use walgate_tests::{CREATED, ledger, refused, session, stop, until};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
-use super::bed::{Bed, CREATED, DOWN, folded, refused, stop, until};
+use super::ledger_bed::{DOWN, LedgerBed, folded};
 
 /// A primary and a standby that knows the primary's failover slots.
-fn pair(version: PgVersion) -> Result<(Postgres, Bed)> {
+fn pair(version: PgVersion) -> Result<(Postgres, LedgerBed)> {
     let server = Postgres::start(&PostgresOptions::version(version))?;
-    let bed = Bed::on(&server, "failover")?;
+    let bed = LedgerBed::on(&server, "failover")?;
     Ok((server, bed))
 }
 
@@ -23,7 +23,7 @@ fn both(primary: &Postgres, standby: &Postgres) -> String {
 }
 
 /// Waits until the standby has replayed everything of the primary.
-fn replayed(bed: &Bed, standby: &Postgres) -> Result<()> {
+fn replayed(bed: &LedgerBed, standby: &Postgres) -> Result<()> {
     let head = bed.head()?.to_string();
     let mut there = session(&standby.url())?;
     until("the standby has replayed everything", || {
@@ -74,7 +74,7 @@ fn a_failover_with_a_synchronised_slot_loses_nothing() -> Result<()> {
         bed.complete()?;
         // And a new start finds its way, too.
         bed.insert(301..=310)?;
-        super::bed::clean(&bed.catch_up()?, &[])?;
+        bed.catch_up(&[])?;
         bed.complete()?;
     }
     Ok(())

@@ -4,16 +4,17 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use walgate_tests::refused;
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions, StopMode};
 
-use super::bed::{Bed, DOWN, clean, refused};
+use super::ledger_bed::{DOWN, LedgerBed};
 
 /// A bed on a shared server that has delivered ten rows and is down.
-fn delivered(version: PgVersion, name: &str) -> Result<Bed> {
-    let bed = Bed::shared(version, name)?;
+fn delivered(version: PgVersion, name: &str) -> Result<LedgerBed> {
+    let bed = LedgerBed::shared(version, name)?;
     bed.begin()?;
     bed.insert(1..=10)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     Ok(bed)
 }
 
@@ -35,7 +36,7 @@ fn a_slot_that_was_created_anew_is_found_out() -> Result<()> {
     bed.insert(21..=30)?;
     let (ours, theirs) = (text(ours), text(theirs));
     let wanted = ["slot slot_anew", "re-created it", &ours, &theirs, "on_gap"];
-    refused(&bed.catch_up()?, 4, &wanted, &[])?;
+    refused(&bed.run_until_now()?, 4, &wanted, &[])?;
     ensure!(bed.events()?.len() == 10, "nothing from behind the gap");
     ensure!(text(bed.confirmed()?) == theirs, "and nothing confirmed");
     Ok(())
@@ -73,10 +74,10 @@ fn a_slot_that_was_advanced_is_found_out() -> Result<()> {
     let theirs = bed.confirmed()?;
     bed.insert(21..=30)?;
     let wanted = ["slot slot_advanced", &text(ours), &text(theirs), "on_gap"];
-    refused(&bed.catch_up()?, 4, &wanted, &[])?;
+    refused(&bed.run_until_now()?, 4, &wanted, &[])?;
     ensure!(bed.events()?.len() == 10, "nothing from behind the gap");
     bed.source = "on_gap = \"continue\"\n".to_owned();
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     ensure!(
         ended.status.success() && ended.stderr.contains("are lost"),
         "{}",
@@ -93,17 +94,17 @@ fn a_slot_that_was_advanced_is_found_out() -> Result<()> {
 #[test]
 fn a_server_that_was_put_back_in_time_is_found_out_and_its_slot_left_alone() -> Result<()> {
     let mut server = Postgres::start(&PostgresOptions::version(PgVersion::V15))?;
-    let bed = Bed::on(&server, "back_in_time")?;
+    let bed = LedgerBed::on(&server, "back_in_time")?;
     bed.begin()?;
     bed.insert(1..=10)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     server.stop(StopMode::Fast)?;
     let (data, backup) = (server.data_dir(), server.dir().join("backup"));
     copy(&data, &backup)?;
     server.start_again()?;
     // Much, so that the restored server does not get there by itself.
     bed.insert(11..=20_000)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     let ours = bed.checkpoint()?;
     server.stop(StopMode::Fast)?;
     std::fs::remove_dir_all(&data)?;
@@ -112,7 +113,7 @@ fn a_server_that_was_put_back_in_time_is_found_out_and_its_slot_left_alone() -> 
     let before = bed.confirmed()?;
     bed.insert(50_001..=50_002)?;
     let wanted = [&text(ours), "the server's log ends at", "epoch"];
-    refused(&bed.catch_up()?, 4, &wanted, &[])?;
+    refused(&bed.run_until_now()?, 4, &wanted, &[])?;
     ensure!(bed.confirmed()? == before, "the slot was moved");
     Ok(())
 }

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{database, long, session};
+use walgate_tests::{database, long, parse, session, stop, until};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
-use super::bed::{Bed, DOWN, folded, parse, stop, until};
+use super::ledger_bed::{DOWN, LedgerBed, folded};
 
 /// The server gives us up after a second.
 const SHORT: &str = "wal_sender_timeout = \"1s\"\nstatus_interval = \"300ms\"\n";
@@ -15,7 +15,7 @@ const SHORT: &str = "wal_sender_timeout = \"1s\"\nstatus_interval = \"300ms\"\n"
 /// minute.
 #[test]
 fn a_process_that_was_stopped_for_longer_than_wal_sender_timeout_goes_on() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V17, "stopped_process")?;
+    let mut bed = LedgerBed::shared(PgVersion::V17, "stopped_process")?;
     if !long() {
         bed.source = SHORT.to_owned();
     }
@@ -46,7 +46,7 @@ fn a_process_that_was_stopped_for_longer_than_wal_sender_timeout_goes_on() -> Re
 /// Row 62: the database is idle, and its neighbour on the same server is not: WAL must not pile up.
 #[test]
 fn an_idle_database_with_a_busy_neighbour_advances() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V18, "idle_database")?;
+    let bed = LedgerBed::shared(PgVersion::V18, "idle_database")?;
     let neighbour = database(PgVersion::V18, "idle_neighbour")?;
     let mut neighbour = session(&neighbour)?;
     neighbour.batch_execute("create table noise (filler text)")?;
@@ -73,14 +73,14 @@ fn an_idle_database_with_a_busy_neighbour_advances() -> Result<()> {
 /// Row 64: a sink blocks for many times `wal_sender_timeout`; the server goes on hearing from us.
 #[test]
 fn a_blocked_sink_does_not_cost_the_connection() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V14, "blocked_sink")?;
+    let mut bed = LedgerBed::shared(PgVersion::V14, "blocked_sink")?;
     bed.print_events();
     bed.source = SHORT.to_owned();
     bed.more = "[journal]\nmemory = \"1MiB\"\n".to_owned();
     bed.begin()?;
     let mut program = bed.serve()?;
     bed.insert(1..=40_000)?;
-    let walsender = bed.slot()?.and_then(|slot| slot.walsender);
+    let walsender = bed.walsender()?;
     let walsender = walsender.context("a walsender")?;
     let mut admin = bed.admin()?;
     let mut reply = || -> Result<Option<SystemTime>> {
@@ -120,7 +120,7 @@ fn a_full_disk_of_the_server_is_waited_for() -> Result<()> {
     let server = Postgres::start(
         &PostgresOptions::version(PgVersion::V17).setting("logical_decoding_work_mem", "64kB"),
     )?;
-    let bed = Bed::on(&server, "full_disk")?;
+    let bed = LedgerBed::on(&server, "full_disk")?;
     bed.begin()?;
     // What does not fit into memory goes to a file beside the slot.
     let disk = SmallDisk::mount(&server.data_dir().join("pg_replslot").join(&bed.name))?;

@@ -1,17 +1,17 @@
 //! Servers that have no room for us, or are not set up for us.
 
 use anyhow::{Result, ensure};
-use walgate_tests::{Program, run_script};
+use walgate_tests::{CREATED, Program, refused, run_script, stop};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions, StopMode};
 
-use super::bed::{Bed, CREATED, DOWN, refused, stop};
+use super::ledger_bed::{DOWN, LedgerBed};
 
 /// Row 23: all walsenders are taken.
 #[test]
 fn too_few_walsenders_are_named_and_waited_for() -> Result<()> {
     let options = PostgresOptions::version(PgVersion::V17).setting("max_wal_senders", "1");
     let server = Postgres::start(&options)?;
-    let bed = Bed::on(&server, "few_walsenders")?;
+    let bed = LedgerBed::on(&server, "few_walsenders")?;
     bed.begin()?;
     let mut other = Program::start(["tail", "-v", bed.url.as_str(), "--publication", "walgate"])?;
     other.wait_for_log("streaming")?;
@@ -33,7 +33,7 @@ fn too_few_walsenders_are_named_and_waited_for() -> Result<()> {
 /// Row 23: the role has no connection left.
 #[test]
 fn too_few_connections_are_named_and_waited_for() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V15, "few_connections")?;
+    let mut bed = LedgerBed::shared(PgVersion::V15, "few_connections")?;
     bed.sql(
         "create role few_connections login replication connection limit 0;\n\
          grant select on ledger to few_connections;",
@@ -62,13 +62,13 @@ fn a_server_without_a_free_slot_or_with_a_low_wal_level_is_refused() -> Result<(
             options = options.setting("max_wal_senders", "0");
         }
         let mut server = Postgres::start(&options)?;
-        let bed = Bed::on(&server, "no_room")?;
+        let bed = LedgerBed::on(&server, "no_room")?;
         // With minimal there is no connection for replication either, which is not the point.
         let text = [
             &format!("wal_level is {wal_level}, and logical replication needs logical"),
             "ALTER SYSTEM SET wal_level",
         ];
-        refused(&bed.catch_up()?, 2, &text, &[])?;
+        refused(&bed.run_until_now()?, 2, &text, &[])?;
         server.configure(&[("wal_level", "logical"), ("max_wal_senders", "5")])?;
         server.restart(StopMode::Fast)?;
         let mut admin = bed.admin()?;
@@ -76,7 +76,7 @@ fn a_server_without_a_free_slot_or_with_a_low_wal_level_is_refused() -> Result<(
             &mut admin,
             "select pg_create_physical_replication_slot('the_only_one');",
         )?;
-        let ended = bed.catch_up()?;
+        let ended = bed.run_until_now()?;
         refused(&ended, 2, &["raise max_replication_slots"], &[])?;
         run_script(
             &mut admin,

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Program, Workload, long, seed};
+use walgate_tests::{CREATED, Program, Workload, long, refused, seed, stop, until};
 use walgate_throwaway::{Direction, FaultProxy, PgTls, PgVersion, Postgres, PostgresOptions};
 
-use super::bed::{Bed, CREATED, DOWN, clean, refused, stop, until};
+use super::ledger_bed::{DOWN, LedgerBed};
 
 /// A bed on a shared server, its program behind a proxy.
-fn behind_a_proxy(version: PgVersion, name: &str) -> Result<(Bed, FaultProxy)> {
-    let mut bed = Bed::shared(version, name)?;
+fn behind_a_proxy(version: PgVersion, name: &str) -> Result<(LedgerBed, FaultProxy)> {
+    let mut bed = LedgerBed::shared(version, name)?;
     let address = bed.direct.rsplit_once('/').context("a database")?.0;
     let port = address
         .rsplit_once(':')
@@ -162,8 +162,8 @@ fn another_system_behind_the_address_stops_it() -> Result<()> {
     let options = PostgresOptions::version(PgVersion::V17);
     let (server, other) = (Postgres::start(&options)?, Postgres::start(&options)?);
     let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into())?;
-    let mut bed = Bed::on(&server, "other_system")?;
-    let beside = Bed::on(&other, "other_system")?;
+    let mut bed = LedgerBed::on(&server, "other_system")?;
+    let beside = LedgerBed::on(&other, "other_system")?;
     bed.through(&proxy)?;
     bed.begin()?;
     // It even has the slot.
@@ -174,17 +174,17 @@ fn another_system_behind_the_address_stops_it() -> Result<()> {
     proxy.set_target(([127, 0, 0, 1], other.port()).into());
     proxy.cut();
     let ended = program.wait()?;
-    let system = |bed: &Bed| -> Result<String> {
+    let system = |bed: &LedgerBed| -> Result<String> {
         let query = "select system_identifier::text from pg_control_system()";
         Ok(bed.admin()?.query_one(query, &[])?.get(0))
     };
     let (ours, theirs) = (system(&bed)?, system(&beside)?);
     refused(&ended, 4, &[&ours, &theirs, "epoch"], &[DOWN])?;
-    refused(&bed.catch_up()?, 4, &[&ours, &theirs, "epoch"], &[])?;
+    refused(&bed.run_until_now()?, 4, &[&ours, &theirs, "epoch"], &[])?;
     // A human says that this one takes its place.
     beside.insert(11..=12)?;
     bed.source = "epoch = 1\n".to_owned();
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     ensure!(ended.status.success(), "{}", ended.stderr);
     let events = bed.events()?;
     let ids: Vec<_> = events.iter().map(|event| event["id"].as_str()).collect();
@@ -211,23 +211,23 @@ fn tls_that_can_not_be_verified_is_refused_without_a_fall_back() -> Result<()> {
         Ok(certificates.ca().display().to_string())
     };
     let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into())?;
-    let mut bed = Bed::on(&server, "tls")?;
+    let mut bed = LedgerBed::on(&server, "tls")?;
     bed.through(&proxy)?;
     let base = bed.url.clone();
     // The wrong authority.
     let named = base.replace("127.0.0.1", "localhost");
     bed.url = format!("{named}?sslmode=verify-full&sslrootcert={}", ca(&other)?);
-    refused(&bed.catch_up()?, 2, &["certificate"], &[])?;
+    refused(&bed.run_until_now()?, 2, &["certificate"], &[])?;
     // It counts under require too, once it is given.
     bed.url = format!("{named}?sslmode=require&sslrootcert={}", ca(&other)?);
-    refused(&bed.catch_up()?, 2, &["certificate"], &[])?;
+    refused(&bed.run_until_now()?, 2, &["certificate"], &[])?;
     // The wrong name: the certificate is of localhost.
     bed.url = format!("{base}?sslmode=verify-full&sslrootcert={}", ca(&server)?);
-    refused(&bed.catch_up()?, 2, &["127.0.0.1"], &[])?;
+    refused(&bed.run_until_now()?, 2, &["127.0.0.1"], &[])?;
     ensure!(bed.slot()?.is_none(), "nothing has happened on the server");
     // The right ones.
     bed.url = format!("{named}?sslmode=verify-full&sslrootcert={}", ca(&server)?);
-    clean(&bed.catch_up()?, &[CREATED])?;
+    bed.catch_up(&[CREATED])?;
     // No TLS.
     server.configure(&[("ssl", "off")])?;
     server.reload()?;
@@ -237,7 +237,7 @@ fn tls_that_can_not_be_verified_is_refused_without_a_fall_back() -> Result<()> {
     })?;
     let ended = {
         bed.url = format!("{base}?sslmode=require");
-        bed.catch_up()?
+        bed.run_until_now()?
     };
     refused(&ended, 2, &["the server does not offer tls"], &[])
 }
@@ -250,7 +250,7 @@ fn a_host_name_is_resolved_again_for_each_connection() -> Result<()> {
     if !long() {
         return Ok(());
     }
-    let mut bed = Bed::shared(PgVersion::V16, "moved_host")?;
+    let mut bed = LedgerBed::shared(PgVersion::V16, "moved_host")?;
     bed.url = bed.direct.replace("127.0.0.1", "database.test");
     let hosts = bed.path("hosts");
     // Nobody listens there.
@@ -258,7 +258,7 @@ fn a_host_name_is_resolved_again_for_each_connection() -> Result<()> {
     std::fs::write(&hosts, away)?;
     let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
     let prefix = ["unshare", "-Urm", "sh", "-c", &mount, "sh"];
-    let config = bed.configure()?;
+    let config = bed.write_config()?;
     let args = ["run".as_ref(), "-c".as_ref(), config.as_os_str()];
     let mut program = Program::start_under(&prefix, args)?;
     program.wait_for_log(DOWN)?;

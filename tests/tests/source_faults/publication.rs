@@ -1,9 +1,10 @@
 //! Publications that are missing, too young, or dropped.
 
 use anyhow::{Context, Result, ensure};
+use walgate_tests::{commit_lsn, refused};
 use walgate_throwaway::PgVersion;
 
-use super::bed::{Bed, DOWN, commit_lsn, refused};
+use super::ledger_bed::{DOWN, LedgerBed};
 
 /// 18 skips what it does not find and only warns; 15 refuses at the first change.
 const VERSIONS: [PgVersion; 2] = [PgVersion::V15, PgVersion::V18];
@@ -12,13 +13,13 @@ const VERSIONS: [PgVersion; 2] = [PgVersion::V15, PgVersion::V18];
 #[test]
 fn a_missing_publication_is_named_before_the_slot_is_touched() -> Result<()> {
     for version in VERSIONS {
-        let bed = Bed::shared(version, "publication_missing")?;
+        let bed = LedgerBed::shared(version, "publication_missing")?;
         bed.sql("alter publication walgate rename to other;")?;
         let text = [
             "publication walgate does not exist in this database (there are: other)",
             "CREATE PUBLICATION \"walgate\" FOR TABLE",
         ];
-        refused(&bed.catch_up()?, 2, &text, &[])?;
+        refused(&bed.run_until_now()?, 2, &text, &[])?;
         ensure!(bed.slot()?.is_none(), "no slot was made");
     }
     Ok(())
@@ -29,7 +30,7 @@ fn a_missing_publication_is_named_before_the_slot_is_touched() -> Result<()> {
 #[test]
 fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
     for version in VERSIONS {
-        let bed = Bed::shared(version, "publication_young")?;
+        let bed = LedgerBed::shared(version, "publication_young")?;
         bed.sql("drop publication walgate;")?;
         bed.sql("select pg_create_logical_replication_slot('publication_young', 'pgoutput');")?;
         bed.insert(1..=10)?;
@@ -43,7 +44,7 @@ fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
             "drop the slot",
         ];
         let known = ["nothing is known about it", DOWN];
-        refused(&bed.catch_up()?, 2, &text, &known)?;
+        refused(&bed.run_until_now()?, 2, &text, &known)?;
         ensure!(
             bed.events()?.is_empty() && bed.confirmed()? == before,
             "nothing was skipped over"
@@ -57,7 +58,7 @@ fn a_publication_that_is_younger_than_the_slot_is_explained() -> Result<()> {
 #[test]
 fn a_publication_that_is_dropped_while_it_runs_stops_it() -> Result<()> {
     for version in VERSIONS {
-        let bed = Bed::shared(version, "publication_dropped")?;
+        let bed = LedgerBed::shared(version, "publication_dropped")?;
         bed.begin()?;
         let mut program = bed.serve()?;
         bed.insert(1..=10)?;
@@ -83,7 +84,7 @@ fn a_publication_that_is_dropped_while_it_runs_stops_it() -> Result<()> {
         );
         // And so at the next start.
         refused(
-            &bed.catch_up()?,
+            &bed.run_until_now()?,
             2,
             &["publication walgate does not exist"],
             &[],

@@ -1,24 +1,24 @@
 //! Slots that are gone, lost, or not for us.
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{database, session};
+use walgate_tests::{CREATED, database, lsn, refused, session, slot, until};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
-use super::bed::{Bed, DOWN, clean, lsn, refused, slot, until};
+use super::ledger_bed::{DOWN, LedgerBed};
 
 /// Row 26: the slot was dropped while we were down, and while we run. It is never made again
 /// silently.
 #[test]
 fn a_slot_that_has_gone_is_named_and_not_created_again() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V17, "slot_gone")?;
+    let bed = LedgerBed::shared(PgVersion::V17, "slot_gone")?;
     bed.begin()?;
     bed.insert(1..=10)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     let position = bed.checkpoint()?;
     bed.sql("select pg_drop_replication_slot('slot_gone');")?;
     bed.insert(11..=20)?;
     let text = ["slot slot_gone is gone", "on_gap"];
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     refused(&ended, 4, &text, &[])?;
     let at = format!("{:X}/{:X}", position >> 32, position & 0xffff_ffff);
     ensure!(
@@ -34,7 +34,7 @@ fn a_slot_that_has_gone_is_named_and_not_created_again() -> Result<()> {
 /// Row 26 while it runs: the walsender is ended and the slot dropped before it is back.
 #[test]
 fn a_slot_that_goes_while_it_runs_stops_it() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V14, "slot_goes")?;
+    let bed = LedgerBed::shared(PgVersion::V14, "slot_goes")?;
     bed.begin()?;
     let mut program = bed.serve()?;
     bed.insert(1..=10)?;
@@ -56,13 +56,13 @@ fn a_slot_that_goes_while_it_runs_stops_it() -> Result<()> {
 /// Row 26: a slot that never was, where none may be made.
 #[test]
 fn a_missing_slot_is_named_when_none_may_be_created() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V14, "slot_never")?;
+    let mut bed = LedgerBed::shared(PgVersion::V14, "slot_never")?;
     bed.source = "create_slot = false\n".to_owned();
     let text = [
         "slot slot_never does not exist in database slot_never",
         "pg_create_logical_replication_slot('slot_never', 'pgoutput')",
     ];
-    refused(&bed.catch_up()?, 2, &text, &[])?;
+    refused(&bed.run_until_now()?, 2, &text, &[])?;
     ensure!(bed.slot()?.is_none(), "it was created");
     Ok(())
 }
@@ -70,15 +70,15 @@ fn a_missing_slot_is_named_when_none_may_be_created() -> Result<()> {
 /// Row 26: who wants to go on behind the gap gets it announced.
 #[test]
 fn a_gap_that_may_be_continued_behind_is_announced_in_the_output() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V17, "slot_gap")?;
+    let mut bed = LedgerBed::shared(PgVersion::V17, "slot_gap")?;
     bed.begin()?;
     bed.insert(1..=10)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     let from = bed.checkpoint()?;
     bed.sql("select pg_drop_replication_slot('slot_gap');")?;
     bed.insert(11..=20)?;
     bed.source = "on_gap = \"continue\"\n".to_owned();
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     ensure!(ended.status.success(), "{}", ended.stderr);
     ensure!(
         ended.stderr.contains("are lost"),
@@ -86,7 +86,7 @@ fn a_gap_that_may_be_continued_behind_is_announced_in_the_output() -> Result<()>
         ended.stderr
     );
     bed.insert(21..=30)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     let events = bed.events()?;
     let ops: Vec<_> = events.iter().filter_map(|e| e["op"].as_str()).collect();
     ensure!(ops.len() == 21 && ops[10] == "gap", "{ops:?}");
@@ -110,17 +110,17 @@ fn an_invalidated_slot_is_named_with_its_remedy() -> Result<()> {
             .setting("max_wal_size", "32MB")
             .setting("min_wal_size", "32MB");
         let server = Postgres::start(&options)?;
-        let bed = Bed::on(&server, "slot_lost")?;
+        let bed = LedgerBed::on(&server, "slot_lost")?;
         bed.begin()?;
         bed.insert(1..=10)?;
-        clean(&bed.catch_up()?, &[])?;
+        bed.catch_up(&[])?;
         lose(&bed)?;
         let text = [
             "slot slot_lost was invalidated",
             "pg_drop_replication_slot('slot_lost')",
             "raise max_slot_wal_keep_size",
         ];
-        refused(&bed.catch_up()?, 4, &text, &[])?;
+        refused(&bed.run_until_now()?, 4, &text, &[])?;
         ensure!(bed.slot()?.is_some(), "it was not touched");
         bed.sql("select pg_drop_replication_slot('slot_lost');")?;
         // Behind: it does not even notice at first.
@@ -129,7 +129,7 @@ fn an_invalidated_slot_is_named_with_its_remedy() -> Result<()> {
         program.signal("STOP")?;
         lose(&bed)?;
         program.signal("CONT")?;
-        let known = [DOWN, super::bed::CREATED];
+        let known = [DOWN, CREATED];
         refused(&program.wait()?, 4, &text, &known)?;
         ensure!(bed.events()?.len() == 10, "nothing came of it");
     }
@@ -137,7 +137,7 @@ fn an_invalidated_slot_is_named_with_its_remedy() -> Result<()> {
 }
 
 /// Writes WAL and lets it be recycled until the slot is lost.
-fn lose(bed: &Bed) -> Result<()> {
+fn lose(bed: &LedgerBed) -> Result<()> {
     let mut admin = bed.admin()?;
     until("the slot is lost", || {
         for statement in [
@@ -155,18 +155,18 @@ fn lose(bed: &Bed) -> Result<()> {
 /// Row 30: a slot of another plugin, of another database, and a physical one.
 #[test]
 fn a_slot_that_is_not_for_us_is_refused_with_the_difference() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V17, "slot_kinds")?;
+    let bed = LedgerBed::shared(PgVersion::V17, "slot_kinds")?;
     let drop = "select pg_drop_replication_slot('slot_kinds');";
     bed.sql("select pg_create_logical_replication_slot('slot_kinds', 'test_decoding');")?;
     let text = [
         "slot slot_kinds can't be used",
         "its plugin is test_decoding, not pgoutput",
     ];
-    refused(&bed.catch_up()?, 2, &text, &[])?;
+    refused(&bed.run_until_now()?, 2, &text, &[])?;
     bed.sql(drop)?;
     bed.sql("select pg_create_physical_replication_slot('slot_kinds', true);")?;
     refused(
-        &bed.catch_up()?,
+        &bed.run_until_now()?,
         2,
         &["slot slot_kinds", "it is a physical slot"],
         &[],
@@ -175,19 +175,19 @@ fn a_slot_that_is_not_for_us_is_refused_with_the_difference() -> Result<()> {
     let mut other = session(&database(PgVersion::V17, "slot_kinds_other")?)?;
     other.batch_execute("select pg_create_logical_replication_slot('slot_kinds', 'pgoutput')")?;
     let text = ["it belongs to database slot_kinds_other, and this is slot_kinds"];
-    refused(&bed.catch_up()?, 2, &text, &[])?;
+    refused(&bed.run_until_now()?, 2, &text, &[])?;
     bed.sql(drop)?;
     bed.sql("select pg_create_logical_replication_slot('slot_kinds', 'pgoutput', false, true);")?;
-    refused(&bed.catch_up()?, 2, &["two_phase"], &[])
+    refused(&bed.run_until_now()?, 2, &["two_phase"], &[])
 }
 
 /// Row 65: the database is dropped with our slot in it, which the server allows.
 #[test]
 fn a_dropped_database_is_named() -> Result<()> {
-    let bed = Bed::shared(PgVersion::V17, "dropped_database")?;
+    let bed = LedgerBed::shared(PgVersion::V17, "dropped_database")?;
     bed.begin()?;
     bed.insert(1..=10)?;
-    clean(&bed.catch_up()?, &[])?;
+    bed.catch_up(&[])?;
     let (base, _) = bed.direct.rsplit_once('/').context("a database")?;
     let mut admin = session(&format!("{base}/postgres"))?;
     admin.batch_execute("drop database dropped_database")?;
@@ -196,5 +196,5 @@ fn a_dropped_database_is_named() -> Result<()> {
         "the slot went along"
     );
     let text = ["database \"dropped_database\" does not exist"];
-    refused(&bed.catch_up()?, 2, &text, &[])
+    refused(&bed.run_until_now()?, 2, &text, &[])
 }

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use walgate_tests::{Workload, seed};
+use walgate_tests::{Workload, commit_lsn, quiet, seed, stop, until};
 use walgate_throwaway::PgVersion;
 
-use super::bed::{Bed, commit_lsn, quiet, stop, until};
+use super::ledger_bed::LedgerBed;
 
 /// Row 5: SIGTERM under load.
 #[test]
 fn sigterm_under_load_delivers_confirms_and_exits_0() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V17, "stop_load")?;
+    let mut bed = LedgerBed::shared(PgVersion::V17, "stop_load")?;
     // The last transaction may be delivered in part; the rest of it comes with the next start.
     bed.sinks.push_str("transactions = true\n");
     bed.begin()?;
@@ -49,14 +49,14 @@ fn sigterm_under_load_delivers_confirms_and_exits_0() -> Result<()> {
         );
     }
     workload.stop()?;
-    bed.catch_up()?;
+    bed.run_until_now()?;
     bed.complete()
 }
 
 /// Row 5: the second signal does not wait for anything.
 #[test]
 fn a_second_sigterm_ends_it_at_once() -> Result<()> {
-    let mut bed = Bed::shared(PgVersion::V17, "stop_twice")?;
+    let mut bed = LedgerBed::shared(PgVersion::V17, "stop_twice")?;
     bed.print_events();
     bed.more = "[journal]\nmemory = \"1MiB\"\n".to_owned();
     bed.source = "status_interval = \"200ms\"\n".to_owned();
@@ -81,7 +81,7 @@ fn a_second_sigterm_ends_it_at_once() -> Result<()> {
         "what is not delivered is not confirmed"
     );
     // Everything comes again.
-    let ended = bed.catch_up()?;
+    let ended = bed.run_until_now()?;
     ensure!(
         ended.lines.len() == 20_000,
         "{} of 20000",

@@ -571,6 +571,23 @@ fn interleaved_streams_know_their_own_relations() {
 }
 
 #[test]
+fn a_stream_commit_overwrites_no_newer_relation() {
+    let mut session = Session::default();
+    session.stream_start(5, true).expect("block of 5");
+    session.relation(ORDERS, 3).expect("as it was then");
+    session.insert(ORDERS, 3).expect("a row");
+    session.stream_stop().expect("stop");
+    session.begin(10).expect("begin");
+    session
+        .relation(ORDERS, 2)
+        .expect("the publication has a column list now");
+    session.commit(10).expect("commit");
+    session.stream_commit(5, 20).expect("commit");
+    session.begin(30).expect("begin");
+    assert_eq!(session.insert(ORDERS, 2), Ok(()));
+}
+
+#[test]
 fn a_stream_commit_that_goes_back() {
     let mut session = Session::default();
     session.stream_start(5, true).expect("block");

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use walgate_core::{Checkpoint, Failure, Feed, Lsn, Watermark};
+use walgate_core::{Checkpoint, Failure, Feed, Lsn, Position, Watermark};
+use walgate_journal::DEFAULT_BUDGET_BYTES;
 use walgate_pipeline::{
-    DeadLetters, Demand, Outcome, Pipeline, PipelineOptions, SinkOptions, StatusHandle, Stop,
+    DeadLetters, Demand, Log, Outcome, Pipeline, PipelineOptions, SinkOptions, StatusHandle, Stop,
 };
 
 use crate::line_encoder::LineEncoder;
-use crate::log::{Happening, Log, Row};
+use crate::log::{self, Happening, Row};
 use crate::scripted_sink::{Destination, ScriptedSink};
 use crate::scripted_source::{Act, ScriptedSource};
 use crate::stored::{Stored, checkpoint};
@@ -19,6 +20,10 @@ pub(crate) const START: Lsn = Lsn(0x100);
 pub(crate) struct Bench {
     pub(crate) pipeline: Pipeline,
     pub(crate) source: ScriptedSource,
+    /// Of the journal in memory.
+    pub(crate) journal_bytes: usize,
+    /// Instead of one in memory.
+    pub(crate) log: Option<Log>,
     pub(crate) start: Checkpoint,
     pub(crate) stored: Stored,
     pub(crate) confirmed: Watermark<Lsn>,
@@ -37,6 +42,8 @@ impl Bench {
             pipeline: Pipeline::new(options),
             closed: Arc::clone(&source.closed),
             source,
+            journal_bytes: DEFAULT_BUDGET_BYTES,
+            log: None,
             start: checkpoint(START),
             stored: Stored::new(START, |_| {}),
             confirmed: Watermark::new(START),
@@ -61,14 +68,22 @@ impl Bench {
 
     pub(crate) async fn run(self) -> Result<Outcome, Failure> {
         let store = Some(Box::new(self.stored) as Box<_>);
+        let (bytes, start) = (self.journal_bytes, self.start);
+        let log = self.log.unwrap_or_else(|| in_memory(bytes, &start));
         self.pipeline
-            .run(self.source, self.start, store, self.confirmed, self.stop)
+            .run(self.source, log, start, store, self.confirmed, self.stop)
             .await
     }
 
     pub(crate) fn is_closed(closed: &AtomicBool) -> bool {
         closed.load(Ordering::SeqCst)
     }
+}
+
+/// A journal in memory that begins where the checkpoint stands.
+pub(crate) fn in_memory(bytes: usize, start: &Checkpoint) -> Log {
+    let start = Position::new(start.source.epoch, start.confirmed, 0);
+    Log::in_memory(bytes, start)
 }
 
 pub(crate) fn optional(name: &str) -> SinkOptions {
@@ -81,12 +96,12 @@ pub(crate) fn inserts(count: usize) -> Happening {
     Happening::Transaction(vec![Row::Insert(0); count])
 }
 
-pub(crate) fn feed(log: &Log, from: usize, to: usize) -> Act {
+pub(crate) fn feed(log: &log::Log, from: usize, to: usize) -> Act {
     Act::Feed(Feed::Frames(log.run(from, to)))
 }
 
 /// The whole log, in runs of `size` frames.
-pub(crate) fn runs(log: &Log, size: usize) -> Vec<Act> {
+pub(crate) fn runs(log: &log::Log, size: usize) -> Vec<Act> {
     let len = log.items.len();
     (0..len)
         .step_by(size)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use walgate_core::{Failure, Feed, Frames, Gap, GapReason, Lsn, Position, StopReason};
-use walgate_pipeline::{BatchOptions, End, Extras, PipelineOptions, SinkOptions};
+use walgate_pipeline::{BatchOptions, End, Extras, SinkOptions};
 
 use crate::bench::{Bench, START, end, feed, ids, inserts, optional, runs};
 use crate::log::Log;
@@ -114,11 +114,8 @@ async fn a_second_request_ends_it_also_when_all_is_delivered_and_the_source_does
 async fn a_stop_is_heard_while_the_source_is_held_back() {
     let log = Log::new(START, &[inserts(100)]);
     let destination = Destination::default();
-    let options = PipelineOptions {
-        journal_bytes: 1000,
-        ..PipelineOptions::default()
-    };
-    let mut bench = Bench::with(options, runs(&log, 10));
+    let mut bench = Bench::new(runs(&log, 10));
+    bench.journal_bytes = 1000;
     let mut sink = ScriptedSink::new(&destination);
     sink.writes = [Fault::Slow(Duration::from_secs(10))].into();
     bench.sink(sink, SinkOptions::new("out"));
@@ -282,11 +279,8 @@ async fn a_gap_of_the_source_reaches_every_sink_and_the_checkpoint() {
 async fn a_huge_transaction_passes_through_a_tiny_ring() {
     let log = Log::new(START, &[inserts(20_000)]);
     let destination = Destination::default();
-    let options = PipelineOptions {
-        journal_bytes: 4000,
-        ..PipelineOptions::default()
-    };
-    let mut bench = Bench::with(options, [runs(&log, 50), vec![end()]].into_iter().flatten());
+    let mut bench = Bench::new([runs(&log, 50), vec![end()]].into_iter().flatten());
+    bench.journal_bytes = 4000;
     let mut sink = ScriptedSink::new(&destination);
     sink.random = Some(fastrand::Rng::with_seed(7));
     sink.can_tell = true;

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use walgate_core::{ErrorClass, Feed, Lsn, Position, SinkError, StopReason};
-use walgate_pipeline::{
-    DeadLetterFile, End, Extras, PipelineOptions, SinkDeadLetters, SinkOptions, SinkState,
-};
+use walgate_pipeline::{DeadLetterFile, End, Extras, SinkDeadLetters, SinkOptions, SinkState};
 
 use crate::bench::{Bench, START, end, ids, inserts, optional, runs};
 use crate::line_encoder::LineEncoder;
@@ -123,11 +121,8 @@ async fn a_fatal_error_stops_with_the_remedy_and_the_others_drain() {
 async fn an_optional_sink_that_fails_or_hangs_stops_nobody() {
     let log = Log::new(START, &vec![inserts(50); 100]);
     let [good, broken, hung] = [(); 3].map(|()| Destination::default());
-    let options = PipelineOptions {
-        journal_bytes: 8_000,
-        ..PipelineOptions::default()
-    };
-    let mut bench = Bench::with(options, [runs(&log, 20), vec![end()]].into_iter().flatten());
+    let mut bench = Bench::new([runs(&log, 20), vec![end()]].into_iter().flatten());
+    bench.journal_bytes = 8_000;
     bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
     let mut sink = ScriptedSink::new(&broken);
     sink.writes = [Fault::Reject(SinkError::fatal("no"))].into();
@@ -162,11 +157,8 @@ async fn an_optional_sink_that_fails_or_hangs_stops_nobody() {
 async fn a_slow_optional_sink_is_told_what_it_lost() {
     let log = Log::new(START, &vec![inserts(50); 100]);
     let [good, slow] = [(); 2].map(|()| Destination::default());
-    let options = PipelineOptions {
-        journal_bytes: 8_000,
-        ..PipelineOptions::default()
-    };
-    let mut bench = Bench::with(options, [runs(&log, 20), vec![end()]].into_iter().flatten());
+    let mut bench = Bench::new([runs(&log, 20), vec![end()]].into_iter().flatten());
+    bench.journal_bytes = 8_000;
     bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
     let mut sink = ScriptedSink::new(&slow);
     sink.writes = [Fault::Slow(Duration::from_secs(5))].into();
@@ -297,7 +289,7 @@ async fn an_output_that_was_closed_ends_it_as_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_that_cannot_be_written_stops_and_confirms_nothing() {
+async fn a_checkpoint_that_cannot_be_written_confirms_nothing_until_it_can() {
     let log = Log::new(START, &[inserts(1)]);
     let destination = Destination::default();
     let mut bench = Bench::new(runs(&log, 100));
@@ -306,12 +298,38 @@ async fn a_checkpoint_that_cannot_be_written_stops_and_confirms_nothing() {
         std::sync::Arc::clone(&bench.stored.fails),
         bench.confirmed.clone(),
     );
-    let run = tokio::spawn(bench.run());
+    let _run = tokio::spawn(bench.run());
     // The first checkpoint is written before anything is read.
     while destination.events().is_empty() {
         tokio::task::yield_now().await;
     }
     fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(confirmed.get(), START);
+    fails.store(false, std::sync::atomic::Ordering::SeqCst);
+    let start = Instant::now();
+    assert_eq!(confirmed.above(START).await, log.end);
+    assert!(start.elapsed() <= Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_checkpoint_that_cannot_be_written_is_a_failure() {
+    let log = Log::new(START, &[inserts(1)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new(runs(&log, 100));
+    bench.sink(ScriptedSink::new(&destination), SinkOptions::new("out"));
+    let (fails, stop) = (
+        std::sync::Arc::clone(&bench.stored.fails),
+        bench.stop.clone(),
+    );
+    let confirmed = bench.confirmed.clone();
+    let run = tokio::spawn(bench.run());
+    while destination.events().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.drain();
     let failure = run.await.expect("no panic").expect_err("stops");
     assert_eq!(
         (failure.reason, failure.message.as_str()),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use walgate_core::{Feed, Frames, Lsn, Watermark};
+use walgate_journal::DEFAULT_BUDGET_BYTES;
 use walgate_pipeline::{End, Extras, Pipeline, PipelineOptions, SinkOptions, Stop};
 
+use crate::bench::in_memory;
 use crate::line_encoder::LineEncoder;
 use crate::log::{Happening, Log, Row};
 use crate::scripted_sink::{Destination, ScriptedSink};
@@ -44,6 +46,7 @@ async fn a_transaction_comes_out_and_is_confirmed() {
     let outcome = pipeline
         .run(
             source,
+            in_memory(DEFAULT_BUDGET_BYTES, &checkpoint(START)),
             checkpoint(START),
             store,
             confirmed.clone(),
@@ -78,6 +81,7 @@ async fn a_change_at_the_head_goes_out_at_once() {
     let confirmed = Watermark::new(START);
     let run = pipeline.run(
         source,
+        in_memory(DEFAULT_BUDGET_BYTES, &checkpoint(START)),
         checkpoint(START),
         None,
         confirmed.clone(),
@@ -106,6 +110,7 @@ async fn keepalives_alone_are_confirmed() {
     let confirmed = Watermark::new(START);
     let run = pipeline.run(
         source,
+        in_memory(DEFAULT_BUDGET_BYTES, &checkpoint(START)),
         checkpoint(START),
         None,
         confirmed.clone(),

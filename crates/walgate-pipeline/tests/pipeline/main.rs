@@ -13,6 +13,7 @@ mod flow;
 mod line_encoder;
 mod log;
 mod model;
+mod on_disk;
 mod scripted_sink;
 mod scripted_source;
 mod selecting;

@@ -3,18 +3,23 @@
 //! still moves it on.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use walgate_core::{Checkpoint, Feed, FrameKind, Frames, Lsn, Op, Position, Watermark};
+use walgate_journal::{DiskJournal, DiskOptions};
 use walgate_pipeline::{
-    BatchOptions, Demand, End, Extras, Ops, Pipeline, PipelineOptions, Selection, SinkOptions, Stop,
+    BatchOptions, CheckpointStore, ConfirmBy, Demand, End, Extras, Ops, Pipeline, PipelineOptions,
+    Selection, SinkOptions, Stop,
 };
 
+use crate::bench::in_memory;
 use crate::line_encoder::LineEncoder;
 use crate::log::{Happening, Log, Row, TABLES};
+use crate::on_disk::{begin, by_fsync};
 use crate::scripted_sink::{Destination, ScriptedSink};
 use crate::scripted_source::{Act, ScriptedSource};
 use crate::stored::Stored;
@@ -161,6 +166,19 @@ enum Fate {
     Live,
 }
 
+/// Ready when the process is killed.
+async fn meet(fate: Fate, stop: &Stop) {
+    match fate {
+        Fate::Kill(after) => tokio::time::sleep(after).await,
+        Fate::Stop(after) => {
+            tokio::time::sleep(after).await;
+            stop.drain();
+            std::future::pending::<()>().await;
+        }
+        Fate::Live => std::future::pending::<()>().await,
+    }
+}
+
 struct World {
     log: Log,
     sinks: [Taken; 3],
@@ -170,7 +188,7 @@ struct World {
 }
 
 impl World {
-    fn new(happenings: &[Happening]) -> Self {
+    fn new(happenings: &[Happening], confirm: ConfirmBy) -> Self {
         let log = Log::new(START, happenings);
         let sinks = sinks();
         let expected: Arc<Vec<_>> =
@@ -183,7 +201,11 @@ impl World {
             sinks.clone(),
         );
         let stored = Stored::new(START, move |checkpoint| {
-            check(checkpoint, &names, &want, &have);
+            let confirmed = match confirm {
+                ConfirmBy::Sinks => checkpoint.confirmed,
+                ConfirmBy::Fsync => Lsn::ZERO,
+            };
+            check(checkpoint, confirmed, &names, &want, &have);
         });
         Self {
             log,
@@ -194,6 +216,68 @@ impl World {
         }
     }
 
+    /// The same with a journal on disk that confirms: time is real, since a disk has a clock of its
+    /// own, and so everything is short.
+    fn live_on_disk(&self, folder: &Path, random: &mut fastrand::Rng, fate: Fate) -> Option<End> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let mut pipeline = Pipeline::new(by_fsync());
+        for (taken, destination) in self.sinks.iter().zip(self.destinations.iter()) {
+            let mut sink = ScriptedSink::new(destination);
+            sink.can_tell = random.bool();
+            sink.random = Some(random.fork());
+            sink.slowest = Duration::from_millis(3);
+            let mut options = options(taken, random);
+            options.batch.delay = Duration::ZERO;
+            options.backoff.first = Duration::from_millis(1);
+            options.backoff.longest = Duration::from_millis(5);
+            pipeline.add(options, LineEncoder::default(), sink, None);
+        }
+        let start = self.stored.get();
+        let mut options = DiskOptions::new(folder);
+        options.sync_every = Duration::from_millis(random.u64(1..10));
+        options.segment_bytes = random.u64(1000..20_000);
+        options.replay_bytes = random.u64(0..2) * 10_000;
+        options.memory_bytes = random.usize(100..20_000);
+        let disk = DiskJournal::open(options, self.stored.is_written().then_some(&start));
+        // As the program does: a journal without its checkpoint would be refused.
+        self.stored.clone().save(&start).expect("saved");
+        let log = begin(disk.expect("opens"), &start);
+        let mut source = source(&self.log, log.head.lsn(), random);
+        for act in &mut source.acts {
+            if let Act::Sleep(time) = act {
+                *time /= 200;
+            }
+        }
+        let confirmed = Watermark::new(start.confirmed);
+        let stop = Stop::new();
+        let lost = pipeline.lost(&start, &log);
+        assert_eq!(lost, [], "what a required sink needs is there");
+        let end = runtime.block_on(async {
+            let store = Box::new(self.stored.clone());
+            let running = pipeline.run(
+                source,
+                log,
+                start,
+                Some(store),
+                confirmed.clone(),
+                stop.clone(),
+            );
+            tokio::select! {
+                outcome = running => Some(outcome.expect("nothing needs a human").end),
+                () = meet(fate, &stop) => None,
+            }
+        });
+        drop(runtime);
+        assert!(
+            confirmed.get() <= self.stored.get().confirmed,
+            "confirmed before it was kept"
+        );
+        end
+    }
+
     /// One process, from its start to its end.
     fn live(&self, random: &mut fastrand::Rng, fate: Fate) -> Option<End> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -201,10 +285,8 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let mut pipeline = Pipeline::new(PipelineOptions {
-            journal_bytes: random.usize(100..20_000),
-            ..PipelineOptions::default()
-        });
+        let journal_bytes = random.usize(100..20_000);
+        let mut pipeline = Pipeline::new(PipelineOptions::default());
         for (taken, destination) in self.sinks.iter().zip(self.destinations.iter()) {
             let mut sink = ScriptedSink::new(destination);
             sink.can_tell = random.bool();
@@ -217,21 +299,18 @@ impl World {
         let stop = Stop::new();
         let end = runtime.block_on(async {
             let store = Box::new(self.stored.clone());
-            let running = pipeline.run(source, start, Some(store), confirmed.clone(), stop.clone());
-            let killed = async {
-                match fate {
-                    Fate::Kill(after) => tokio::time::sleep(after).await,
-                    Fate::Stop(after) => {
-                        tokio::time::sleep(after).await;
-                        stop.drain();
-                        std::future::pending::<()>().await;
-                    }
-                    Fate::Live => std::future::pending::<()>().await,
-                }
-            };
+            let log = in_memory(journal_bytes, &start);
+            let running = pipeline.run(
+                source,
+                log,
+                start,
+                Some(store),
+                confirmed.clone(),
+                stop.clone(),
+            );
             tokio::select! {
                 outcome = running => Some(outcome.expect("nothing needs a human").end),
-                () = killed => None,
+                () = meet(fate, &stop) => None,
             }
         });
         // Ends every task where it is, as kill -9 does.
@@ -308,11 +387,12 @@ fn options(taken: &Taken, random: &mut fastrand::Rng) -> SinkOptions {
 /// What a checkpoint says is so.
 fn check(
     checkpoint: &Checkpoint,
+    confirmed: Lsn,
     sinks: &[Taken],
     expected: &[Vec<(Position, String)>],
     destinations: &[Destination],
 ) {
-    let confirmed = Position::new(0, checkpoint.confirmed, 0);
+    let confirmed = Position::new(0, confirmed, 0);
     for (at, taken) in sinks.iter().enumerate() {
         let durable: BTreeSet<_> = destinations[at]
             .events()
@@ -361,7 +441,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
 }
 
 fn run_world(happenings: &[Happening], seed: u64) -> Result<(), TestCaseError> {
-    let world = World::new(happenings);
+    let world = World::new(happenings, ConfirmBy::Sinks);
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..random.u32(0..6) {
         let after = Duration::from_millis(random.u64(0..6000));
@@ -378,6 +458,36 @@ fn run_world(happenings: &[Happening], seed: u64) -> Result<(), TestCaseError> {
     let confirmed = world.stored.get().confirmed;
     prop_assert_eq!(confirmed, world.log.end, "what is delivered is confirmed");
     Ok(())
+}
+
+fn run_world_on_disk(happenings: &[Happening], seed: u64) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::new(happenings, ConfirmBy::Fsync);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..random.u32(0..6) {
+        let after = Duration::from_millis(random.u64(0..40));
+        let fate = if random.bool() {
+            Fate::Kill(after)
+        } else {
+            Fate::Stop(after)
+        };
+        world.live_on_disk(folder.path(), &mut random, fate);
+    }
+    let end = world.live_on_disk(folder.path(), &mut random, Fate::Live);
+    prop_assert_eq!(end, Some(End::Source));
+    world.check_order();
+    let confirmed = world.stored.get().confirmed;
+    prop_assert_eq!(confirmed, world.log.end, "what is fsynced is confirmed");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_with_a_journal_on_disk(happenings in happenings(), seed: u64) {
+        run_world_on_disk(&happenings, seed)?;
+    }
 }
 
 proptest! {

@@ -46,6 +46,8 @@ pub(crate) struct ScriptedSink {
     pub(crate) flushes: VecDeque<Fault>,
     /// Random faults, when the scripts are at their end.
     pub(crate) random: Option<fastrand::Rng>,
+    /// How long a random fault takes at most.
+    pub(crate) slowest: Duration,
     /// It can tell what the destination holds.
     pub(crate) can_tell: bool,
     /// Events that it refuses for good.
@@ -63,13 +65,14 @@ impl ScriptedSink {
             writes: VecDeque::new(),
             flushes: VecDeque::new(),
             random: None,
+            slowest: Duration::from_secs(2),
             can_tell: false,
             refuses: Vec::new(),
             closed: Arc::default(),
         }
     }
 
-    fn random_fault(random: &mut Option<fastrand::Rng>) -> Fault {
+    fn random_fault(random: &mut Option<fastrand::Rng>, slowest: Duration) -> Fault {
         let Some(random) = random else {
             return Fault::None;
         };
@@ -77,7 +80,7 @@ impl ScriptedSink {
         match random.u32(0..20) {
             0 => Fault::Reject(error),
             1 => Fault::FailAfter(random.usize(0..20), error),
-            2..=4 => Fault::Slow(Duration::from_millis(random.u64(1..2000))),
+            2..=4 => Fault::Slow(slowest.mul_f64(random.f64())),
             _ => Fault::None,
         }
     }
@@ -116,7 +119,7 @@ impl Sink for ScriptedSink {
     async fn open(&mut self) -> Result<Option<Position>, SinkError> {
         self.accepted.clear();
         let fault = self.opens.pop_front();
-        let fault = fault.unwrap_or_else(|| Self::random_fault(&mut self.random));
+        let fault = fault.unwrap_or_else(|| Self::random_fault(&mut self.random, self.slowest));
         self.suffer(fault).await?;
         let last = self
             .destination
@@ -129,7 +132,7 @@ impl Sink for ScriptedSink {
 
     async fn write(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
         let fault = self.writes.pop_front();
-        let fault = fault.unwrap_or_else(|| Self::random_fault(&mut self.random));
+        let fault = fault.unwrap_or_else(|| Self::random_fault(&mut self.random, self.slowest));
         if let Fault::Reject(error) = fault {
             return Err(error);
         }
@@ -153,7 +156,7 @@ impl Sink for ScriptedSink {
 
     async fn flush(&mut self) -> Result<Position, SinkError> {
         let fault = self.flushes.pop_front();
-        let fault = fault.unwrap_or_else(|| Self::random_fault(&mut self.random));
+        let fault = fault.unwrap_or_else(|| Self::random_fault(&mut self.random, self.slowest));
         self.suffer(fault).await?;
         if let Some(last) = self.settle(usize::MAX) {
             self.delivered.advance(last);

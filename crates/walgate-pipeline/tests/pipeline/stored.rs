@@ -13,6 +13,7 @@ pub(crate) struct Stored {
     /// Called with each checkpoint before it is kept.
     check: Check,
     pub(crate) fails: Arc<std::sync::atomic::AtomicBool>,
+    written: Arc<std::sync::atomic::AtomicBool>,
 }
 
 pub(crate) fn checkpoint(confirmed: Lsn) -> Checkpoint {
@@ -37,7 +38,13 @@ impl Stored {
             last: Arc::new(Mutex::new(checkpoint(confirmed))),
             check: Arc::new(check),
             fails: Arc::default(),
+            written: Arc::default(),
         }
+    }
+
+    /// Whether there is a checkpoint at all.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     pub(crate) fn get(&self) -> Checkpoint {
@@ -51,6 +58,8 @@ impl CheckpointStore for Stored {
             return Err(Failure::new(StopReason::State, "disk full"));
         }
         (self.check)(checkpoint);
+        self.written
+            .store(true, std::sync::atomic::Ordering::SeqCst);
         *self.last.lock().expect("not poisoned") = checkpoint.clone();
         Ok(())
     }

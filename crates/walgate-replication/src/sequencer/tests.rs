@@ -1,10 +1,9 @@
-use bytes::{BufMut, Bytes, BytesMut};
-use walgate_core::{Column, ReplicaIdentity, Shape};
+use walgate_core::{Column, Position, ReplicaIdentity, Shape};
 use walgate_pgoutput::{
-    ColumnsBuf, Message, OldTuple, PgMicros, ProtocolVersion, RelationBody, RelationOidsBuf,
-    Streaming, TupleBuf, Value,
+    Message, OldTuple, PgMicros, ProtocolVersion, RelationOidsBuf, Streaming, TupleBuf, Value,
 };
 
+use super::wire::Wire;
 use super::*;
 use crate::definition::Facts;
 
@@ -12,105 +11,6 @@ const DIALECT: Dialect = Dialect {
     version: ProtocolVersion::V1,
     streaming: Streaming::Off,
 };
-
-/// Bytes as a server sends them.
-#[derive(Default)]
-struct Wire(BytesMut);
-
-impl Wire {
-    fn copy(&mut self, frame: CopyFrame<'_>) -> &mut Self {
-        let mut body = BytesMut::new();
-        frame.encode(&mut body);
-        self.0.put_u8(b'd');
-        self.0
-            .put_u32(u32::try_from(body.len()).expect("short") + 4);
-        self.0.extend_from_slice(&body);
-        self
-    }
-
-    fn message(&mut self, message: &Message<'_>) -> &mut Self {
-        let mut payload = BytesMut::new();
-        message.encode(DIALECT, &mut payload).expect("encodes");
-        let lsn = Lsn(7);
-        self.copy(CopyFrame::XLogData {
-            wal_start: lsn,
-            wal_end: lsn,
-            server_time: PgMicros(0),
-            payload: &payload,
-        })
-    }
-
-    fn begin(&mut self, lsn: u64) -> &mut Self {
-        self.message(&Message::Begin {
-            final_lsn: Lsn(lsn),
-            commit_time: PgMicros(1),
-            xid: 700,
-        })
-    }
-
-    fn commit(&mut self, lsn: u64) -> &mut Self {
-        let (commit_lsn, end_lsn) = (Lsn(lsn), Lsn(lsn + 5));
-        self.message(&Message::Commit {
-            flags: 0,
-            commit_lsn,
-            end_lsn,
-            commit_time: PgMicros(1),
-        })
-    }
-
-    fn relation(
-        &mut self,
-        oid: Oid,
-        identity: ReplicaIdentity,
-        columns: &[(&str, Oid)],
-    ) -> &mut Self {
-        let mut list = ColumnsBuf::new();
-        for (name, type_oid) in columns {
-            let column = walgate_pgoutput::Column {
-                key: false,
-                name,
-                type_oid: *type_oid,
-                typmod: -1,
-            };
-            list.push(column).expect("few");
-        }
-        let columns = list.as_columns();
-        self.message(&Message::Relation(RelationBody {
-            xid: None,
-            oid,
-            namespace: "s",
-            name: "t",
-            identity,
-            columns,
-        }))
-    }
-
-    fn insert(&mut self, oid: Oid) -> &mut Self {
-        let mut tuple = TupleBuf::new();
-        tuple.push(Value::Text(b"1")).expect("fits");
-        self.message(&Message::Insert {
-            xid: None,
-            relation: oid,
-            new: tuple.as_tuple(),
-        })
-    }
-
-    fn keepalive(&mut self, lsn: u64, reply_requested: bool) -> &mut Self {
-        self.copy(CopyFrame::Keepalive {
-            wal_end: Lsn(lsn),
-            server_time: PgMicros(0),
-            reply_requested,
-        })
-    }
-
-    fn run(&mut self) -> Run {
-        let bytes: Bytes = self.0.split().freeze();
-        Run {
-            pinned: bytes.len(),
-            bytes,
-        }
-    }
-}
 
 const ID: &[(&str, Oid)] = &[("id", 23)];
 

@@ -11,7 +11,11 @@ use walgate_core::{
 };
 use walgate_pgoutput::{Dialect, Message, ProtocolVersion, Streaming};
 use walgate_replication::{PostgresSource, SlotConfig, SlotMode, SourceConfig, Started};
-use walgate_throwaway::{PgVersion, Postgres, PostgresOptions, SharedPostgres, shared_postgres};
+use walgate_throwaway::{
+    AdminSession, PgVersion, Postgres, PostgresOptions, SharedPostgres, shared_postgres,
+};
+
+use crate::spool::Spools;
 
 /// Nothing that these tests wait for takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +51,16 @@ impl Bed {
 
     pub(crate) fn sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         admin(self.server, &self.database, sql)
+    }
+
+    /// A session of its own, for a transaction that stays open.
+    pub(crate) fn session(&self) -> AdminSession {
+        match self.server {
+            SharedPostgres::Own(server) => server.admin_in(&self.database).expect("a session"),
+            SharedPostgres::External(_) => {
+                panic!("these tests administer a server of their own: unset WALGATE_TEST_PG_*")
+            }
+        }
     }
 
     pub(crate) fn text(&self, sql: &str) -> String {
@@ -143,6 +157,9 @@ pub(crate) struct Reader {
     pub(crate) gaps: Vec<Gap>,
     pub(crate) progress: Lsn,
     pub(crate) ended: bool,
+    pub(crate) spools: Spools,
+    /// The definition of each row that has come.
+    pub(crate) defined: Vec<Arc<Relation>>,
     relations: Vec<Arc<Relation>>,
     open: Option<Transaction>,
 }
@@ -175,6 +192,8 @@ impl Reader {
             gaps: Vec::new(),
             progress: Lsn::ZERO,
             ended: false,
+            spools: Spools::default(),
+            defined: Vec::new(),
             relations: Vec::new(),
             open: None,
         })
@@ -185,6 +204,11 @@ impl Reader {
         let feed = tokio::time::timeout(PATIENCE, self.source.next()).await;
         match feed.unwrap_or_else(|_| panic!("nothing came; so far: {:?}", self.texts()))? {
             Feed::Frames(frames) => self.take(frames),
+            Feed::Streamed(streamed) => {
+                if let Some(frames) = self.spools.take(streamed) {
+                    self.take(frames);
+                }
+            }
             Feed::Gap(gap) => self.gaps.push(gap),
             Feed::End => self.ended = true,
         }
@@ -287,6 +311,12 @@ impl Reader {
             }
             if frame.kind == FrameKind::Standalone {
                 self.progress = self.progress.max(lsn);
+            }
+            if matches!(
+                frame.kind,
+                FrameKind::Insert | FrameKind::Update | FrameKind::Delete
+            ) {
+                self.defined.extend(frames.relation(frame).cloned());
             }
             self.seen.push(Seen {
                 id: Position::new(frames.epoch, lsn, frame.index),

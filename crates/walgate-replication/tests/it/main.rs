@@ -7,4 +7,6 @@ mod outages;
 mod own_publications;
 mod publications;
 mod scripted;
+mod spool;
+mod streamed;
 mod streaming;

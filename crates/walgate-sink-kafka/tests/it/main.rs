@@ -1,5 +1,6 @@
 //! The sink against real Apache Kafka.
 
+mod batches;
 mod bed;
 mod contract;
 mod failures;

@@ -224,6 +224,8 @@ async fn a_topic_that_may_not_be_created() {
     let schema = schema("uncreated");
     let topic = format!("{schema}.orders");
     allow(&broker().bootstrap(), USER, acl::DESCRIBE, &topic);
+    // Whoever may write nowhere is refused as a producer, whatever other tests have granted so far.
+    allow(&broker().bootstrap(), USER, acl::WRITE, &topic);
     let mut config = restricted();
     config.create_topics = Some(TopicCreation::default());
     let mut sink = sink(config, &schema, "orders");

@@ -21,7 +21,7 @@ Without --slot changes come from now on, through a temporary slot. Without --pub
 publication of its own is made for the time of the command.";
 
 /// Arguments of `walgate tail`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", super::EXIT_CODES))]
 pub struct TailArgs {
     /// The database: a URL or key=value pairs, as libpq takes them
@@ -105,21 +105,10 @@ pub enum OutputFormat {
 
 impl TailArgs {
     /// Every change of a database from now on.
-    pub const fn everything(url: Secret) -> Self {
+    pub fn everything(url: Secret) -> Self {
         Self {
             url: Some(url),
-            slot: None,
-            publications: Vec::new(),
-            tables: Vec::new(),
-            ops: Vec::new(),
-            filters: Vec::new(),
-            format: None,
-            transactions: false,
-            schema_events: false,
-            from: None,
-            until: None,
-            count: None,
-            peek: false,
+            ..Self::default()
         }
     }
 
@@ -161,7 +150,7 @@ impl FromStr for Until {
     }
 }
 
-fn publication(name: &str) -> Result<String, String> {
+pub(super) fn publication(name: &str) -> Result<String, String> {
     // PostgreSQL cuts a longer name silently, and then finds another publication or none.
     match name.len() {
         0 => Err("a publication has a name".to_owned()),

@@ -89,6 +89,14 @@ impl Node {
         }
     }
 
+    /// The keys of this table; none for anything else.
+    pub(super) fn keys(&self) -> Vec<String> {
+        match &self.tree {
+            Tree::Table(entries) => entries.iter().map(|entry| entry.key.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Puts a value at a path, over what is there.
     pub(super) fn set(&mut self, path: &[&str], node: Self) {
         let Some((key, rest)) = path.split_first() else {

@@ -1,25 +1,121 @@
 //! `[journal]`: where changes wait.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::Size;
+use super::{Period, Size};
 
-/// Where changes wait between the database and the sinks.
+/// Where changes wait between the database and the sinks: in memory, and with `path` on disk, which
+/// takes the database's log over while a sink is down.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Journal {
-    /// Memory for changes that wait for a sink. When a required sink lets it fill, reading from the
-    /// database pauses and the slot holds the rest back; an optional sink loses its place instead.
+    /// Memory for changes that wait for a sink. Without `path`: when a required sink lets it fill,
+    /// reading from the database pauses and the slot holds the rest back; an optional sink loses its
+    /// place instead.
     #[schemars(extend("x-min" = "1MiB", "x-max" = "1TiB"))]
     pub memory: Size,
+    /// Folder of the journal on disk; created when missing, used by one Walgate at a time, with
+    /// nothing else in it. A relative path starts at the folder of the configuration file. Everything
+    /// below needs it.
+    #[schemars(with = "Option<String>", length(min = 1), extend("examples" = ["/var/lib/walgate/journal"]))]
+    pub path: Option<PathBuf>,
+    /// What PostgreSQL is told that it may forget.
+    pub confirm: ConfirmBy,
+    /// The longest time for which a change is not fsynced yet. PostgreSQL keeps it until then.
+    #[schemars(extend("x-min" = "1ms", "x-max" = "10s"))]
+    pub sync_every: Period,
+    /// As many bytes are fsynced at once, before their time.
+    #[schemars(extend("x-min" = "64KiB", "x-max" = "1GiB"))]
+    pub sync_bytes: Size,
+    /// Size of a file of the journal. Space is given back file by file.
+    #[schemars(extend("x-min" = "1MiB", "x-max" = "1GiB"))]
+    pub segment: Size,
+    /// What is kept for replay beyond what a required sink lacks, in bytes. It gives way before
+    /// anything else.
+    #[schemars(extend("x-min" = "0B", "x-max" = "1024TiB"))]
+    pub replay_bytes: Size,
+    /// What is kept for replay is not older than this.
+    #[schemars(extend("x-min" = "0s", "x-max" = "3650d"))]
+    pub replay_age: Period,
+    /// What the journal may take of the disk; the smaller of 20 GiB and half of the file system when
+    /// it is not set.
+    #[schemars(extend("x-min" = "8MiB", "x-max" = "1024TiB", "examples" = ["100GiB"]))]
+    pub budget: Option<Size>,
+    /// The part of the file system that stays free, in percent.
+    #[schemars(range(max = 90))]
+    pub keep_free: u8,
+    /// What to do when the journal is full because a required sink is behind.
+    pub on_full: OnFull,
+    /// The sinks that `on_full = "release-sink"` may release, in this order.
+    #[schemars(extend("examples" = [["kafka"]]))]
+    pub release: Vec<String>,
+    /// That a required sink may lose changes: `on_full = "release-sink"` does nothing without it.
+    pub allow_data_loss: bool,
+    /// What to do when the disk has damaged something that PostgreSQL no longer has.
+    pub on_damage: OnDamage,
+}
+
+/// What PostgreSQL is told that it may forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfirmBy {
+    /// what the journal has fsynced: a sink that is down holds no log on the server; the disk has to
+    /// survive the machine
+    Fsync,
+    /// what every required sink holds: the journal is only read again from, for a disk that may get
+    /// lost
+    Sinks,
+}
+
+/// What is done when the journal is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFull {
+    /// stop reading: the slot holds the rest back, as without a journal on disk
+    Hold,
+    /// let the first sink of `release` that is in the way lose what it lacks, with a `gap` event
+    ReleaseSink,
+}
+
+/// What is done about damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDamage {
+    /// stop, with exit code 7 and the file and the positions named
+    Stop,
+    /// write a `gap` event to the sinks that lack it, and go on behind it
+    Gap,
+}
+
+impl Journal {
+    /// Whether what is fsynced here is confirmed, whatever the sinks have.
+    pub fn confirms(&self) -> bool {
+        self.path.is_some() && self.confirm == ConfirmBy::Fsync
+    }
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        // A second of a fast drain; larger buffers only hide a slow sink for longer.
         Self {
+            // A second of a fast drain; larger buffers only hide a slow sink for longer.
             memory: Size::mib(64),
+            path: None,
+            confirm: ConfirmBy::Fsync,
+            // Twenty fsyncs a second are little for any disk, and little log waits on the server.
+            sync_every: Period::milliseconds(50),
+            sync_bytes: Size::mib(4),
+            segment: Size::mib(64),
+            replay_bytes: Size::mib(1024),
+            replay_age: Period::seconds(24 * 60 * 60),
+            budget: None,
+            keep_free: 10,
+            on_full: OnFull::Hold,
+            release: Vec::new(),
+            allow_data_loss: false,
+            on_damage: OnDamage::Stop,
         }
     }
 }

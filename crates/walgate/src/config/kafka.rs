@@ -177,7 +177,7 @@ impl Default for Kafka {
             stream_topic: None,
             tombstones: true,
             compression: Compression::None,
-            buffer: Size::mib(24),
+            buffer: Size(walgate_sink_kafka::DEFAULT_BUFFER_BYTES as u64),
             tls: false,
             tls_ca_file: None,
             tls_certificate_file: None,

@@ -1,5 +1,7 @@
 //! Rules between keys: what is valid by itself and makes no sense together.
 
+mod journal;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -24,14 +26,13 @@ pub(super) fn rules(
     let mut rules = Rules { document, problems };
     rules.source(config);
     rules.memory(config, surroundings.memory);
-    if !config.sinks.values().any(|sink| sink.required) {
-        let message = if config.sinks.is_empty() {
-            "there is no sink"
-        } else {
-            "no sink is required: nothing would say what may be confirmed to PostgreSQL"
-        };
-        let hint =
-            "give a [sinks.NAME] with required = true; `walgate config example` shows each kind";
+    rules.journal(config);
+    if config.sinks.is_empty() {
+        let hint = "give a [sinks.NAME]; `walgate config example` shows each kind";
+        rules.refuse(&["sinks"], "there is no sink", hint);
+    } else if !config.sinks.values().any(|sink| sink.required) && !config.journal.confirms() {
+        let message = "no sink is required: nothing would say what may be confirmed to PostgreSQL";
+        let hint = "set required = true for one, or let a journal on disk confirm: [journal] path";
         rules.refuse(&["sinks"], message, hint);
     }
     rules.shared_outputs(config);
@@ -66,7 +67,7 @@ impl Rules<'_> {
         for pattern in source
             .tables
             .iter()
-            .filter(|pattern| pattern.one_table().is_none())
+            .filter(|pattern| pattern.0.one_table().is_none())
         {
             let message =
                 format!("`source.tables` takes tables by name, not the pattern {pattern}");
@@ -316,7 +317,7 @@ impl Rules<'_> {
                 "`sinks.{name}.rules` has a topic or tombstones, and the sink is not of type kafka"
             );
             self.refuse(&path, message, "leave them out");
-        } else if for_kafka && tables.one_table().is_none() {
+        } else if for_kafka && tables.0.one_table().is_none() {
             let message =
                 format!("`sinks.{name}.rules` has a topic or tombstones for the pattern {tables}");
             self.refuse(&path, message, "name one table, such as \"public.orders\"");

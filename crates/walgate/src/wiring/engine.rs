@@ -1,15 +1,17 @@
 //! The engine: one source, a pipeline, and what the operating system asks of them.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, SourceIdentity, StopReason, Watermark};
+use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark};
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
 use walgate_replication::{PostgresSource, SourceConfig, Started};
 
+use super::Keeping;
+use super::begin::Begin;
+use super::journal::behind_commit;
 use super::progress::Progress;
 use crate::ending::Ending;
 use crate::entry::Console;
@@ -56,6 +58,8 @@ pub(crate) struct Engine {
     pub(crate) sinks: Vec<StatusHandle>,
     /// Where the log comes from.
     pub(crate) source: SourceConfig,
+    /// Where changes wait.
+    pub(crate) journal: Keeping,
     /// What is known of earlier runs.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Where the checkpoint is kept; nowhere when the slot alone remembers.
@@ -80,8 +84,11 @@ impl Engine {
     ) -> Result<Finish, Ending> {
         let confirmed = Watermark::<Lsn>::default();
         let peek = self.source.peek;
-        self.source.held = self.pipeline.held();
-        let start = PostgresSource::start(self.source, self.checkpoint.clone(), confirmed.clone());
+        let held = self.pipeline.held().max(self.journal.held());
+        self.source.held = held.map(behind_commit);
+        let on_gap = self.source.on_gap;
+        let reached = self.journal.reached(self.checkpoint.as_ref());
+        let start = PostgresSource::start(self.source, reached.clone(), confirmed.clone());
         let mut start = pin!(start);
         let started = loop {
             tokio::select! {
@@ -93,16 +100,29 @@ impl Engine {
             }
         };
         announce(&started, peek, self.store.is_some());
+        let begin = Begin {
+            journal: self.journal,
+            checkpoint: self.checkpoint,
+            reached,
+            store: self.store,
+            on_gap,
+        };
+        let begun = begin.begin(&self.pipeline, &started).await?;
         let monitor = started.source.monitor();
-        let progress = Progress::new(self.sinks, monitor);
+        let progress = Progress::new(self.sinks.clone(), monitor);
         let source = Watched {
             source: started.source,
             gaps_end_it: self.gaps_end_it,
         };
-        let from = from(self.checkpoint, started.identity, started.resume);
-        let run = self
-            .pipeline
-            .run(source, from, self.store, confirmed, stop.clone());
+        let is_kept = begun.log.journal.durable().is_some();
+        let run = self.pipeline.run(
+            source,
+            begun.log,
+            begun.checkpoint,
+            begun.store,
+            confirmed,
+            stop.clone(),
+        );
         let mut run = pin!(run);
         let drawing = draw(progress, Arc::clone(&console.terminal));
         let mut drawing = pin!(drawing);
@@ -112,7 +132,7 @@ impl Engine {
                 request = signals.next() => match request {
                     Request::Reload => reload(),
                     Request::Drain => {
-                        tracing::info!("stopping: delivering what was read; a second signal ends at once");
+                        say_stopping(is_kept);
                         stop.drain();
                     }
                     Request::End => stop.now(),
@@ -122,31 +142,8 @@ impl Engine {
         };
         console.terminal.clear();
         let outcome = outcome?;
-        if outcome.end == End::Stopped {
-            tracing::warn!(confirmed = %outcome.confirmed, "stopped before everything that was read was delivered; it comes again with the next start");
-        } else {
-            tracing::info!(confirmed = %outcome.confirmed, "stopped");
-        }
+        say_stopped(&outcome, &self.sinks);
         Ok(Finish::Ended(outcome))
-    }
-}
-
-/// What is known when the pipeline begins. Where the source goes on behind what is known it
-/// announces a gap, which each sink is told of before it counts as being there. LSNs of an earlier
-/// epoch say nothing about this log.
-fn from(known: Option<Checkpoint>, source: SourceIdentity, resume: Lsn) -> Checkpoint {
-    let (sinks, gaps, confirmed) = match known {
-        Some(known) if known.source.epoch == source.epoch && known.confirmed > Lsn::ZERO => {
-            (known.sinks, known.gaps, known.confirmed.min(resume))
-        }
-        Some(known) => (known.sinks, known.gaps, resume),
-        None => (BTreeMap::new(), Vec::new(), resume),
-    };
-    Checkpoint {
-        source,
-        confirmed,
-        sinks,
-        gaps,
     }
 }
 
@@ -170,6 +167,34 @@ fn announce(started: &Started, peek: bool, has_store: bool) {
         peek,
         "streaming"
     );
+}
+
+fn say_stopping(is_kept: bool) {
+    if is_kept {
+        tracing::info!(
+            "stopping: what a sink has not got waits in the journal; a second signal ends at once"
+        );
+    } else {
+        tracing::info!("stopping: delivering what was read; a second signal ends at once");
+    }
+}
+
+fn say_stopped(outcome: &Outcome, sinks: &[StatusHandle]) {
+    let confirmed = outcome.confirmed;
+    match outcome.end {
+        End::Stopped => {
+            tracing::warn!(%confirmed, "stopped before everything that was read was delivered; it comes again with the next start");
+        }
+        End::Kept => {
+            let behind = sinks.iter().map(StatusHandle::get);
+            for sink in behind.filter(|sink| sink.confirmable < confirmed) {
+                let wal_bytes = confirmed.bytes_since(sink.confirmable);
+                tracing::info!(sink = sink.name, delivered = %sink.delivered, wal_bytes, "what this sink has not got waits in the journal");
+            }
+            tracing::info!(%confirmed, "stopped");
+        }
+        End::Source | End::Counted | End::Drained => tracing::info!(%confirmed, "stopped"),
+    }
 }
 
 /// Draws the status line until the end; never ends by itself.
@@ -214,40 +239,5 @@ impl Source for Watched {
 
     async fn close(&mut self) -> Result<(), Failure> {
         self.source.close().await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity(epoch: u8) -> SourceIdentity {
-        SourceIdentity {
-            system_id: 1,
-            timeline: 1,
-            epoch,
-            slot: "walgate".into(),
-            consistent_point: Lsn::ZERO,
-            created_by_us: false,
-        }
-    }
-
-    #[test]
-    fn nobody_counts_as_being_behind_a_gap_before_it_is_told() {
-        let known = |confirmed| {
-            let (sinks, gaps) = (BTreeMap::new(), Vec::new());
-            Some(Checkpoint {
-                source: identity(0),
-                confirmed,
-                sinks,
-                gaps,
-            })
-        };
-        let confirmed = |known, epoch, resume| from(known, identity(epoch), resume).confirmed;
-        assert_eq!(confirmed(known(Lsn(100)), 0, Lsn(100)), Lsn(100));
-        assert_eq!(confirmed(known(Lsn(100)), 0, Lsn(200)), Lsn(100), "a gap");
-        assert_eq!(confirmed(known(Lsn(100)), 1, Lsn(200)), Lsn(200), "raised");
-        assert_eq!(confirmed(known(Lsn::ZERO), 0, Lsn(200)), Lsn(200));
-        assert_eq!(confirmed(None, 0, Lsn(200)), Lsn(200), "adopted");
     }
 }

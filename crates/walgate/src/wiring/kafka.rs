@@ -8,6 +8,7 @@ use walgate_sink_kafka::{
     TopicTemplate,
 };
 
+use super::selection::parse;
 use crate::config;
 
 /// Everything that the configuration says of a Kafka sink.
@@ -22,8 +23,7 @@ pub(crate) fn kafka(sink: &config::Sink, kafka: &config::Kafka) -> Result<KafkaC
         if rule.topic.is_none() && rule.tombstones.is_none() {
             continue;
         }
-        let refused = |_| Failure::new(StopReason::Config, format!("{tables} is not a table"));
-        let pattern = tables.parse::<config::TablePattern>().map_err(refused)?;
+        let pattern = parse(tables)?;
         // The configuration has checked that a rule with a topic names one table.
         if let Some((schema, table)) = pattern.one_table() {
             let topic = rule.topic.as_ref().map(ToString::to_string);

@@ -16,20 +16,19 @@ pub(crate) const fn operation(operation: config::Operation) -> Op {
     }
 }
 
-/// A pattern of the configuration as the pipeline matches it.
-pub(crate) fn pattern(pattern: &config::TablePattern) -> Result<TablePattern, Failure> {
-    parse(pattern.as_str())
+/// Patterns of the configuration as the pipeline matches them.
+pub(crate) fn patterns(patterns: &[config::TablePattern]) -> Vec<TablePattern> {
+    patterns.iter().map(|pattern| pattern.0.clone()).collect()
 }
 
-fn parse(text: &str) -> Result<TablePattern, Failure> {
+/// The tables that a rule of the configuration is for.
+pub(super) fn parse(text: &str) -> Result<TablePattern, Failure> {
     text.parse()
         .map_err(|error| Failure::new(StopReason::Config, format!("{error}")))
 }
 
 /// What a sink of the configuration takes.
 pub(crate) fn selection(sink: &config::Sink) -> Result<Selection, Failure> {
-    let patterns =
-        |list: &[config::TablePattern]| list.iter().map(pattern).collect::<Result<_, _>>();
     let mut rules = Vec::with_capacity(sink.rules.len());
     for (tables, rule) in &sink.rules {
         rules.push(TableRule {
@@ -41,8 +40,8 @@ pub(crate) fn selection(sink: &config::Sink) -> Result<Selection, Failure> {
         });
     }
     Ok(Selection {
-        include: patterns(&sink.tables)?,
-        exclude: patterns(&sink.exclude_tables)?,
+        include: patterns(&sink.tables),
+        exclude: patterns(&sink.exclude_tables),
         ops: sink.ops.iter().copied().map(operation).collect::<Ops>(),
         rules,
         filters: Vec::new(),

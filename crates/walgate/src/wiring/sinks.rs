@@ -33,12 +33,13 @@ pub(crate) fn add_sinks(
 ) -> Result<Vec<StatusHandle>, Failure> {
     let mut handles = Vec::with_capacity(config.sinks.len());
     for (name, sink) in &config.sinks {
-        handles.push(add(pipeline, name, sink, known)?);
+        handles.push(add_sink(pipeline, name, sink, known)?);
     }
     Ok(handles)
 }
 
-fn add(
+/// Adds a chain for one sink.
+pub(crate) fn add_sink(
     pipeline: &mut Pipeline,
     name: &str,
     sink: &config::Sink,
@@ -46,17 +47,7 @@ fn add(
 ) -> Result<StatusHandle, Failure> {
     let options = options(name, sink)?;
     let mask_key = mask_key(name, sink)?;
-    let json = |old_keys| {
-        let int8 = match sink.int8 {
-            config::Int8::Number => Int8::Number,
-            config::Int8::String => Int8::String,
-        };
-        NativeJson::new(NativeJsonOptions {
-            int8,
-            mask_key: mask_key.clone(),
-            old_keys,
-        })
-    };
+    let json = |old_keys| json(sink, mask_key.clone(), old_keys);
     match &sink.destination {
         Destination::Stdout(stdout) => {
             let output = started(Screen::new(known.console).and_then(WriterSink::start))?;
@@ -109,7 +100,36 @@ fn add_kafka(
     Ok(pipeline.add(options, encoder, output, letters))
 }
 
-fn options(name: &str, sink: &config::Sink) -> Result<SinkOptions, Failure> {
+/// What turns changes into this sink's bytes, without colours.
+pub(crate) fn encoder(name: &str, sink: &config::Sink) -> Result<Box<dyn Encoder>, Failure> {
+    let mask_key = mask_key(name, sink)?;
+    Ok(match &sink.destination {
+        Destination::Stdout(stdout) if stdout.format == StdoutFormat::Pretty => {
+            let pretty = PrettyOptions {
+                mask_key,
+                ..PrettyOptions::default()
+            };
+            Box::new(Pretty::new(pretty))
+        }
+        Destination::Stdout(_) | Destination::File(_) => Box::new(json(sink, mask_key, false)),
+        Destination::Kafka(_) => Box::new(json(sink, mask_key, true)),
+    })
+}
+
+fn json(sink: &config::Sink, mask_key: Option<MaskKey>, old_keys: bool) -> NativeJson {
+    let int8 = match sink.int8 {
+        config::Int8::Number => Int8::Number,
+        config::Int8::String => Int8::String,
+    };
+    NativeJson::new(NativeJsonOptions {
+        int8,
+        mask_key,
+        old_keys,
+    })
+}
+
+/// What is configured of a sink's chain.
+pub(crate) fn options(name: &str, sink: &config::Sink) -> Result<SinkOptions, Failure> {
     let mut options = SinkOptions::new(name);
     options.demand = if sink.required {
         Demand::Required

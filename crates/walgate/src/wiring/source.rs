@@ -55,7 +55,7 @@ pub(crate) fn source_config(source: &config::Source) -> Result<SourceConfig, Fai
     let tables = source
         .tables
         .iter()
-        .filter_map(config::TablePattern::one_table);
+        .filter_map(|pattern| pattern.0.one_table());
     wanted.tables = tables
         .map(|(schema, table)| TableName::new(schema, table))
         .collect();

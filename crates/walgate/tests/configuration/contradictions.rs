@@ -198,3 +198,147 @@ fn names_of_sinks_are_plain() {
         );
     }
 }
+
+#[test]
+fn a_journal_on_disk_confirms_by_itself() {
+    let optional = "[sinks.a]\ntype = \"file\"\npath = \"f\"\nrequired = false\n";
+    assert!(read(format!("[journal]\npath = \"j\"\n{optional}")).is_ok());
+    refused(
+        &format!("[journal]\npath = \"j\"\nconfirm = \"sinks\"\n{optional}"),
+        &["no sink is required", "[journal] path"],
+    );
+    refused("[journal]\npath = \"j\"\n", &["there is no sink"]);
+}
+
+#[test]
+fn what_belongs_to_a_disk_needs_one() {
+    for line in [
+        "sync_every = \"10ms\"",
+        "sync_bytes = \"1MiB\"",
+        "segment = \"8MiB\"",
+        "confirm = \"sinks\"",
+        "replay_bytes = \"0B\"",
+        "replay_age = \"1h\"",
+        "budget = \"1GiB\"",
+        "keep_free = 5",
+        "on_full = \"hold\"",
+        "release = [\"out\"]",
+        "allow_data_loss = true",
+        "on_damage = \"gap\"",
+    ] {
+        let key = line.split(' ').next().unwrap_or_default();
+        let part = format!(
+            "2:{}: `journal.{key}` is never used without `journal.path`",
+            key.len() + 4
+        );
+        refused(&format!("[journal]\n{line}\n{SINK}"), &[&part]);
+        let on_disk = problems(format!("[journal]\npath = \"j\"\n{line}\n{SINK}"));
+        assert!(
+            on_disk.iter().all(|problem| !problem.contains("without")),
+            "{on_disk:?}"
+        );
+    }
+}
+
+#[test]
+fn the_journal_has_a_folder_of_its_own() {
+    let with = |path: &str, more: &str| format!("[journal]\npath = \"{path}\"\n{more}");
+    let state = |dir: &str| format!("[state]\ndir = \"{dir}\"\n{SINK}");
+    for (journal, dir) in [("s", "s"), ("s", "./s"), ("/a", "/a/b"), ("x/../s", "s")] {
+        refused(
+            &with(journal, &state(dir)),
+            &["2:8: `journal.path` is the folder of `state.dir`, or around it"],
+        );
+    }
+    assert!(read(with("s/journal", &state("s"))).is_ok());
+    refused(
+        &with(
+            "j",
+            "[sinks.f]\ntype = \"file\"\npath = \"j/events.ndjson\"\n",
+        ),
+        &["`sinks.f` writes a file into `journal.path`"],
+    );
+    let loaded = read(with("j", SINK)).expect("valid");
+    let path = loaded.config.journal.path.expect("a path");
+    assert!(
+        path.is_absolute() && path.ends_with("j"),
+        "{}",
+        path.display()
+    );
+}
+
+#[test]
+fn the_journal_has_room_for_what_it_is_told_to_hold() {
+    let with = |lines: &str| format!("[journal]\npath = \"j\"\n{lines}\n{SINK}");
+    refused(
+        &with("budget = \"100MiB\""),
+        &["less than 4 times `journal.segment`, 64MiB"],
+    );
+    assert!(read(with("budget = \"100MiB\"\nsegment = \"25MiB\"")).is_ok());
+    refused(
+        &with("memory = \"2MiB\"\nsync_bytes = \"4MiB\""),
+        &["`journal.sync_bytes` is larger than `journal.memory`"],
+    );
+    for line in [
+        "segment = \"100KiB\"",
+        "sync_every = \"1h\"",
+        "keep_free = 91",
+        "keep_free = -1",
+        "sync_bytes = \"1B\"",
+    ] {
+        refused(&with(line), &["is too"]);
+    }
+}
+
+#[test]
+fn losing_changes_is_declared_twice() {
+    let with = |lines: &str| format!("[journal]\npath = \"j\"\n{lines}\n{SINK}");
+    let release = "on_full = \"release-sink\"\n";
+    assert!(
+        read(with(&format!(
+            "{release}release = [\"out\"]\nallow_data_loss = true"
+        )))
+        .is_ok()
+    );
+    refused(
+        &with(&format!("{release}release = [\"out\"]")),
+        &[
+            "makes a required sink lose changes",
+            "allow_data_loss = true",
+        ],
+    );
+    refused(
+        &with(&format!("{release}allow_data_loss = true")),
+        &["names no sink", "release = "],
+    );
+    refused(
+        &with(&format!(
+            "{release}allow_data_loss = true\nrelease = [\"other\"]"
+        )),
+        &["names the sink \"other\", which is not there"],
+    );
+    refused(
+        &with(&format!(
+            "{release}allow_data_loss = true\nrelease = [\"out\", \"out\"]"
+        )),
+        &["names \"out\" twice"],
+    );
+    refused(
+        &with("release = [\"out\"]"),
+        &["never used with on_full = \"hold\""],
+    );
+    refused(
+        &with("allow_data_loss = true"),
+        &["never used with on_full = \"hold\""],
+    );
+    let optional = "[sinks.b]\ntype = \"file\"\npath = \"f\"\nrequired = false\n";
+    refused(
+        &format!(
+            "{}{optional}",
+            with(&format!(
+                "{release}allow_data_loss = true\nrelease = [\"b\"]"
+            ))
+        ),
+        &["names \"b\", which is not required"],
+    );
+}

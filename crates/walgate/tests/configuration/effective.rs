@@ -124,8 +124,8 @@ fn sinks_keep_what_they_are_told() {
     )
     .expect("valid");
     let sink = &loaded.config.sinks["a"];
-    assert_eq!(sink.tables[0].as_str(), "public.*");
-    assert_eq!(sink.exclude_tables[0].one_table(), Some(("public", "x")));
+    assert_eq!(sink.tables[0].to_string(), "public.*");
+    assert_eq!(sink.exclude_tables[0].0.one_table(), Some(("public", "x")));
     assert_eq!(
         (sink.ops.len(), sink.transactions, sink.schema_events),
         (1, true, false)

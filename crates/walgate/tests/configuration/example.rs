@@ -32,6 +32,8 @@ fn every_key_of_it_is_accepted_too() {
         .replace("topic = \"walgate.dead-letters\"\n", "")
         .replace("on_definite = \"stop\"", "on_definite = \"dead-letter\"")
         .replace("tls = false", "tls = true")
+        .replace("on_full = \"hold\"", "on_full = \"release-sink\"")
+        .replace("allow_data_loss = false", "allow_data_loss = true")
         .replace("drop = [\"password_hash\"]", "mask = [\"password_hash\"]");
     for name in ["kafka.key.password", "kafka.password", "mask.key"] {
         folder.write(name, "0123456789abcdef");

@@ -1,0 +1,181 @@
+//! Reading a whole segment to find out what of it is sound.
+
+use std::sync::Arc;
+
+use walgate_core::{Failure, Position};
+
+use super::damaged::DamagedPlace;
+use super::records::{Records, Walk, first_of};
+use crate::segment::{
+    Damage, DefinitionCache, Location, Record, SegmentHeader, SegmentIndex, SegmentReader,
+};
+use crate::storage::{Storage, StoredFile};
+
+/// What is torn and what is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// What is bad once everything up to this position (index 0) is there, is a torn tail; before,
+    /// it is damage.
+    Confirmed(Position),
+    /// The same, and what is sound behind that is not trusted either: a sync has failed.
+    Discard(Position),
+    /// Behind damage that may hold what was not confirmed, which comes again, and so does the rest:
+    /// what begins above this position does not count.
+    Behind(Position),
+    /// Everything that is bad is damage.
+    Verify,
+}
+
+/// How the scan of a segment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// At the end of the file, without an index.
+    Clean,
+    /// With index and trailer.
+    Sealed,
+    /// With bytes that are no record and were not confirmed.
+    Torn(Damage),
+    /// With sound bytes that don't count.
+    Discarded,
+    /// With bytes that should be records, and behind which nothing can be found.
+    Damaged,
+}
+
+/// What a scan has found.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// What lies in the segment up to `end`.
+    pub(super) index: SegmentIndex,
+    /// Behind the last record that is sound.
+    pub(super) end: Location,
+    pub(super) ending: Ending,
+    /// Damage in it, in order. The last `to` may still be open.
+    pub(super) damaged: Vec<DamagedPlace>,
+    /// The end of the last whole transaction up to `end`; what came before the segment counts.
+    pub(super) whole: Position,
+    /// The rule for what comes behind the segment.
+    pub(super) rule: Rule,
+}
+
+/// A segment to scan.
+#[derive(Debug)]
+pub(super) struct Scanned<'a> {
+    pub(super) storage: &'a dyn Storage,
+    pub(super) file: Arc<dyn StoredFile>,
+    pub(super) header: &'a SegmentHeader,
+    /// At its first record.
+    pub(super) reader: SegmentReader,
+    pub(super) len: u64,
+    /// Its own index, where it has a sound one: for what lies behind damage.
+    pub(super) own_index: Option<SegmentIndex>,
+}
+
+impl Scanned<'_> {
+    /// Scans it. `whole`: the end of the last whole transaction before it.
+    pub(super) fn scan(self, whole: Position, mut rule: Rule) -> Result<Scan, Failure> {
+        let epoch = self.header.facts.epoch;
+        let mut records = Records::new(self.file, self.reader);
+        let mut cache = DefinitionCache::new();
+        let mut scan = Scan {
+            index: SegmentIndex::new(self.header),
+            end: records.location(),
+            ending: Ending::Clean,
+            damaged: Vec::new(),
+            whole,
+            rule,
+        };
+        scan.ending = loop {
+            scan.end = records.location();
+            if matches!(rule, Rule::Discard(confirmed) if scan.has_all(confirmed)) {
+                break Ending::Discarded;
+            }
+            match records.next(self.storage, self.len, &mut cache)? {
+                Walk::Record(_, _, record) if rule.discards(&record) => break Ending::Discarded,
+                Walk::Record(at, len, record) => {
+                    scan.index.note(at, len, &record);
+                    if let Some(lsn) = scan.index.whole {
+                        scan.whole = scan.whole.max(Position::new(epoch, lsn, 0));
+                    }
+                }
+                Walk::End if records.location().offset > scan.end.offset => break Ending::Sealed,
+                Walk::End => break Ending::Clean,
+                Walk::Bad(damage) => {
+                    if rule
+                        .confirmed()
+                        .is_some_and(|confirmed| scan.has_all(confirmed))
+                    {
+                        break Ending::Torn(damage);
+                    }
+                    let index = self.own_index.as_ref();
+                    scan.damaged.push(DamagedPlace {
+                        segment: records.segment(),
+                        offset: damage.offset,
+                        what: damage.what.to_owned(),
+                        from: scan.index.last,
+                        to: None,
+                    });
+                    if !records.skip_bad(self.storage, self.len, index, &mut cache)? {
+                        break Ending::Damaged;
+                    }
+                    let to = records.before_next(self.storage, self.len, &mut cache)?;
+                    let to = to.map(|to| to.max(scan.index.last));
+                    rule = rule.behind(to);
+                    if let Some(place) = scan.damaged.last_mut() {
+                        place.to = to;
+                    }
+                }
+            }
+        };
+        scan.rule = rule;
+        // A record that can't be read has its number all the same.
+        let entries = scan.end.entry.saturating_sub(scan.index.first_entry);
+        scan.index.entries = scan.index.entries.max(entries);
+        Ok(scan)
+    }
+}
+
+impl Scan {
+    /// Whether it holds nothing, damaged or not.
+    pub(super) fn is_empty(&self) -> bool {
+        let damaged = self.ending == Ending::Damaged || !self.damaged.is_empty();
+        !damaged && self.index.entries == 0 && self.index.whole.is_none()
+    }
+
+    /// Whether everything that was confirmed has been read. An entry of a transaction that was not
+    /// says so too: what was confirmed lies before it.
+    fn has_all(&self, confirmed: Position) -> bool {
+        self.whole >= confirmed || self.index.last >= confirmed
+    }
+}
+
+impl Rule {
+    fn confirmed(self) -> Option<Position> {
+        match self {
+            Self::Confirmed(at) | Self::Discard(at) | Self::Behind(at) => Some(at),
+            Self::Verify => None,
+        }
+    }
+
+    /// The rule behind damage of which nothing lies above `to`.
+    pub(super) fn behind(self, to: Option<Position>) -> Self {
+        match self {
+            Self::Confirmed(confirmed) if to.is_none_or(|to| to > confirmed) => {
+                Self::Behind(confirmed)
+            }
+            rule => rule,
+        }
+    }
+
+    /// Whether nothing in the record was confirmed, and it does not count.
+    fn discards(self, record: &Record) -> bool {
+        let (Self::Discard(confirmed) | Self::Behind(confirmed)) = self else {
+            return false;
+        };
+        match record {
+            Record::Run(run) => first_of(&run.frames).is_some_and(|first| first > confirmed),
+            Record::Gap { epoch, gap, .. } => Position::new(*epoch, gap.to, 0) > confirmed,
+            Record::Progress { epoch, lsn } => Position::new(*epoch, *lsn, 0) > confirmed,
+            Record::Definition { .. } | Record::Index(_) => false,
+        }
+    }
+}

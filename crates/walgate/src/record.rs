@@ -1,0 +1,248 @@
+//! `walgate record`.
+
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use walgate_connection::ConnectionConfig;
+use walgate_core::{
+    Failure, Feed, FrameKind, Frames, Lsn, Position, Source, StopReason, Watermark,
+};
+use walgate_journal::storage::{Folder, Storage};
+use walgate_journal::{Cursor, Demand, DiskJournal, DiskOptions, Journal};
+use walgate_replication::{PostgresSource, SourceConfig};
+
+use crate::args::RecordArgs;
+use crate::ending::Ending;
+use crate::entry::Console;
+use crate::signals::{Request, Signals};
+use crate::tail;
+use crate::wiring::{Cut, block_on, blocking, cut, facts};
+
+/// Records the changes of a database into a folder.
+///
+/// # Errors
+///
+/// When it can't go on without a human. What was recorded before is sealed then too.
+pub fn record(args: &RecordArgs, console: &Console) -> Result<(), Ending> {
+    let out = args.out()?;
+    check_empty(&out)?;
+    block_on(Box::pin(async {
+        let mut signals = Signals::new()
+            .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
+        let tail = args.as_tail();
+        let recording = async |connection: ConnectionConfig, names, token: String| {
+            let source = tail::source(&tail, connection, names, &token);
+            let ends = args.until.is_some();
+            let tally = Box::pin(run(source, &out, ends, console, &mut signals)).await?;
+            say(console, &tally.summary(&out));
+            Ok(())
+        };
+        tail::with_publications(&tail, recording).await
+    }))
+}
+
+/// A recording is one run of one source.
+pub(crate) fn check_empty(out: &Path) -> Result<(), Failure> {
+    if !out.exists() {
+        return Ok(());
+    }
+    let names = Folder::read_only(out)?.list();
+    let names = names.map_err(|error| {
+        Failure::new(
+            StopReason::State,
+            format!("{} can't be read: {error}", out.display()),
+        )
+    })?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} is not empty", out.display());
+    Err(Failure::new(StopReason::State, message)
+        .hint("name a folder that is not there yet: a recording is never added to"))
+}
+
+/// Behind every position.
+const END: Position = Position::committed(u8::MAX, Lsn(u64::MAX));
+
+/// What was recorded.
+#[derive(Debug, Default)]
+struct Tally {
+    changes: u64,
+    transactions: u64,
+    last: Position,
+    bytes: u64,
+}
+
+impl Tally {
+    fn count(&mut self, frames: &Frames) {
+        // What a transaction repeats that was cut counts once.
+        let Cut { frames, last, .. } = cut(frames.clone(), self.last, END);
+        self.last = last;
+        for frame in &frames.frames {
+            match frame.kind {
+                FrameKind::Begin => {}
+                FrameKind::Commit => self.transactions += 1,
+                _ => self.changes += 1,
+            }
+        }
+    }
+
+    fn summary(&self, out: &Path) -> String {
+        let Self {
+            changes,
+            transactions,
+            last,
+            bytes,
+        } = self;
+        let (out, bytes) = (out.display(), crate::status_line::bytes(*bytes));
+        let last = last.lsn();
+        format!("{changes} changes of {transactions} transactions up to {last}, {bytes} in {out}\n")
+    }
+}
+
+/// Nobody ever releases anything of a recording; the reader's name is what a full disk is told with.
+const READER: &str = "the recording";
+
+async fn run(
+    source: SourceConfig,
+    out: &Path,
+    ends: bool,
+    console: &Console,
+    signals: &mut Signals,
+) -> Result<Tally, Ending> {
+    let confirmed = Watermark::<Lsn>::default();
+    let start = PostgresSource::start(source, None, confirmed.clone());
+    let mut start = pin!(start);
+    let started = loop {
+        tokio::select! {
+            started = &mut start => break started?,
+            request = signals.next() => match request {
+                Request::Reload => {}
+                Request::Drain | Request::End => return Ok(Tally::default()),
+            },
+        }
+    };
+    for warning in &started.warnings {
+        tracing::info!("{warning}");
+    }
+    let begin = Position::new(started.identity.epoch, started.resume, 0);
+    let facts = facts(&started);
+    let options = options(out);
+    let journal = blocking(move || DiskJournal::open(options, None)?.start(facts, begin)).await?;
+    let keep = journal.reader(READER, Demand::Required, begin);
+    say(
+        console,
+        &format!("recording into {}; Ctrl-C ends it\n", out.display()),
+    );
+    let mut recorder = Recorder {
+        source: started.source,
+        journal,
+        confirmed,
+        tally: Tally::default(),
+        ends,
+        _keep: keep,
+    };
+    let recorded = recorder.record(signals).await;
+    let sealed = recorder.close().await;
+    recorded.and(sealed)?;
+    Ok(recorder.tally)
+}
+
+/// Everything is kept, whatever its size and age; what the disk has no room for waits in the slot.
+fn options(out: &Path) -> DiskOptions {
+    DiskOptions {
+        replay_bytes: u64::MAX,
+        replay_age: Duration::MAX,
+        budget_bytes: Some(u64::MAX),
+        keep_free_percent: 0,
+        ..DiskOptions::new(out)
+    }
+}
+
+struct Recorder {
+    source: PostgresSource,
+    journal: Journal,
+    /// What the server is told.
+    confirmed: Watermark<Lsn>,
+    tally: Tally,
+    /// It ends by itself, and was promised to be complete.
+    ends: bool,
+    _keep: Cursor,
+}
+
+impl Recorder {
+    /// Until the source ends or somebody wants it to.
+    async fn record(&mut self, signals: &mut Signals) -> Result<(), Failure> {
+        let durable = self.journal.durable().unwrap_or_default();
+        loop {
+            let seen = self.confirmed.get();
+            tokio::select! {
+                biased;
+                request = signals.next() => match request {
+                    Request::Reload => {}
+                    Request::Drain | Request::End => return Ok(()),
+                },
+                safe = durable.above(seen) => {
+                    self.confirmed.advance(safe);
+                }
+                feed = self.source.next() => match feed? {
+                    Feed::Frames(frames) => {
+                        self.tally.count(&frames);
+                        if !append(&self.journal, frames, signals).await? {
+                            return Ok(());
+                        }
+                    }
+                    Feed::Streamed(_) => {
+                        let what = "the source streams transactions, and a recording keeps no spools";
+                        return Err(Failure::new(StopReason::Config, what));
+                    }
+                    Feed::Gap(gap) => {
+                        let message = format!(
+                            "changes between {} and {} are lost: {}",
+                            gap.from, gap.to, gap.reason
+                        );
+                        self.journal.append_gap(gap);
+                        if self.ends {
+                            return Err(Failure::new(StopReason::Gap, message)
+                                .hint("use a named slot (--slot), which outlives its connection"));
+                        }
+                        tracing::error!("{message}");
+                    }
+                    Feed::End => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Makes it safe, seals it, and confirms it.
+    async fn close(&mut self) -> Result<(), Failure> {
+        let closed = self.journal.close().await;
+        let durable = self.journal.durable().unwrap_or_default();
+        self.confirmed.advance(durable.get());
+        self.tally.bytes = self.journal.stats().disk.map_or(0, |disk| disk.bytes);
+        closed.and(self.source.close().await)
+    }
+}
+
+/// Whether it was appended; not when somebody wants an end while the disk has no room.
+async fn append(journal: &Journal, frames: Frames, signals: &mut Signals) -> Result<bool, Failure> {
+    let mut append = pin!(journal.append(frames));
+    loop {
+        tokio::select! {
+            biased;
+            appended = &mut append => return appended.map(|()| true),
+            request = signals.next() => match request {
+                Request::Reload => {}
+                Request::Drain | Request::End => return Ok(false),
+            },
+        }
+    }
+}
+
+/// Speaks to the person who waits, unless they want quiet. A closed stderr is no reason to end.
+fn say(console: &Console, text: &str) {
+    if !console.quiet {
+        drop(console.terminal.log(text.as_bytes()));
+    }
+}

@@ -1,0 +1,173 @@
+//! `[journal]`: in memory, or on disk.
+
+use std::path::Path;
+
+use walgate_core::{Checkpoint, Failure, Position, StopReason};
+use walgate_journal::segment::SegmentFacts;
+use walgate_journal::{DEFAULT_BUDGET_BYTES, DiskJournal, DiskOptions, OnDamage, OnFull};
+use walgate_pipeline::Log;
+use walgate_replication::{PINNED_SETTINGS, Started};
+
+use crate::config;
+
+/// A journal before the source runs.
+#[derive(Debug)]
+pub(crate) enum Keeping {
+    /// Nothing of it outlives the process; so many bytes of memory.
+    Memory(usize),
+    /// Recovered from disk.
+    Disk(Box<DiskJournal>),
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self::Memory(DEFAULT_BUDGET_BYTES)
+    }
+}
+
+impl Keeping {
+    /// Takes the folder of the journal, where there is to be one, and recovers what is in it.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be used, or is of another slot, system or release.
+    pub(crate) async fn open(
+        journal: &config::Journal,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Self, Failure> {
+        let Some(folder) = &journal.path else {
+            return Ok(Self::Memory(bytes(journal.memory)));
+        };
+        let (options, checkpoint) = (options(journal, folder), checkpoint.cloned());
+        let disk = blocking(move || DiskJournal::open(options, checkpoint.as_ref())).await?;
+        if let (Some(oldest), Some(tail)) = (disk.oldest(), disk.tail()) {
+            tracing::info!(folder = %folder.display(), from = %oldest, to = %tail, "the journal on disk");
+        }
+        Ok(Self::Disk(Box::new(disk)))
+    }
+
+    /// What the source is to go on from: the later of what was confirmed and what is safe here.
+    pub(crate) fn reached(&self, checkpoint: Option<&Checkpoint>) -> Option<Checkpoint> {
+        let mut reached = checkpoint?.clone();
+        if let Self::Disk(disk) = self
+            && let (Some(tail), Some(newest)) = (disk.tail(), disk.newest())
+            // LSNs of another epoch say nothing about this log.
+            && newest.epoch() == reached.source.epoch
+        {
+            reached.confirmed = reached.confirmed.max(tail);
+        }
+        Some(reached)
+    }
+
+    /// Everything of the source's log that it has lies at or below this position, also what is not
+    /// whole: a server whose history has parted from ours before it has another log.
+    pub(crate) fn held(&self) -> Option<Position> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Disk(disk) => disk.newest(),
+        }
+    }
+
+    pub(crate) fn is_on_disk(&self) -> bool {
+        matches!(self, Self::Disk(_))
+    }
+
+    /// Begins, at `start`, with what the source that has started says of itself.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it, or has the log of somebody else.
+    pub(crate) async fn start(self, source: &Started, start: Position) -> Result<Log, Failure> {
+        let disk = match self {
+            Self::Memory(bytes) => return Ok(Log::in_memory(bytes, start)),
+            Self::Disk(disk) => disk,
+        };
+        let tail = disk.tail().zip(disk.newest());
+        let tail = tail.map(|(tail, newest)| Position::new(newest.epoch(), tail, 0));
+        let oldest = disk.oldest();
+        let facts = facts(source);
+        let journal = blocking(move || disk.start(facts, start)).await?;
+        Ok(Log {
+            journal,
+            oldest: oldest.unwrap_or(start),
+            tail: tail.unwrap_or(start),
+            head: start,
+        })
+    }
+}
+
+/// What is in a transaction is in the log only when its commit record is, which begins there.
+pub(super) fn behind_commit(position: Position) -> Position {
+    let lsn = position.lsn();
+    match position.index() {
+        0 => position,
+        _ => Position::new(position.epoch(), lsn.checked_add(1).unwrap_or(lsn), 0),
+    }
+}
+
+fn options(journal: &config::Journal, folder: &Path) -> DiskOptions {
+    DiskOptions {
+        segment_bytes: journal.segment.0,
+        sync_every: journal.sync_every.0,
+        sync_bytes: journal.sync_bytes.0,
+        replay_bytes: journal.replay_bytes.0,
+        replay_age: journal.replay_age.0,
+        budget_bytes: journal.budget.map(|budget| budget.0),
+        keep_free_percent: journal.keep_free,
+        on_full: match journal.on_full {
+            config::OnFull::Hold => OnFull::Hold,
+            config::OnFull::ReleaseSink => OnFull::Release(journal.release.clone()),
+        },
+        on_damage: match journal.on_damage {
+            config::OnDamage::Stop => OnDamage::Stop,
+            config::OnDamage::Gap => OnDamage::Gap,
+        },
+        memory_bytes: bytes(journal.memory),
+        ..DiskOptions::new(folder)
+    }
+}
+
+fn bytes(size: config::Size) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+pub(crate) fn facts(started: &Started) -> SegmentFacts {
+    let identity = &started.identity;
+    let settings = PINNED_SETTINGS.iter();
+    SegmentFacts {
+        system_id: identity.system_id,
+        timeline: identity.timeline,
+        epoch: identity.epoch,
+        slot: identity.slot.clone(),
+        dialect: started.dialect,
+        server_version: started.server_version.clone(),
+        settings: settings
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    }
+}
+
+/// Runs what blocks on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| {
+        let message = format!("the work on disk has broken off: {panic}");
+        Err(Failure::new(StopReason::State, message))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use walgate_core::Lsn;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_transaction_reaches_behind_the_begin_of_its_commit_record() {
+        let at = |lsn, index| Position::new(1, Lsn(lsn), index);
+        assert_eq!(behind_commit(at(0x100, 0)), at(0x100, 0));
+        assert_eq!(behind_commit(at(0x100, 3)), at(0x101, 0));
+    }
+}

@@ -1,0 +1,8 @@
+//! The journal's commands, recordings, replay and the comparison of configurations, through the
+//! program.
+
+mod beds;
+mod diff;
+mod journal;
+mod record;
+mod replay;
