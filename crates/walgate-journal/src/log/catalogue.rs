@@ -53,6 +53,15 @@ pub struct Segment {
     pub state: SegmentState,
 }
 
+impl Segment {
+    /// Whether the entry of this number, found in it, counts. Recovery may have found less than a
+    /// reader can read, with definitions of segments before: what it has not counted does not
+    /// count, and its numbers are given again.
+    pub(super) fn counts(&self, entry: u64) -> bool {
+        self.state == SegmentState::Active || entry < self.end_entry
+    }
+}
+
 /// The segments of a log, oldest first, shared by all its sides. Cheap to clone: all clones are the
 /// same catalogue. Its lock is never held during I/O.
 #[derive(Debug, Clone, Default)]

@@ -11,7 +11,7 @@ use super::damaged::DamagedPlace;
 use super::files::segment_name;
 use super::records::{self, CHUNK_BYTES, Records, Walk};
 use super::view::LogView;
-use crate::segment::{Damage, DefinitionCache, Location, SegmentReader};
+use crate::segment::{Damage, DefinitionCache, Location, Record, SegmentReader};
 use crate::storage::StoredFile;
 
 /// Definitions that a reader remembers before it begins anew with the next segment: they are shared
@@ -315,6 +315,13 @@ impl LogReader {
         let end = segment.written.min(segment.data_end);
         loop {
             match records.next(storage.as_ref(), end, &mut self.cache)? {
+                // As behind bad bytes.
+                Walk::Record(at, _, Record::Run(_) | Record::Gap { .. })
+                    if !segment.counts(at.entry) =>
+                {
+                    self.at = At::Behind(number);
+                    return Ok(Step::On);
+                }
                 Walk::Record(at, len, record) => {
                     *bytes += len as usize;
                     self.next_entry = Some(records.location().entry);
@@ -350,12 +357,8 @@ impl LogReader {
         let At::In(records) = &mut self.at else {
             return Ok(Step::On);
         };
-        // Recovery may have found less than can be read here, with definitions of segments before:
-        // what it has not counted does not count, and its numbers are used again.
-        let counts =
-            |at: Location| segment.state == SegmentState::Active || at.entry < segment.end_entry;
         let (here, to) = match behind {
-            Ok(Some(behind)) if counts(behind.0) => behind,
+            Ok(Some(behind)) if segment.counts(behind.0.entry) => behind,
             Ok(_) => return Ok(self.lost_rest(segment, damage)),
             Err(failure) => {
                 records.go_to(bad);

@@ -183,7 +183,7 @@ impl Records {
         cache: &mut DefinitionCache,
     ) -> Result<(), Failure> {
         for definition in index.definitions_before(offset) {
-            if cache.get(definition.number).is_some() {
+            if cache.get(self.segment(), definition.number).is_some() {
                 continue;
             }
             let bytes = read(

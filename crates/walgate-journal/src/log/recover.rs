@@ -299,6 +299,10 @@ impl<'a> Survey<'a> {
             return Ok(Verdict::Counts);
         }
         if let Some(index) = found.index(self.storage)? {
+            if index.before >= self.confirmed {
+                // Nothing in it was confirmed: pages of it were never written, the first of them.
+                return Ok(self.cut_from(place));
+            }
             self.push_by_index(found, &index);
             return Ok(Verdict::Counts);
         }
@@ -440,9 +444,10 @@ impl<'a> Survey<'a> {
             end_entry = end_entry.min(next.first_entry);
         }
         if scan.ending == Ending::Damaged {
-            // Without a next segment, the numbers of entries that nobody will ever read are used
-            // again.
-            end_entry = next.map_or(end_entry, |next| next.first_entry.max(end_entry));
+            // What can't be read has a number at least, which is not given again: a reader that
+            // stands before it must not take what comes next for it. Without a next segment, the
+            // numbers of entries behind it are, as nobody will ever read those.
+            end_entry = next.map_or(end_entry + 1, |next| next.first_entry.max(end_entry));
             highest = next.map_or(highest, |next| next.before.max(highest));
             data_end = found.len;
             self.lose_definitions(found.len.saturating_sub(scan.end.offset));

@@ -78,7 +78,7 @@ fn decide(
             // The next has to be there after a power cut: numbers go on from it.
             segment.synced >= segment.bytes
                 && next.synced > 0
-                && least.is_none_or(|least| segment.highest <= least)
+                && least.is_none_or(|least| needed_up_to(segment, next) <= least)
         })
         .map(|(segment, _)| segment)
         .collect();
@@ -104,6 +104,16 @@ fn decide(
         },
     };
     Retention { delete, room }
+}
+
+/// Whoever has everything up to here needs the segment no more. Where the next one begins behind a
+/// hole, that is the end of the hole: a reader learns of it by crossing it, and would be told that
+/// retention took it if it began there.
+fn needed_up_to(segment: &Segment, next: &Segment) -> Position {
+    match next.before.epoch() == segment.highest.epoch() {
+        true => segment.highest.max(next.before),
+        false => segment.highest,
+    }
 }
 
 /// How many bytes have to go.

@@ -81,10 +81,20 @@ impl Definitions {
     }
 }
 
-/// The definitions that a reader has met, by number. One number is one `Arc` for as long as the
-/// cache lives, in whatever segment it is met.
+/// The definitions that a reader has met, by number. An unchanged definition is one `Arc` for as
+/// long as the cache lives, in whatever segment it is met.
+///
+/// What counts is what the segment at hand says: a number whose definition was damaged can have
+/// been given again, so that what another segment has under it may be another table.
 #[derive(Debug, Default)]
-pub struct DefinitionCache(HashMap<u32, Arc<Relation>>);
+pub struct DefinitionCache(HashMap<u32, Defined>);
+
+#[derive(Debug)]
+struct Defined {
+    /// The last segment that said so.
+    segment: u64,
+    relation: Arc<Relation>,
+}
 
 impl DefinitionCache {
     /// An empty one.
@@ -92,9 +102,10 @@ impl DefinitionCache {
         Self::default()
     }
 
-    /// The definition of a number, if it was met.
-    pub fn get(&self, number: u32) -> Option<&Arc<Relation>> {
-        self.0.get(&number)
+    /// The definition of a number in a segment, if it was met there.
+    pub fn get(&self, segment: u64, number: u32) -> Option<&Arc<Relation>> {
+        let defined = self.0.get(&number)?;
+        (defined.segment == segment).then_some(&defined.relation)
     }
 
     /// How many definitions were met.
@@ -107,12 +118,31 @@ impl DefinitionCache {
         self.0.is_empty()
     }
 
-    /// Takes a definition that was read. `None` when the number has another definition already.
-    pub(super) fn define(&mut self, number: u32, relation: Relation) -> Option<Arc<Relation>> {
-        match self.0.entry(number) {
-            Entry::Occupied(known) if **known.get() == relation => Some(Arc::clone(known.get())),
-            Entry::Occupied(_) => None,
-            Entry::Vacant(place) => Some(Arc::clone(place.insert(Arc::new(relation)))),
-        }
+    /// Takes a definition that was read in a segment. `None` when the number has another
+    /// definition there already.
+    pub(super) fn define(
+        &mut self,
+        segment: u64,
+        number: u32,
+        relation: Relation,
+    ) -> Option<Arc<Relation>> {
+        let defined = match self.0.entry(number) {
+            Entry::Vacant(place) => place.insert(Defined {
+                segment,
+                relation: Arc::new(relation),
+            }),
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                if *known.relation != relation {
+                    if known.segment == segment {
+                        return None;
+                    }
+                    known.relation = Arc::new(relation);
+                }
+                known.segment = segment;
+                known
+            }
+        };
+        Some(Arc::clone(&defined.relation))
     }
 }

@@ -79,7 +79,7 @@ impl DefinitionPoint {
                 let at = self.offset.saturating_add(RECORD_HEADER_BYTES as u64);
                 let fields = Fields::new(body.unwrap_or_default(), at);
                 let (number, relation) = definition::decode(fields)?;
-                if number != self.number || cache.define(number, relation).is_none() {
+                if number != self.number || cache.define(segment, number, relation).is_none() {
                     return Err(wrong());
                 }
                 Ok(())

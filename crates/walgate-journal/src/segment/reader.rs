@@ -243,13 +243,23 @@ impl SegmentReader {
             }
             Kind::Definition => {
                 let (number, relation) = definition::decode(fields)?;
-                let relation = cache.define(number, relation).ok_or_else(|| {
-                    Unreadable::damage(offset, "a definition number that has another definition")
-                })?;
+                let relation = cache
+                    .define(self.segment, number, relation)
+                    .ok_or_else(|| {
+                        Unreadable::damage(
+                            offset,
+                            "a definition number that has another definition",
+                        )
+                    })?;
                 Record::Definition { number, relation }
             }
             Kind::Run => {
-                let run = run::decode(fields, body, RECORD_HEADER_BYTES + body.len(), cache)?;
+                let run = run::decode(
+                    fields,
+                    body,
+                    RECORD_HEADER_BYTES + body.len(),
+                    (self.segment, cache),
+                )?;
                 numbered(run.entry)?;
                 Record::Run(run)
             }

@@ -117,12 +117,12 @@ fn put_table(out: &mut Vec<u8>, frames: &[Frame]) {
     }
 }
 
-/// `body`: what `fields` goes over.
+/// `body`: what `fields` goes over. `definitions`: those of a segment.
 pub(super) fn decode(
     mut fields: Fields<'_>,
     body: &Bytes,
     pinned: usize,
-    cache: &DefinitionCache,
+    definitions: (u64, &DefinitionCache),
 ) -> Result<Run, Unreadable> {
     let whole_run = fields;
     let entry = fields.u64("a run without entry number")?;
@@ -150,7 +150,7 @@ pub(super) fn decode(
         0 => None,
         _ => Some(fields.lsn("a run without progress")?),
     };
-    let relations = relations(&mut fields, cache)?;
+    let relations = relations(&mut fields, definitions)?;
     let count = fields.count("a run with too many truncated tables", 2)?;
     let mut truncated = Vec::with_capacity(count);
     for _ in 0..count {
@@ -185,14 +185,14 @@ pub(super) fn decode(
 
 fn relations(
     fields: &mut Fields<'_>,
-    cache: &DefinitionCache,
+    (segment, cache): (u64, &DefinitionCache),
 ) -> Result<Vec<Arc<Relation>>, Unreadable> {
     let count = fields.count("a run with too many relations", 4)?;
     let mut relations = Vec::with_capacity(count);
     for _ in 0..count {
         let at = *fields;
         let number = fields.u32("a run without its relations")?;
-        let Some(relation) = cache.get(number) else {
+        let Some(relation) = cache.get(segment, number) else {
             return Err(at.damage("a run of a relation that was not defined before it"));
         };
         relations.push(Arc::clone(relation));

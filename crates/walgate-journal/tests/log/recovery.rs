@@ -326,6 +326,21 @@ fn a_damaged_header_loses_nothing_where_the_index_is_sound() {
     }
 }
 
+/// A power cut can write the end of a segment and not its first page.
+#[test]
+fn a_torn_header_above_what_was_confirmed_is_cut_though_the_index_is_sound() {
+    let disk = SimulatedDisk::new(1);
+    let opened = open(&disk, 50).expect("opened");
+    let mut rig = Rig::started(&disk, opened, 50);
+    for lsn in 1..=30 {
+        rig.append(&whole(lsn * 100).frames());
+    }
+    rig.flush();
+    assert!(rig.disk.overwrite(&file(1), 4, &[0; 60]));
+    let opened = open(&rig.disk.crash(), 50).expect("opened");
+    assert_eq!((opened.newest(), opened.damaged()), (None, &[][..]));
+}
+
 #[test]
 fn a_segment_whose_header_and_index_are_damaged_is_a_gap() {
     let rig = log_of(30);

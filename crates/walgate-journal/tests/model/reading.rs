@@ -125,9 +125,12 @@ impl Reader {
                 self.name
             ),
             Some(next) => assert_eq!(number, next, "{} reads entries in order", self.name),
-            // Whether it was told of damage, the positions say.
+            // Whether it was told of damage, the positions say. What holds nothing behind its
+            // position is not needed, wherever it lies.
             None => assert!(
-                (model.behind(self.at, first)..number).all(|lost| model.is_damaged(lost)),
+                (model.behind(self.at, first)..number)
+                    .filter(|left| model.highest_of(*left..left + 1) > self.at)
+                    .all(|lost| model.is_damaged(lost)),
                 "{} begins at {number} and skips what lies behind {}",
                 self.name,
                 self.at
@@ -177,7 +180,7 @@ impl Reader {
         let from = self.next.unwrap_or_else(|| model.behind(self.at, 0));
         let next = self.go_on();
         // The oldest file that somebody has removed looks like one that retention has.
-        let removed = (from..next).any(|number| model.is_damaged(number));
+        let removed = model.lost > self.at || (from..next).any(|number| model.is_damaged(number));
         assert!(
             self.demand == Demand::Optional || server.after(self.at) > oldest || removed,
             "{} is required, and is told that everything up to {oldest} is gone behind {}",

@@ -47,6 +47,8 @@ pub(crate) struct Reference {
     pub(crate) durable_whole: Lsn,
     /// The highest position of those that were durable, damaged, and forgotten with their numbers.
     pub(crate) lost: Position,
+    /// Entries below this number may have been deleted.
+    deleted: u64,
     /// Entries that were damaged on purpose: those of whole segments.
     damaged: Vec<Range<u64>>,
 }
@@ -175,6 +177,7 @@ impl Reference {
     /// rest never was, and what is kept is durable.
     pub(crate) fn recovered(&mut self, end: u64, whole: Lsn) {
         let gone = self.entries.split_off(&end);
+        self.deleted = self.deleted.min(end);
         let durable = gone.range(..self.durable.max(end));
         let lost = durable.map(|(_, entry)| entry.last).max();
         self.lost = self.lost.max(lost.unwrap_or_default());
@@ -189,8 +192,28 @@ impl Reference {
 
     /// The source starts here: what commits below is in the log, or the slot no longer has it.
     pub(crate) fn started(&mut self, at: Lsn) {
+        if at > self.whole {
+            // Confirmed because every sink had it, and never kept: lost to whoever goes back.
+            self.lost = self.lost.max(Position::new(EPOCH, at, 0));
+        }
         self.progress(at);
         self.durable_whole = self.durable_whole.max(at);
+    }
+
+    /// Retention has deleted, or begun to delete, the entries below this number.
+    pub(crate) fn deleted(&mut self, below: u64) {
+        self.deleted = self.deleted.max(below);
+    }
+
+    /// Whether a recovery that keeps the entries below `end` may forget those up to `durable`: they
+    /// are deleted or damaged, or only repeat what is kept.
+    pub(crate) fn may_forget(&self, end: u64, durable: u64) -> bool {
+        let kept = self.highest(end);
+        let needed = |number: &u64| self.highest_of(*number..number + 1) > kept;
+        (end.max(self.deleted)..durable)
+            // What follows damage may be cut with it, so that the slot sends it again.
+            .find(needed)
+            .is_none_or(|first| self.is_damaged(first))
     }
 
     /// These entries may be unreadable from here on.

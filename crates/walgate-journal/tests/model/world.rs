@@ -179,6 +179,7 @@ impl World {
             if !retention.delete.contains(&segment.number) {
                 continue;
             }
+            self.model.deleted(segment.end_entry);
             // What is damaged is no longer known to have been there.
             let last = (segment.first_entry..segment.end_entry)
                 .filter(|number| !self.model.is_damaged(*number))

@@ -104,3 +104,27 @@ fn a_number_with_two_definitions_is_damage() {
         endings[1]
     );
 }
+
+/// After damage, numbers can be given again: the segment at hand says what one means, and a number
+/// that it has not defined means nothing.
+#[test]
+fn a_number_means_what_its_own_segment_says() {
+    let mut cache = DefinitionCache::new();
+    for (number, name) in [(5, "orders"), (6, "items"), (7, "items")] {
+        let mut file = Vec::new();
+        let mut writer = SegmentWriter::begin(&header(number), &mut file).unwrap();
+        let mut capture = Capture::default();
+        capture.begin(731, 0x1000, 50);
+        capture.row(FrameKind::Insert, &table(16_400, name), &[b"1"]);
+        let run = capture.take();
+        writer
+            .append(&run, &mut Definitions::default(), &mut file)
+            .unwrap();
+        let reading = read(number, &file, &mut cache);
+        assert_eq!(reading.ending, Ending::Unsealed);
+        let names = reading.runs().flat_map(|run| &run.relations);
+        assert!(names.map(|relation| &relation.name).eq([name]));
+        assert!(cache.get(number, 0).is_some());
+        assert!(cache.get(number - 1, 0).is_none());
+    }
+}
