@@ -20,5 +20,5 @@ pub use seed::{long, seed};
 pub use session::{database, run_script, session, statements, versions};
 pub use slot::{SlotRow, lsn, slot};
 pub use topic::{Stored, each_record, ends, records};
-pub use verdict::{CREATED, alarms, clean, failed, quiet, refused, stop, until};
+pub use verdict::{AFTER_A_KILL, CREATED, alarms, clean, failed, quiet, refused, stop, until};
 pub use workload::{LEDGER, Ledger, Replay, Workload, ledger, replay};

@@ -13,6 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The warning that comes with a new slot.
 pub const CREATED: &str = "created slot";
 
+/// What a start may say whose predecessor was killed: the server may not know of it yet.
+pub const AFTER_A_KILL: &[&str] = &["is active for", "in use"];
+
 /// Waits until `condition` holds.
 ///
 /// # Errors

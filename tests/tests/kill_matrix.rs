@@ -16,17 +16,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use walgate_tests::{
-    Bed, LEDGER, Ledger, Replay, Workload, each_record, ends, ledger, long, place, quiet, seed,
+    AFTER_A_KILL, Bed, LEDGER, Ledger, Replay, Workload, each_record, ends, ledger, long, place,
+    quiet, seed,
 };
 use walgate_throwaway::{PgVersion, shared_kafka};
 
 /// Kills of `make test`, and of `make test-all`.
 const KILLS: usize = 40;
 const KILLS_LONG: usize = 500;
-
-/// What the log of a killed program may hold: the walsender of the one before it is still there for
-/// a moment.
-const KNOWN: &[&str] = &["is active for", "in use"];
 
 fn kills() -> usize {
     if long() { KILLS_LONG } else { KILLS }
@@ -104,7 +101,7 @@ fn torment<T>(
             "it failed: {}",
             ended.stderr
         );
-        quiet(&ended.stderr, KNOWN)?;
+        quiet(&ended.stderr, AFTER_A_KILL)?;
         seen.push(Seen {
             confirmed: bed.confirmed()?,
             held: held()?,
@@ -115,7 +112,7 @@ fn torment<T>(
         committed > kills() as u64,
         "the workload was alive: {committed} transactions"
     );
-    bed.catch_up(KNOWN)?;
+    bed.catch_up(AFTER_A_KILL)?;
     Ok((seen, ledger(&mut bed.admin()?)?))
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, Ledger, Workload, ledger, quiet, replay, seed, stop, until};
+use walgate_tests::{
+    AFTER_A_KILL, Bed, Ledger, Workload, ledger, quiet, replay, seed, stop, until,
+};
 use walgate_throwaway::{Kafka, KafkaOptions};
 
 use super::beds::{DOWN, bed, begin_and_take_down, kill, once_in_order, out, up, work};
@@ -12,11 +14,8 @@ use crate::sink_faults::topics::{create, kafka_sink, values};
 
 const TOPIC: &str = "ledger";
 
-/// The walsender of a process that was killed is there for a moment.
-const KILLED: &[&str] = &["is active for", "in use"];
-
 fn known() -> Vec<&'static str> {
-    DOWN.iter().chain(KILLED).copied().collect()
+    DOWN.iter().chain(AFTER_A_KILL).copied().collect()
 }
 
 /// What Kafka has: each partition in order, nothing twice.

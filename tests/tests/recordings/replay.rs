@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{CREATED, Workload, failed, file_sink, refused, seed, until};
+use walgate_tests::{AFTER_A_KILL, CREATED, Workload, failed, file_sink, refused, seed, until};
 
 use super::beds::{TRAFFIC, args, bed, damage, field, filled, lines, run, said};
-
-/// What a start after a kill may say.
-const KILLED: &[&str] = &["is active for", "in use"];
 
 #[test]
 fn a_journal_gives_the_bytes_of_the_first_time() -> Result<()> {
@@ -34,7 +31,7 @@ fn first_time(seed: u64) -> Result<()> {
     }
     workload.stop()?;
     bed.sql(TRAFFIC)?;
-    bed.catch_up(KILLED)?;
+    bed.catch_up(AFTER_A_KILL)?;
     let delivered = lines(&bed.path("out.ndjson"))?;
     ensure!(delivered.len() > 150, "{} events", delivered.len());
 

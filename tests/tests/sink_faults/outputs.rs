@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use walgate_tests::{
-    Bed, CREATED, Program, commit_lsn, events, failed, file_sink, quiet, stop, until,
+    AFTER_A_KILL, Bed, CREATED, Program, commit_lsn, events, failed, file_sink, quiet, stop, until,
 };
 use walgate_throwaway::PgVersion;
 
@@ -67,7 +67,7 @@ fn run_into_a_pipe_that_closes() -> Result<()> {
     failed(&ended, 6, &["error: sink out: ", "standard output"])?;
     let file = bed.path("all.ndjson");
     bed.configure(&file_sink(&file))?;
-    bed.catch_up(&["is active for", "in use"])?;
+    bed.catch_up(AFTER_A_KILL)?;
     ensure!(
         brief(&events(&file)?) == [r#"insert t {"id":1,"pad":"x"}"#],
         "nothing was confirmed"

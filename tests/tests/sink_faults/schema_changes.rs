@@ -2,7 +2,7 @@
 //! scenarios.
 
 use anyhow::{Result, ensure};
-use walgate_tests::{Bed, CREATED, events, file_sink, session, stop};
+use walgate_tests::{AFTER_A_KILL, Bed, CREATED, events, file_sink, session, stop};
 use walgate_throwaway::{PgVersion, shared_kafka};
 
 use super::brief::brief;
@@ -294,7 +294,7 @@ fn a_prepared_transaction_across_a_kill() -> Result<()> {
     program.signal("KILL")?;
     program.wait()?;
     bed.sql("commit prepared 'schema_prepared';")?;
-    bed.catch_up(&["is active for", "in use"])?;
+    bed.catch_up(AFTER_A_KILL)?;
     bed.catch_up(&[])?;
     check(&bed, &[r#"insert t {"id":2}"#, r#"insert t {"id":1}"#])
 }

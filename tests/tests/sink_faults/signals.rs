@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use walgate_tests::{
-    Bed, CREATED, LEDGER, Workload, events, file_sink, ledger, quiet, replay, seed, stop, until,
+    AFTER_A_KILL, Bed, CREATED, LEDGER, Workload, events, file_sink, ledger, quiet, replay, seed,
+    stop, until,
 };
 use walgate_throwaway::PgVersion;
 
@@ -54,7 +55,7 @@ fn drains(seed: u64) -> Result<()> {
         );
     }
     workload.stop()?;
-    bed.catch_up(&["is active for", "in use"])?;
+    bed.catch_up(AFTER_A_KILL)?;
     let all = events(&bed.path("all.ndjson"))?;
     let ids: Vec<_> = all.iter().map(|event| event["id"].to_string()).collect();
     ensure!(ids.is_sorted_by(|a, b| a < b), "nothing is repeated");
