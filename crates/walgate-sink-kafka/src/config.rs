@@ -39,6 +39,9 @@ pub struct KafkaConfig {
     pub compression: Compression,
     /// Most bytes that wait in the producer, overhead included. A single record may be larger.
     pub buffer_bytes: usize,
+    /// The value of the header `walgate-replay` of every record: what it comes again by. `None`: it
+    /// does not come again, and has no such header.
+    pub replay: Option<String>,
     /// Any property of librdkafka, passed through; it wins over the fields above. Those that would
     /// break order or durability are refused.
     pub properties: BTreeMap<String, String>,
@@ -59,6 +62,7 @@ impl KafkaConfig {
             tls: None,
             compression: Compression::None,
             buffer_bytes: DEFAULT_BUFFER_BYTES,
+            replay: None,
             properties: BTreeMap::new(),
         }
     }
@@ -86,6 +90,7 @@ impl fmt::Debug for KafkaConfig {
             .field("tls", &self.tls)
             .field("compression", &self.compression)
             .field("buffer_bytes", &self.buffer_bytes)
+            .field("replay", &self.replay)
             // Names only: a value may be a password, an OAuth secret or a key in PEM.
             .field("properties", &self.properties.keys())
             .finish()

@@ -137,8 +137,7 @@ impl Ledger {
     }
 
     /// Whether everything that was accepted is delivered.
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 

@@ -18,6 +18,10 @@ pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 512;
 /// header of 61 bytes, lengths and deltas as varints, the headers' names and the id.
 const WIRE_OVERHEAD_BYTES: usize = 61 + 40 + 90;
 
+/// The header of what comes again, and what it needs besides its value.
+const REPLAY: &str = "walgate-replay";
+const REPLAY_OVERHEAD_BYTES: usize = REPLAY.len() + 4;
+
 /// The key of a truncate or a gap in a compacted topic, which takes no record without a key: the
 /// key object of no columns.
 const NO_KEY: &[u8] = b"{}";
@@ -30,6 +34,15 @@ pub(crate) struct Outgoing {
     pub(crate) key: Key,
     /// Without a value.
     pub(crate) tombstone: bool,
+}
+
+/// What the headers of a record's messages tell beside id and operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
+    /// The table, `schema.table`.
+    pub(crate) label: Option<&'a str>,
+    /// What it comes again by.
+    pub(crate) replay: Option<&'a str>,
 }
 
 /// The key of a message.
@@ -189,11 +202,15 @@ pub(crate) fn too_large_for<'a>(
     routes: &'a Routes,
     messages: &[Outgoing],
     record: &Record,
-    label: &str,
+    about: About<'_>,
 ) -> Option<&'a Topic> {
+    let replay = about
+        .replay
+        .map_or(0, |replay| replay.len() + REPLAY_OVERHEAD_BYTES);
+    let headers = about.label.map_or(0, str::len) + replay;
     messages.iter().find_map(|message| {
         let topic = routes.topic(message.topic)?;
-        let bytes = payload_bytes(message, record) + label.len() + WIRE_OVERHEAD_BYTES;
+        let bytes = payload_bytes(message, record) + headers + WIRE_OVERHEAD_BYTES;
         (bytes > topic.limit).then_some(topic)
     })
 }
@@ -204,13 +221,13 @@ pub(crate) fn send(
     routes: &Routes,
     message: Outgoing,
     (batch, record): (&Batch, &Record),
-    label: Option<&str>,
+    about: About<'_>,
     sequence: Sequence,
 ) -> Result<(), Code> {
     let Some(topic) = routes.topic(message.topic) else {
         return Err(Code::UnknownTopic);
     };
-    let headers = headers(record, label, message.tombstone);
+    let headers = headers(record, about, message.tombstone);
     let opaque = opaque(topic.lane(message.partition), sequence);
     let mut outgoing = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic.name, opaque)
         .partition(message.partition)
@@ -226,8 +243,8 @@ pub(crate) fn send(
         .map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(Code::InvalidArgument))
 }
 
-fn headers(record: &Record, label: Option<&str>, tombstone: bool) -> OwnedHeaders {
-    let mut headers = OwnedHeaders::new_with_capacity(3);
+fn headers(record: &Record, about: About<'_>, tombstone: bool) -> OwnedHeaders {
+    let mut headers = OwnedHeaders::new_with_capacity(3 + usize::from(about.replay.is_some()));
     // A definition has no id of its own: its position is that of the event before it.
     if record.op != Op::Schema {
         let mut id = [0; 27];
@@ -244,10 +261,16 @@ fn headers(record: &Record, label: Option<&str>, tombstone: bool) -> OwnedHeader
         key: "walgate-op",
         value: Some(record.op.name()),
     });
-    match label {
-        Some(label) => headers.insert(Header {
+    if let Some(label) = about.label {
+        headers = headers.insert(Header {
             key: "walgate-table",
             value: Some(label),
+        });
+    }
+    match about.replay {
+        Some(replay) => headers.insert(Header {
+            key: REPLAY,
+            value: Some(replay),
         }),
         None => headers,
     }

@@ -11,7 +11,7 @@ use crate::flight::{Flight, Shared};
 use crate::ledger::Sequence;
 use crate::live::Live;
 use crate::routes::{Route, Routes, Topic};
-use crate::send::{self, Outgoing};
+use crate::send::{self, About, Outgoing};
 use crate::statistics::StatisticsHandle;
 use crate::topics::{self, CheckError};
 use crate::verdict::{Alone, describe_large};
@@ -249,7 +249,11 @@ impl KafkaSink {
             return Ok(());
         }
         let label = route.map_or("", |route| &route.label);
-        let tight = send::too_large_for(&self.routes, &self.messages, record, label);
+        let about = About {
+            label: Some(label),
+            replay: self.config.replay.as_deref(),
+        };
+        let tight = send::too_large_for(&self.routes, &self.messages, record, about);
         let alone = tight.map(|topic| describe_large(batch, record, label, topic));
         if alone.is_some() {
             self.drain().await?;
@@ -319,12 +323,16 @@ impl KafkaSink {
                 return Err(not_open());
             };
             let producer = live.producer();
+            let about = About {
+                label,
+                replay: self.config.replay.as_deref(),
+            };
             match send::send(
                 producer,
                 &self.routes,
                 message,
                 (batch, record),
-                label,
+                about,
                 sequence,
             ) {
                 Ok(()) => {
@@ -406,18 +414,69 @@ impl Sink for KafkaSink {
                 .ledger(|ledger| ledger.abandon_last(handing.sent));
         }
         let settled = tokio::time::timeout_at(deadline.into(), live.settled()).await;
-        let left = live.flight().ledger(|ledger| ledger.messages());
-        let failed = live.flight().failed();
-        self.end().await;
-        if failed || settled.is_err() {
-            return Err(SinkError::transient(format!(
-                "kafka has not acknowledged {left} messages: they are repeated after the next start"
-            )));
+        if settled.is_ok() && live.flight().failed() {
+            // What is on its way may still arrive.
+            let drained = tokio::time::timeout_at(deadline.into(), live.drained()).await;
+            tracing::debug!(in_time = drained.is_ok(), "closed a producer that has failed");
         }
-        Ok(())
+        // A producer may fail, by a right that is missing elsewhere, with nothing left to deliver.
+        let (is_delivered, left) = live
+            .flight()
+            .ledger(|ledger| (ledger.is_empty(), ledger.messages()));
+        self.end().await;
+        if is_delivered {
+            return Ok(());
+        }
+        let what = match left {
+            0 => "has refused some of the last messages".to_owned(),
+            left => format!("has not acknowledged {left} messages"),
+        };
+        Err(SinkError::transient(format!(
+            "kafka {what}: they are repeated after the next start"
+        )))
     }
 }
 
 pub(crate) fn not_open() -> SinkError {
     SinkError::transient("the kafka sink is not open")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It names nobody who listens: nothing is ever sent.
+    fn sink() -> KafkaSink {
+        let config = KafkaConfig::new("127.0.0.1:1");
+        KafkaSink::new(config, "shop", &[]).expect("a sink")
+    }
+
+    async fn close(sink: &mut KafkaSink) -> Result<(), SinkError> {
+        sink.close(Instant::now() + Duration::from_millis(200)).await
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_has_failed_with_nothing_to_deliver_closes_well() {
+        let mut sink = sink();
+        sink.start().expect("a producer");
+        let flight = Arc::clone(sink.live.as_ref().expect("it lives").flight());
+        flight.refuse(Code::ClusterAuthorizationFailed, "no right", None);
+        assert_eq!(close(&mut sink).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_delivered_is_told() {
+        for fails in [false, true] {
+            let mut sink = sink();
+            sink.start().expect("a producer");
+            let flight = Arc::clone(sink.live.as_ref().expect("it lives").flight());
+            let position = Position::new(0, walgate_core::Lsn(16), 2);
+            flight.ledger(|ledger| ledger.accept(position, 1, 10));
+            if fails {
+                flight.refuse(Code::ClusterAuthorizationFailed, "no right", None);
+            }
+            let error = close(&mut sink).await.expect_err("not acknowledged");
+            assert!(error.message.contains("acknowledged 1 messages"), "{error}");
+        }
+    }
 }
