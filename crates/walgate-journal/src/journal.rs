@@ -9,6 +9,7 @@ use walgate_core::{Failure, Frames, Gap, Lsn, Position, StopReason, Watermark};
 
 use crate::cursor::Cursor;
 use crate::disk_journal::Behind;
+use crate::log::LogView;
 use crate::ring::{ReaderId, Ring};
 use crate::writer_thread::{Desk, WriterThread};
 use crate::{Demand, JournalStats};
@@ -259,6 +260,11 @@ impl Journal {
             .behind
             .as_ref()
             .map(|behind| behind.durable.clone())
+    }
+
+    /// What is on disk, to look at. None in memory.
+    pub fn view(&self) -> Option<&LogView> {
+        self.shared.behind.as_ref().map(|behind| &behind.view)
     }
 
     /// Why the disk has ended the journal. Appends and readers are told too.

@@ -18,6 +18,9 @@ pub(crate) trait AnyChain: Send {
 
     fn status(&self) -> &StatusHandle;
 
+    /// Whether the sink can be given events again.
+    fn can_rewind(&self) -> bool;
+
     /// What the sink's destination holds, when it was opened and can tell.
     fn held(&self) -> Option<Position>;
 
@@ -34,6 +37,10 @@ impl<E: Encoder + 'static, S: Sink + 'static> AnyChain for ChainParts<E, S> {
 
     fn status(&self) -> &StatusHandle {
         &self.status
+    }
+
+    fn can_rewind(&self) -> bool {
+        self.remake.is_some()
     }
 
     fn held(&self) -> Option<Position> {

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 use walgate_core::{
     Batch, Encoder, ErrorClass, Failure, Frames, Position, Sink, SinkError, StopReason, Watermark,
 };
-use walgate_journal::{Cursor, Demand};
+use walgate_journal::{Cursor, Demand, Journal};
 
+use crate::again::Remake;
 use crate::options::SinkOptions;
 use crate::progress::Progress;
+use crate::rewind::SinkRewinds;
 use crate::status::{Moved, SinkState, StatusHandle};
 use crate::stop::{Request, Stop};
 use crate::{Assembler, DeadLetters, Place, Tracker};
@@ -26,6 +28,8 @@ pub(crate) struct ChainParts<E, S> {
     pub(crate) status: StatusHandle,
     /// What `open` has returned before the chain runs, when it was called and went well.
     pub(crate) opened: Option<Option<Position>>,
+    /// Makes the sink anew for what it gets again; none when it can't be given anything again.
+    pub(crate) remake: Option<Remake<E, S>>,
 }
 
 /// Where a chain starts, and with whom it talks.
@@ -40,6 +44,11 @@ pub(crate) struct Wiring {
     pub(crate) head: Position,
     pub(crate) moved: Moved,
     pub(crate) stop: Stop,
+    /// For what comes again.
+    pub(crate) journal: Journal,
+    pub(crate) rewinds: Option<SinkRewinds>,
+    /// It ends behind this position.
+    pub(crate) until: Option<Position>,
 }
 
 /// How a chain has ended without a failure.
@@ -47,7 +56,7 @@ pub(crate) struct Wiring {
 pub(crate) enum Ended {
     /// It has delivered everything up to the end of the journal.
     Drained,
-    /// It has delivered as many events as it was to.
+    /// It has delivered as many events as it was to, or everything up to its end.
     Counted,
     /// It was stopped before it had delivered everything.
     Stopped,
@@ -95,12 +104,21 @@ pub(crate) struct Chain<E, S> {
     pub(crate) condemned: BTreeMap<Position, SinkError>,
     /// Records that are in the dead letters.
     pub(crate) buried: BTreeSet<Position>,
+    /// For what comes again.
+    pub(crate) journal: Journal,
+    pub(crate) remake: Option<Remake<E, S>>,
+    pub(crate) rewinds: Option<SinkRewinds>,
+    /// It ends behind this position.
+    pub(crate) until: Option<Position>,
 }
 
 /// How long a sink may take to let go when there is nothing that it must still deliver.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-impl<E: Encoder, S: Sink> Chain<E, S> {
+/// How long after its deadline a sink that keeps to it may still take to say what it has left.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     pub(crate) fn new(parts: ChainParts<E, S>, wiring: Wiring) -> Self {
         let options = parts.options;
         let skip = options.after.unwrap_or(wiring.known);
@@ -127,6 +145,10 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             frames: None,
             condemned: BTreeMap::new(),
             buried: BTreeSet::new(),
+            journal: wiring.journal,
+            remake: parts.remake,
+            rewinds: wiring.rewinds,
+            until: wiring.until,
             options,
         }
     }
@@ -153,7 +175,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
     }
 
     /// Opens the sink, begins where it stands, and delivers until something is wrong.
-    async fn attempt(&mut self) -> Result<Ended, Halt> {
+    pub(crate) async fn attempt(&mut self) -> Result<Ended, Halt> {
         let held = match self.opened.take() {
             Some(held) => held,
             None => tokio::select! {
@@ -173,7 +195,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
     }
 
     /// Decides by the class of an error what happens next, and waits where that helps.
-    async fn after_error(&mut self, error: SinkError) -> Result<(), Halt> {
+    pub(crate) async fn after_error(&mut self, error: SinkError) -> Result<(), Halt> {
         self.progress.status.update(|status| {
             status.failures += 1;
             status.last_error = Some(error.message.clone());
@@ -213,7 +235,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
         stopped_by(&self.options.name, reason, error)
     }
 
-    async fn finish(&mut self, result: &Result<Ended, Failure>) {
+    pub(crate) async fn finish(&mut self, result: &Result<Ended, Failure>) {
         let soon = Instant::now() + CLOSE_WITHIN;
         let deadline = match self.stop.asked() {
             Request::Now => None,
@@ -222,16 +244,17 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             Request::Drain(None) | Request::Park(_) | Request::Run => Some(soon),
         };
         if let Some(deadline) = deadline {
-            if let Err(error) = self.sink.close(deadline.into_std()).await
+            let sink = self.options.name.as_str();
+            let close = self.sink.close(deadline.into_std());
+            match timeout_at(deadline + CLOSE_GRACE, close).await {
+                Ok(Ok(())) => {}
                 // Whoever read has gone, and that is what ended it.
-                && error.class != ErrorClass::Closed
-            {
-                let sink = self.options.name.as_str();
-                if self.stop.is_parked() {
+                Ok(Err(error)) if error.class == ErrorClass::Closed => {}
+                Ok(Err(error)) if self.stop.is_parked() => {
                     info!(sink, "what is in flight is not waited for: {error}");
-                } else {
-                    warn!(sink, "sink did not close cleanly: {error}");
                 }
+                Ok(Err(error)) => warn!(sink, "sink did not close cleanly: {error}"),
+                Err(_) => warn!(sink, "sink did not close in time"),
             }
             self.progress.deliver(self.delivered.get());
         }

@@ -12,6 +12,7 @@ use walgate_core::{Checkpoint, Failure, Gap, Lsn, Position, Watermark};
 use walgate_journal::{Demand, Journal};
 
 use crate::options::ConfirmOptions;
+use crate::rewind::Rewinds;
 use crate::saving::Saving;
 use crate::status::{Moved, SinkStatus, StatusHandle};
 use crate::tracker::whole;
@@ -84,6 +85,9 @@ pub(crate) struct Confirmer {
     pub(crate) cadence: Cadence,
     pub(crate) moved: Moved,
     pub(crate) news: News,
+    pub(crate) rewinds: Option<Rewinds>,
+    /// What the journal may forget for each sink, by the last durable checkpoint.
+    pub(crate) kept: BTreeMap<String, Position>,
 }
 
 /// What the source has told since the last checkpoint.
@@ -154,6 +158,9 @@ impl Confirmer {
     async fn look(&mut self, now: Instant) -> Result<(), Failure> {
         let statuses: Vec<_> = self.sinks.iter().map(StatusHandle::get).collect();
         let target = self.target(&statuses);
+        if self.rewinds.as_ref().is_some_and(Rewinds::has_changed) {
+            self.keep();
+        }
         let changed = self.take_news() | self.take_positions(&statuses, |status| status.whole);
         if self.cadence.observe(target, changed, now) {
             self.checkpoint.confirmed = self.checkpoint.confirmed.max(target);
@@ -231,10 +238,20 @@ impl Confirmer {
         }
     }
 
-    fn release(&self) {
+    fn release(&mut self) {
         let fsync_confirms = self.durable.is_some();
-        self.journal
-            .checkpointed(&kept_behind(&self.checkpoint, fsync_confirms));
+        self.kept = kept_behind(&self.checkpoint, fsync_confirms);
+        self.keep();
+    }
+
+    /// What comes again is kept as long as the sink has not got it: its rewind begins anew after a
+    /// crash.
+    fn keep(&self) {
+        let mut kept = self.kept.clone();
+        if let Some(rewinds) = &self.rewinds {
+            rewinds.keep(&mut kept);
+        }
+        self.journal.checkpointed(&kept);
     }
 }
 

@@ -11,11 +11,12 @@ use walgate_core::{
 };
 use walgate_journal::Read;
 
-use crate::DeadLetter;
 use crate::assembler::table_name;
 use crate::chain::{Chain, Ended, Halt};
 use crate::crossing::before;
 use crate::options::{BatchOptions, SinkOptions};
+use crate::rewind::SinkRewinds;
+use crate::{DeadLetter, Place};
 
 /// A batch ends at this many tables: a record finds its table by a search from the end.
 const MAX_BATCH_TABLES: usize = 256;
@@ -33,14 +34,19 @@ enum Filled {
     Counted,
     /// A record goes to the dead letters.
     Letter(Box<DeadLetter>),
+    /// A record can't be encoded, and there are no dead letters.
+    Refused(Failure),
 }
 
-impl<E: Encoder, S: Sink> Chain<E, S> {
+impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     /// Delivers until the journal ends.
     pub(crate) async fn deliver_all(&mut self) -> Result<Ended, Halt> {
         loop {
             if self.stop.is_parked() {
                 return self.park().await;
+            }
+            if self.rewinds.as_ref().is_some_and(SinkRewinds::is_asked) && !self.rewind().await? {
+                return Ok(Ended::Stopped);
             }
             let ended = self.fill().await?;
             if !self.batch.is_empty() {
@@ -89,6 +95,9 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
     async fn fill(&mut self) -> Result<Option<Ended>, Halt> {
         let mut due = None;
         loop {
+            if self.is_at_its_end() {
+                return Ok(Some(Ended::Counted));
+            }
             if let Some(frames) = self.frames.take() {
                 match self.encode(&frames)? {
                     Filled::RunEnd => self.pass(),
@@ -100,6 +109,10 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
                     Filled::Letter(letter) => {
                         self.frames = Some(frames);
                         self.bury(&letter).await?;
+                    }
+                    Filled::Refused(failure) => {
+                        self.deliver_before_refusal().await?;
+                        return Err(failure.into());
                     }
                 }
                 continue;
@@ -171,6 +184,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
                 position = delivered.above(seen) => self.progress.deliver(position),
                 flushed = self.sink.flush(), if in_flight => self.flushed(flushed?)?,
                 () = tokio::time::sleep_until(linger), if due.is_some() => return Ok(None),
+                () = asked(self.rewinds.as_ref()) => return Ok(None),
                 // What is in the batch goes out; the rest is looked at before the next one.
                 () = &mut over => return self.ended_waiting(),
             }
@@ -202,6 +216,9 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             let Some((change, frame)) = self.assembler.next(frames)? else {
                 break Filled::RunEnd;
             };
+            if self.until.is_some_and(|until| change.position > until) {
+                break Filled::Counted;
+            }
             commit_time = change
                 .transaction
                 .map(|transaction| transaction.commit_time);
@@ -227,9 +244,16 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             self.batch.bytes.truncate(start);
             let raw = frames.frames.get(frame).map(|frame| frames.message(frame));
             let has_letters = self.dead_letters.is_some();
-            let letter = letter(&self.options, has_letters, &change, raw, refused)?;
+            let letter = letter(&self.options, has_letters, &change, raw, refused);
+            if letter.is_err() && !is_data(&change) {
+                letter?;
+                continue;
+            }
             self.assembler.disregard();
-            break Filled::Letter(Box::new(letter));
+            break match letter {
+                Ok(letter) => Filled::Letter(Box::new(letter)),
+                Err(failure) => Filled::Refused(failure),
+            };
         };
         if let Some(time) = commit_time {
             self.progress
@@ -292,6 +316,11 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
 
     /// Hands the batch over, and hears meanwhile of what is delivered.
     async fn write(&mut self) -> Result<(), Halt> {
+        self.write_up_to(self.assembler.place()).await
+    }
+
+    /// As [`write`](Self::write), with nothing behind `place` accounted for.
+    async fn write_up_to(&mut self, place: Place) -> Result<(), Halt> {
         let Some(event) = self.batch.last() else {
             return Ok(());
         };
@@ -299,7 +328,7 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
             self.batch.records.len() as u64,
             self.batch.bytes.len() as u64,
         );
-        self.progress.tracker.hand(event, self.assembler.place());
+        self.progress.tracker.hand(event, place);
         {
             let delivered = self.delivered.clone();
             let stop = self.stop.clone();
@@ -328,8 +357,25 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
         Ok(())
     }
 
+    /// What comes before a record that can't be encoded goes out before that stops the chain.
+    async fn deliver_before_refusal(&mut self) -> Result<(), Halt> {
+        let Some(last) = self.batch.last() else {
+            return Ok(());
+        };
+        self.write_up_to(self.assembler.place().seen_up_to(last))
+            .await?;
+        self.settle().await
+    }
+
+    /// Waits until everything that was handed over is delivered; nothing else was read.
+    pub(crate) async fn drain(&mut self) -> Result<(), Halt> {
+        self.settle().await?;
+        self.progress.pass(self.assembler.place());
+        Ok(())
+    }
+
     /// Waits until everything that was handed over is delivered.
-    async fn drain(&mut self) -> Result<(), Halt> {
+    async fn settle(&mut self) -> Result<(), Halt> {
         let (stop, delivered) = (self.stop.clone(), self.delivered.clone());
         let mut expired = pin!(stop.expired(&delivered));
         while !self.progress.tracker.is_drained() {
@@ -341,7 +387,6 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
                 () = &mut expired => return Err(Halt::Stopped),
             }
         }
-        self.progress.pass(self.assembler.place());
         Ok(())
     }
 
@@ -353,6 +398,14 @@ impl<E: Encoder, S: Sink> Chain<E, S> {
         }
         let message = format!("flushed up to {position} only, and was given events up to {handed}");
         Err(SinkError::transient(message).into())
+    }
+}
+
+/// Waits until a rewind may be asked for.
+async fn asked(rewinds: Option<&SinkRewinds>) {
+    match rewinds {
+        Some(rewinds) => rewinds.asked().await,
+        None => std::future::pending().await,
     }
 }
 

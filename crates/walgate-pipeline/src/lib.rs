@@ -14,6 +14,7 @@
 //! plain state that takes the time as an argument.
 #![forbid(unsafe_code)]
 
+mod again;
 mod any_chain;
 mod assembler;
 mod chain;
@@ -31,6 +32,8 @@ mod outage;
 mod pattern;
 mod pipeline;
 mod progress;
+mod rewind;
+mod rewind_file;
 mod run;
 mod saving;
 mod selection;
@@ -39,6 +42,7 @@ mod status;
 mod stop;
 mod tracker;
 
+pub use again::Remake;
 pub use assembler::{Assembler, Extras, Place};
 pub use checkpoint_file::{CheckpointFile, CheckpointStore};
 pub use dead_letter::{DeadLetter, DeadLetters, SinkDeadLetters, Writing};
@@ -46,6 +50,7 @@ pub use dead_letter_file::DeadLetterFile;
 pub use options::{BatchOptions, ConfirmBy, ConfirmOptions, PipelineOptions, SinkOptions};
 pub use pattern::{ParsePatternError, TablePattern};
 pub use pipeline::{End, Outcome, Pipeline};
+pub use rewind::{Accepted, Rewind, RewindTo, Rewinds};
 pub use selection::{Ops, RowFilter, Selection, TableRule};
 pub use start::{Log, Lost};
 pub use status::{Demand, SinkState, SinkStatus, StatusHandle};

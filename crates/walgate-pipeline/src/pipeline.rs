@@ -1,6 +1,6 @@
 //! The pipeline: one source into many sinks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -9,10 +9,12 @@ use walgate_core::{
 };
 use walgate_journal::Demand;
 
+use crate::again::Remake;
 use crate::any_chain::AnyChain;
 use crate::chain::{ChainParts, Wiring};
 use crate::confirm::{Cadence, Confirmer, News};
 use crate::options::{ConfirmBy, PipelineOptions, SinkOptions};
+use crate::rewind::{Rewindable, Rewinds};
 use crate::run::{ChainEnd, Run};
 use crate::saving::Saving;
 use crate::start::{Log, Lost, known};
@@ -29,6 +31,7 @@ use crate::{CheckpointStore, DeadLetters};
 pub struct Pipeline {
     options: PipelineOptions,
     chains: Vec<Box<dyn AnyChain>>,
+    rewinds: Option<Rewinds>,
 }
 
 /// How a pipeline has ended.
@@ -62,7 +65,14 @@ impl Pipeline {
         Self {
             options,
             chains: Vec::new(),
+            rewinds: None,
         }
+    }
+
+    /// Hears of these rewinds while it runs. Sinks that were added with
+    /// [`add_rewindable`](Self::add_rewindable) follow them.
+    pub fn follow(&mut self, rewinds: Rewinds) {
+        self.rewinds = Some(rewinds);
     }
 
     /// Adds a sink. `dead_letters` is where records go that it can never take; without it such a
@@ -78,6 +88,36 @@ impl Pipeline {
         E: Encoder + 'static,
         S: Sink + 'static,
     {
+        self.add_chain(options, (encoder, sink), dead_letters, None)
+    }
+
+    /// As [`add`](Self::add), for a sink that can be given events again: `remake` makes encoder and
+    /// sink anew, for what comes again by the rewind of that id.
+    pub fn add_rewindable<E, S>(
+        &mut self,
+        options: SinkOptions,
+        (encoder, sink): (E, S),
+        dead_letters: Option<Box<dyn DeadLetters>>,
+        remake: Remake<E, S>,
+    ) -> StatusHandle
+    where
+        E: Encoder + 'static,
+        S: Sink + 'static,
+    {
+        self.add_chain(options, (encoder, sink), dead_letters, Some(remake))
+    }
+
+    fn add_chain<E, S>(
+        &mut self,
+        options: SinkOptions,
+        (encoder, sink): (E, S),
+        dead_letters: Option<Box<dyn DeadLetters>>,
+        remake: Option<Remake<E, S>>,
+    ) -> StatusHandle
+    where
+        E: Encoder + 'static,
+        S: Sink + 'static,
+    {
         let status = StatusHandle::new(&options.name, options.demand);
         self.chains.push(Box::new(ChainParts {
             options,
@@ -86,6 +126,7 @@ impl Pipeline {
             dead_letters,
             status: status.clone(),
             opened: None,
+            remake,
         }));
         status
     }
@@ -177,8 +218,22 @@ impl Pipeline {
         let required = self.required();
         let sinks = self.chains.iter().map(|chain| chain.status().clone());
         let sinks: Vec<_> = sinks.collect();
+        if let Some(rewinds) = &self.rewinds {
+            let chains = self.chains.iter().map(|chain| Rewindable {
+                name: &chain.options().name,
+                status: chain.status(),
+                can: chain.can_rewind(),
+            });
+            rewinds.begin(&log.journal, log.head.epoch(), &moved, chains);
+        }
         // Before anything else: what its readers need the journal keeps from here on.
-        let wired = wire(self.chains, &mut start, &log, &moved, &inner);
+        let wired = wire(
+            self.chains,
+            &mut start,
+            &log,
+            &moved,
+            (&inner, self.rewinds.as_ref()),
+        );
         let mut confirmer = Confirmer {
             sinks,
             journal: log.journal.clone(),
@@ -188,6 +243,8 @@ impl Pipeline {
             durable: durable.filter(|_| self.options.confirm.by == ConfirmBy::Fsync),
             moved,
             news: news.clone(),
+            rewinds: self.rewinds,
+            kept: BTreeMap::new(),
             checkpoint: start,
         };
         confirmer.start().await?;
@@ -224,7 +281,7 @@ fn wire(
     checkpoint: &mut Checkpoint,
     log: &Log,
     moved: &Moved,
-    stop: &Stop,
+    (stop, rewinds): (&Stop, Option<&Rewinds>),
 ) -> Wired {
     let is_kept = log.journal.durable().is_some();
     let wired: Wired = chains
@@ -242,6 +299,9 @@ fn wire(
                 head: log.head,
                 moved: moved.clone(),
                 stop: stop.clone(),
+                journal: log.journal.clone(),
+                rewinds: rewinds.and_then(|rewinds| rewinds.of(&options.name)),
+                until: None,
             };
             (chain, wiring)
         })

@@ -218,6 +218,7 @@ async fn refused_records_go_to_the_dead_letters_and_the_rest_goes_on() {
     sink.refuses = vec![Position::new(0, START, 3), Position::new(0, START, 5)];
     let encoder = LineEncoder {
         poison: vec!["update b".into()],
+        ..LineEncoder::default()
     };
     let status = bench.sink_with_letters(sink, encoder, Box::new(DeadLetterFile::new(&path)));
     let outcome = bench.run().await.expect("ends");
@@ -254,6 +255,47 @@ async fn refused_records_go_to_the_dead_letters_and_the_rest_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_before_a_record_that_cannot_be_encoded_is_delivered_before_it_stops() {
+    let log = Log::new(START, &[inserts(3), inserts(4)]);
+    let destination = Destination::default();
+    let poison = Position::new(0, log.items[5].position.lsn(), 4);
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let encoder = LineEncoder {
+        poison: vec![poison.to_string()],
+        ..LineEncoder::default()
+    };
+    let sink = ScriptedSink::new(&destination);
+    bench
+        .pipeline
+        .add(SinkOptions::new("out"), encoder, sink, None);
+    let stored = bench.stored.clone();
+    let failure = bench.run().await.expect_err("stops");
+    assert_eq!(failure.reason, StopReason::Data);
+    let before: Vec<_> = log.items.iter().map(|item| item.position).collect();
+    let before: Vec<_> = [&before[1..4], &before[6..8]]
+        .concat()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ids(&destination), before);
+    let stored = stored.get();
+    assert_eq!(stored.sinks["out"], Position::new(0, poison.lsn(), 3));
+    assert_eq!(stored.confirmed, poison.lsn(), "one transaction is whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_whose_close_never_ends_does_not_keep_the_pipeline() {
+    let log = Log::new(START, &[inserts(1)]);
+    let destination = Destination::default();
+    let mut bench = Bench::new([runs(&log, 100), vec![end()]].into_iter().flatten());
+    let mut sink = ScriptedSink::new(&destination);
+    sink.close_hangs = true;
+    bench.sink(sink, SinkOptions::new("out"));
+    let outcome = bench.run().await.expect("ends");
+    assert_eq!(outcome.confirmed, log.end);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dead_letters_can_be_a_sink_that_is_down_for_a_while() {
     let log = Log::new(START, &[inserts(3)]);
     let [destination, dead] = [(); 2].map(|()| Destination::default());
@@ -263,6 +305,7 @@ async fn dead_letters_can_be_a_sink_that_is_down_for_a_while() {
     let letters = Box::new(SinkDeadLetters::new(sink));
     let encoder = LineEncoder {
         poison: vec!["00000003 insert".into()],
+        ..LineEncoder::default()
     };
     bench.sink_with_letters(ScriptedSink::new(&destination), encoder, letters);
     let outcome = bench.run().await.expect("ends");

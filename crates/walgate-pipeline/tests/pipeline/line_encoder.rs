@@ -9,11 +9,13 @@ use walgate_core::{Body, Change, EncodeError, Encoded, Encoder, Span};
 #[derive(Debug, Default, Clone)]
 pub(crate) struct LineEncoder {
     pub(crate) poison: Vec<String>,
+    /// Stands behind each line.
+    pub(crate) mark: String,
 }
 
 impl Encoder for LineEncoder {
     fn encode(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError> {
-        let line = line_of(change);
+        let line = line_of(change) + &self.mark;
         if self
             .poison
             .iter()

@@ -14,6 +14,7 @@ mod line_encoder;
 mod log;
 mod model;
 mod on_disk;
+mod rewinding;
 mod scripted_sink;
 mod scripted_source;
 mod selecting;

@@ -64,14 +64,18 @@ pub(crate) fn by_fsync() -> PipelineOptions {
 }
 
 /// A first run on a new folder.
-fn first(folder: &TempDir, acts: impl IntoIterator<Item = Act>) -> Bench {
+pub(crate) fn first(folder: &TempDir, acts: impl IntoIterator<Item = Act>) -> Bench {
     let mut bench = Bench::with(by_fsync(), acts);
     bench.log = Some(open(folder.path(), &bench.start, true));
     bench
 }
 
 /// The next run, from what was stored.
-fn next(folder: &TempDir, start: Checkpoint, acts: impl IntoIterator<Item = Act>) -> Bench {
+pub(crate) fn next(
+    folder: &TempDir,
+    start: Checkpoint,
+    acts: impl IntoIterator<Item = Act>,
+) -> Bench {
     let mut bench = Bench::with(by_fsync(), acts);
     bench.log = Some(open(folder.path(), &start, false));
     bench.confirmed.advance(start.confirmed);
@@ -87,7 +91,7 @@ fn down(destination: &Destination) -> ScriptedSink {
 }
 
 /// Waits for a condition; the disk has a clock of its own.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < deadline, "{what}");

@@ -53,6 +53,8 @@ pub(crate) struct ScriptedSink {
     /// Events that it refuses for good.
     pub(crate) refuses: Vec<Position>,
     pub(crate) closed: Arc<std::sync::atomic::AtomicBool>,
+    /// Closing never ends.
+    pub(crate) close_hangs: bool,
 }
 
 impl ScriptedSink {
@@ -69,6 +71,7 @@ impl ScriptedSink {
             can_tell: false,
             refuses: Vec::new(),
             closed: Arc::default(),
+            close_hangs: false,
         }
     }
 
@@ -166,6 +169,9 @@ impl Sink for ScriptedSink {
 
     async fn close(&mut self, _deadline: Instant) -> Result<(), SinkError> {
         self.closed.store(true, std::sync::atomic::Ordering::SeqCst);
+        if self.close_hangs {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use walgate_core::{Failure, Feed, Source};
 
 #[derive(Debug)]
 pub(crate) enum Act {
     Feed(Feed),
     Sleep(Duration),
+    /// Waits until it is opened.
+    Gate(Arc<Notify>),
     Fail(Failure),
 }
 
@@ -38,6 +41,10 @@ impl Source for ScriptedSource {
             match self.acts.front() {
                 Some(Act::Sleep(time)) => {
                     tokio::time::sleep(*time).await;
+                    self.acts.pop_front();
+                }
+                Some(Act::Gate(gate)) => {
+                    gate.notified().await;
                     self.acts.pop_front();
                 }
                 Some(_) => match self.acts.pop_front() {

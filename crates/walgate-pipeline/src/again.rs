@@ -1,0 +1,178 @@
+//! A chain goes back: its sink gets again what the journal retains, through a chain of its own.
+//!
+//! The chain itself stays where it is: what is confirmed, the checkpoint and what the chain goes on
+//! with behind the rewind know nothing of it.
+
+use std::fmt;
+use std::pin::Pin;
+
+use tracing::{error, info, warn};
+use walgate_core::{Encoder, Failure, Position, Sink};
+use walgate_journal::Demand;
+
+use crate::chain::{Chain, ChainParts, Ended, Halt, Wiring};
+use crate::rewind::{Rewind, SinkRewinds};
+use crate::status::{Moved, StatusHandle};
+use crate::{DeadLetters, Place};
+
+/// Makes an encoder and a sink anew, for what comes again by the rewind of an id.
+pub struct Remake<E, S>(Box<MakeAnew<E, S>>);
+
+type MakeAnew<E, S> = dyn Fn(&str) -> Result<(E, S), Failure> + Send + Sync;
+
+impl<E, S> Remake<E, S> {
+    /// What `make` makes when it is given the rewind's id.
+    pub fn new(make: impl Fn(&str) -> Result<(E, S), Failure> + Send + Sync + 'static) -> Self {
+        Self(Box::new(make))
+    }
+}
+
+impl<E, S> fmt::Debug for Remake<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remake").finish_non_exhaustive()
+    }
+}
+
+/// How what comes again has ended.
+enum Over {
+    /// Everything was delivered.
+    Whole,
+    /// It was stopped.
+    Stopped,
+    /// It can't be read or encoded any more.
+    Unreadable(Failure),
+    /// The sink can't go on.
+    Failed(Failure),
+}
+
+/// How it has ended, at which position, and the dead letters, which the chain has lent.
+type Returned = (Over, Position, Option<Box<dyn DeadLetters>>);
+
+impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
+    /// Gives the sink again what it is asked to, up to where it is. Returns whether the chain goes
+    /// on: not when it is stopped meanwhile.
+    pub(crate) async fn rewind(&mut self) -> Result<bool, Halt> {
+        // What is in flight comes before what comes again.
+        self.drain().await?;
+        let Some(rewinds) = self.rewinds.clone() else {
+            return Ok(true);
+        };
+        let Some(rewind) = rewinds.take() else {
+            return Ok(true);
+        };
+        let until = self.assembler.place().seen;
+        let until = until.max(self.progress.tracker.delivered());
+        let chain = self.chain_of(&rewind, until)?;
+        let (sink, id, from) = (self.options.name.clone(), &rewind.id, rewind.from);
+        info!(sink, id, %from, %until, "rewinding: what the journal retains comes again");
+        let (over, at, letters) = run_boxed(chain).await;
+        self.dead_letters = letters;
+        match over {
+            Over::Whole => {
+                info!(sink, id, %from, %until, "the rewind is over: everything has come again");
+                forget(rewinds).await;
+                Ok(true)
+            }
+            Over::Unreadable(failure) => {
+                let hint = failure.hint.as_deref();
+                error!(sink, id, %at, %until, hint, "the rewind ends here, what lies behind does not come again: {failure}");
+                forget(rewinds).await;
+                Ok(true)
+            }
+            Over::Stopped => {
+                info!(sink, id, %at, %until, "the rewind is not over: it begins again with the next start");
+                Ok(false)
+            }
+            Over::Failed(failure) => Err(Halt::Failure(failure)),
+        }
+    }
+
+    /// The chain that gives the sink everything again, up to `until`.
+    fn chain_of(&mut self, rewind: &Rewind, until: Position) -> Result<Self, Halt> {
+        let Some(remake) = &self.remake else {
+            return Err(Halt::Stopped);
+        };
+        let (encoder, sink) = (remake.0)(&rewind.id)?;
+        let name = self.options.name.as_str();
+        let mut options = self.options.clone();
+        (options.after, options.max_events) = (None, None);
+        // What it fails with is told by the chain that has begun it.
+        options.demand = Demand::Required;
+        let place = place(rewind.from);
+        let reader = format!("{name} ({})", rewind.id);
+        let wiring = Wiring {
+            cursor: self.journal.reader(reader, Demand::Optional, place.seen),
+            known: place.seen,
+            place,
+            head: self.head,
+            moved: Moved::default(),
+            stop: self.stop.clone(),
+            journal: self.journal.clone(),
+            rewinds: None,
+            until: Some(until),
+        };
+        let parts = ChainParts {
+            status: StatusHandle::new(name, Demand::Required),
+            options,
+            encoder,
+            sink,
+            dead_letters: self.dead_letters.take(),
+            opened: None,
+            remake: None,
+        };
+        Ok(Self::new(parts, wiring))
+    }
+
+    /// Whether everything up to its end is read.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.until
+            .is_some_and(|until| self.assembler.place().seen >= until)
+    }
+
+    /// Runs the chain of a rewind.
+    async fn run_again(mut self) -> Returned {
+        let over = loop {
+            match self.attempt().await {
+                Ok(Ended::Counted) => break Over::Whole,
+                Ok(Ended::Drained | Ended::Stopped) | Err(Halt::Stopped) => break Over::Stopped,
+                Err(Halt::Failure(failure)) => break Over::Unreadable(failure),
+                Err(Halt::Sink(error)) => match self.after_error(error).await {
+                    Ok(()) => {}
+                    Err(Halt::Failure(failure)) => break Over::Failed(failure),
+                    Err(Halt::Sink(_) | Halt::Stopped) => break Over::Stopped,
+                },
+            }
+        };
+        self.finish(&Ok(Ended::Stopped)).await;
+        (over, self.progress.tracker.released(), self.dead_letters)
+    }
+}
+
+/// Begins in front of a transaction, also of what has its position and no transaction.
+fn place(from: Position) -> Place {
+    let (epoch, lsn) = (from.epoch(), from.lsn());
+    let place = Place::start(epoch, lsn);
+    match lsn.checked_sub(1) {
+        Some(before) => place.seen_up_to(Position::committed(epoch, before)),
+        None => place,
+    }
+}
+
+/// A chain runs a chain: only a box ends that.
+fn run_boxed<E: Encoder + 'static, S: Sink + 'static>(
+    chain: Chain<E, S>,
+) -> Pin<Box<dyn Future<Output = Returned> + Send>> {
+    Box::pin(chain.run_again())
+}
+
+/// It does not begin again with the next start.
+async fn forget(rewinds: SinkRewinds) {
+    let forgotten = tokio::task::spawn_blocking(move || rewinds.over()).await;
+    if let Ok(Err(failure)) = forgotten {
+        let hint = failure.hint.as_deref();
+        warn!(
+            hint,
+            "the rewind comes once more with the next start: {failure}"
+        );
+    }
+}
