@@ -7,6 +7,7 @@ mod kill_matrix;
 mod large;
 mod readme;
 mod recordings;
+mod rewinds;
 mod scenarios;
 mod sink_faults;
 mod source_faults;

@@ -8,6 +8,7 @@ mod journal;
 mod range;
 mod record;
 mod replay;
+mod rewind;
 mod run;
 mod tail;
 
@@ -21,6 +22,7 @@ pub use journal::{ExportArgs, FolderArgs, JournalArgs, JournalCommand};
 pub use range::{Bound, OnDamage, RangeArgs};
 pub use record::RecordArgs;
 pub use replay::{ReplayArgs, Speed};
+pub use rewind::{Place, RewindArgs};
 pub use run::RunArgs;
 pub use tail::{ColumnEquals, OutputFormat, TailArgs, Until};
 
@@ -84,6 +86,8 @@ pub enum Command {
     Record(Box<RecordArgs>),
     /// Replay a journal or a recording, without a database
     Replay(Box<ReplayArgs>),
+    /// Give a sink of a running Walgate again what its journal retains
+    Rewind(RewindArgs),
     /// Compare what two configurations make of one recording
     Diff(DiffArgs),
     /// Print the completions for a shell

@@ -14,7 +14,8 @@ use crate::ending::{Ending, OTHER};
 use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
 use crate::{
-    completions, config_command, demo, diff, journal_command, manual, record, replay, run, tail,
+    completions, config_command, demo, diff, journal_command, manual, record, replay, rewind, run,
+    tail,
 };
 
 /// What a command has besides its arguments.
@@ -78,6 +79,10 @@ fn dispatch(args: &Args) -> Result<(), Ending> {
         Command::Replay(replay) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
             replay::replay(replay, &console)
+        }
+        Command::Rewind(asked) => {
+            console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            to_stdout(rewind::rewind(asked)?.as_bytes())
         }
         Command::Diff(diff) => {
             console(&args.global, LogLevel::Warn, LogFormat::Human)?;

@@ -1,6 +1,7 @@
 //! `walgate replay`.
 
 use std::pin::pin;
+use std::time::SystemTime;
 
 use walgate_core::{Checkpoint, Failure, Lsn, Position, SourceIdentity, StopReason, Watermark};
 use walgate_journal::DEFAULT_BUDGET_BYTES;
@@ -8,6 +9,7 @@ use walgate_pipeline::{End, Log, Outcome, Pipeline, PipelineOptions, StatusHandl
 
 use crate::args::{ReplayArgs, TailArgs};
 use crate::config::{self, Config, Destination, Overrides, Surroundings, load};
+use crate::control::replay_id;
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::{Request, Signals};
@@ -115,6 +117,7 @@ impl Replay<'_> {
             database: source.connection.dbname(),
             tables: &[],
             console: self.console,
+            replay: Some(replay_id(SystemTime::now())),
         };
         let sink = add_sink(&mut pipeline, name, &sink, &known)?;
         Ok((pipeline, sink))
@@ -128,10 +131,12 @@ impl Replay<'_> {
             return Err(Failure::new(StopReason::Config, message)
                 .hint(format!("it has: {}", names.join(", "))));
         };
-        if matches!(sink.destination, Destination::Kafka(_)) {
-            let message = format!("sink {name} is a Kafka, into which nothing is replayed yet");
+        if matches!(sink.destination, Destination::Kafka(_)) && !self.args.accept_reorder {
+            let message = format!(
+                "sink {name} is a Kafka: events that come again would stand behind newer ones"
+            );
             return Err(Failure::new(StopReason::Config, message).hint(
-                "replay into a file or stdout: events that come again would stand behind newer ones",
+                "say --accept-reorder when its consumers bear that; what comes again has the header walgate-replay",
             ));
         }
         Ok(config::Sink {

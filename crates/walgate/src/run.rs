@@ -3,7 +3,7 @@
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::{
-    CheckpointFile, ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Stop,
+    CheckpointFile, ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Rewinds, Stop,
 };
 use walgate_replication::{
     PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
@@ -11,6 +11,7 @@ use walgate_replication::{
 
 use crate::args::Until;
 use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
+use crate::control::{ControlSocket, Desk};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
@@ -52,6 +53,7 @@ async fn forward(
         database: source.connection.dbname(),
         tables: &published,
         console,
+        replay: None,
     };
     let confirm = ConfirmOptions {
         by: if config.journal.confirms() {
@@ -67,6 +69,10 @@ async fn forward(
     });
     let sinks = add_sinks(&mut pipeline, config, &known)?;
     pipeline.open().await?;
+    let rewinds = Rewinds::open(&config.state.dir)?;
+    pipeline.follow(rewinds.clone());
+    // Until the end, whatever that is.
+    let _control = ControlSocket::start(&config.state.dir, Desk::new(rewinds, config));
     let engine = Engine {
         pipeline,
         sinks,

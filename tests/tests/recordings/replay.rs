@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{AFTER_A_KILL, CREATED, Workload, failed, file_sink, refused, seed, until};
+use walgate_tests::{AFTER_A_KILL, Workload, failed, file_sink, refused, seed, until};
 
 use super::beds::{TRAFFIC, args, bed, damage, field, filled, lines, run, said};
 
@@ -245,13 +245,4 @@ fn damage_stops_it_or_is_a_gap() -> Result<()> {
     said("journal verify @", &[&part], &[])?;
     ensure!(said("replay @ --format json", &[&part], &["changes are lost"])? == passed);
     Ok(())
-}
-
-#[test]
-fn kafka_is_refused_with_the_reason() -> Result<()> {
-    let mut bed = filled("replay_kafka")?;
-    let config = bed.configure("[sinks.kafka]\ntype = \"kafka\"\nbrokers = [\"127.0.0.1:1\"]\n")?;
-    let journal = bed.path("journal");
-    let ended = run(args("replay @ -c @ --sink kafka", &[&journal, &config]))?;
-    refused(&ended, 2, &["sink kafka is a Kafka"], &[CREATED])
 }

@@ -16,6 +16,7 @@ Examples:
   walgate replay journal --from 2026-11-21T09:00:00Z --to 2026-11-21T10:00:00Z
   walgate replay recording --speed original               as fast as it happened
   walgate replay recording -c new.toml --sink archive     into a sink of a configuration
+  walgate replay journal -c walgate.toml --sink kafka --accept-reorder
 
 No database, no slot and no checkpoint is touched. Ids and bytes are those of the first time.";
 
@@ -26,12 +27,16 @@ pub struct ReplayArgs {
     /// The folder of a journal or a recording
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// Into this sink of a configuration (a file, or stdout), as that says, instead of stdout
+    /// Into this sink of a configuration (a file, stdout or Kafka), as that says, instead of stdout
     #[arg(long, value_name = "NAME")]
     pub sink: Option<String>,
     /// The configuration of the sink [default: $WALGATE_CONFIG, else walgate.toml]
     #[arg(short = 'c', long = "config", value_name = "FILE", requires = "sink")]
     pub config: Option<PathBuf>,
+    /// Into a Kafka sink: what comes again stands behind newer events, with the header
+    /// walgate-replay
+    #[arg(long, requires = "sink")]
+    pub accept_reorder: bool,
     /// How fast: max, original (the pauses between the commits), or a multiple of that, such as 2x
     #[arg(long, value_name = "SPEED", default_value = "max")]
     pub speed: Speed,
@@ -176,6 +181,7 @@ mod tests {
             "x --sink a --table a.b",
             "x --sink a --format json",
             "x --sink a --count 1",
+            "x --accept-reorder",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

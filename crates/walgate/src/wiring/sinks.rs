@@ -5,7 +5,7 @@ use std::sync::Arc;
 use walgate_core::{Encoder, Failure, Sink, SinkError, StopReason};
 use walgate_format::{Int8, MaskKey, NativeJson, NativeJsonOptions, Pretty, PrettyOptions};
 use walgate_pipeline::{
-    BatchOptions, DeadLetterFile, DeadLetters, Demand, Extras, Pipeline, SinkDeadLetters,
+    BatchOptions, DeadLetterFile, DeadLetters, Demand, Extras, Pipeline, Remake, SinkDeadLetters,
     SinkOptions, StatusHandle,
 };
 use walgate_sink_kafka::KafkaSink;
@@ -23,6 +23,8 @@ pub(crate) struct Known<'a> {
     pub(crate) tables: &'a [(String, String)],
     /// The terminal.
     pub(crate) console: &'a Console,
+    /// What the events come again by, when they do.
+    pub(crate) replay: Option<String>,
 }
 
 /// Adds a chain for each sink of the configuration.
@@ -47,21 +49,24 @@ pub(crate) fn add_sink(
 ) -> Result<StatusHandle, Failure> {
     let options = options(name, sink)?;
     let mask_key = mask_key(name, sink)?;
-    let json = |old_keys| json(sink, mask_key.clone(), old_keys);
+    let json = json(sink, mask_key.clone());
     match &sink.destination {
         Destination::Stdout(stdout) => {
-            let output = started(Screen::new(known.console).and_then(WriterSink::start))?;
             let letters = file_letters(sink);
             Ok(match stdout.format {
-                StdoutFormat::Json => pipeline.add(options, json(false), output, letters),
+                StdoutFormat::Json => {
+                    add_screen(pipeline, options, letters, known.console, move || {
+                        json(false)
+                    })?
+                }
                 StdoutFormat::Pretty => {
-                    let colour = known.console.stdout_colour;
                     let pretty = PrettyOptions {
-                        colour,
+                        colour: known.console.stdout_colour,
                         mask_key,
                         ..PrettyOptions::default()
                     };
-                    pipeline.add(options, Pretty::new(pretty), output, letters)
+                    let encoder = move || Pretty::new(pretty.clone());
+                    add_screen(pipeline, options, letters, known.console, encoder)?
                 }
             })
         }
@@ -69,26 +74,51 @@ pub(crate) fn add_sink(
             let output = started(WriterSink::start(FileOutput::new(&file.path)))?;
             Ok(pipeline.add(options, json(false), output, file_letters(sink)))
         }
-        Destination::Kafka(settings) => {
-            add_kafka(pipeline, options, json(true), sink, settings, known)
-        }
+        Destination::Kafka(settings) => add_kafka(
+            pipeline,
+            options,
+            move || json(true),
+            (sink, settings),
+            known,
+        ),
     }
 }
 
-fn add_kafka(
+/// Who reads sees by their ids that events come again.
+fn add_screen<E: Encoder + 'static>(
     pipeline: &mut Pipeline,
     options: SinkOptions,
-    encoder: impl Encoder + 'static,
-    sink: &config::Sink,
-    settings: &config::Kafka,
+    letters: Option<Box<dyn DeadLetters>>,
+    console: &Console,
+    encoder: impl Fn() -> E + Send + Sync + 'static,
+) -> Result<StatusHandle, Failure> {
+    let console = console.clone();
+    let make = move || started(Screen::new(&console).and_then(WriterSink::start));
+    let first = (encoder(), make()?);
+    let remake = Remake::new(move |_| Ok((encoder(), make()?)));
+    Ok(pipeline.add_rewindable(options, first, letters, remake))
+}
+
+fn add_kafka<E: Encoder + 'static>(
+    pipeline: &mut Pipeline,
+    options: SinkOptions,
+    encoder: impl Fn() -> E + Send + Sync + 'static,
+    (sink, settings): (&config::Sink, &config::Kafka),
     known: &Known<'_>,
 ) -> Result<StatusHandle, Failure> {
     let selection = Arc::clone(&options.selection);
     let mut tables = known.tables.to_vec();
     tables.retain(|(schema, table)| selection.takes(schema, table));
     let refused = |error: SinkError| of_sink(&options.name, error);
-    let output = KafkaSink::new(kafka::kafka(sink, settings)?, known.database, &tables);
-    let output = output.map_err(refused)?;
+    let wanted = kafka::kafka(sink, settings)?;
+    let (name, database) = (options.name.clone(), known.database.to_owned());
+    let make = move |replay: Option<&str>| {
+        let mut wanted = wanted.clone();
+        wanted.replay = replay.map(str::to_owned);
+        let output = KafkaSink::new(wanted, database.as_str(), &tables);
+        output.map_err(|error| of_sink(&name, error))
+    };
+    let first = (encoder(), make(known.replay.as_deref())?);
     let letters = match (&sink.on_definite, &sink.dead_letter.topic) {
         (config::OnDefinite::DeadLetter, Some(topic)) => {
             let letters = kafka::dead_letters(settings, topic);
@@ -97,7 +127,8 @@ fn add_kafka(
         }
         _ => file_letters(sink),
     };
-    Ok(pipeline.add(options, encoder, output, letters))
+    let remake = Remake::new(move |id| Ok((encoder(), make(Some(id))?)));
+    Ok(pipeline.add_rewindable(options, first, letters, remake))
 }
 
 /// What turns changes into this sink's bytes, without colours.
@@ -111,21 +142,24 @@ pub(crate) fn encoder(name: &str, sink: &config::Sink) -> Result<Box<dyn Encoder
             };
             Box::new(Pretty::new(pretty))
         }
-        Destination::Stdout(_) | Destination::File(_) => Box::new(json(sink, mask_key, false)),
-        Destination::Kafka(_) => Box::new(json(sink, mask_key, true)),
+        Destination::Stdout(_) | Destination::File(_) => Box::new(json(sink, mask_key)(false)),
+        Destination::Kafka(_) => Box::new(json(sink, mask_key)(true)),
     })
 }
 
-fn json(sink: &config::Sink, mask_key: Option<MaskKey>, old_keys: bool) -> NativeJson {
+/// Makes encoders, with or without old keys.
+fn json(sink: &config::Sink, mask_key: Option<MaskKey>) -> impl Fn(bool) -> NativeJson + 'static {
     let int8 = match sink.int8 {
         config::Int8::Number => Int8::Number,
         config::Int8::String => Int8::String,
     };
-    NativeJson::new(NativeJsonOptions {
-        int8,
-        mask_key,
-        old_keys,
-    })
+    move |old_keys| {
+        NativeJson::new(NativeJsonOptions {
+            int8,
+            mask_key: mask_key.clone(),
+            old_keys,
+        })
+    }
 }
 
 /// What is configured of a sink's chain.
