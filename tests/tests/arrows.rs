@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "walgate-replication",
         &["walgate-connection", "walgate-core", "walgate-pgoutput"],
     ),
+    ("walgate-slot", &["walgate-connection", "walgate-core"]),
     (
         "walgate-pipeline",
         &["walgate-core", "walgate-journal", "walgate-pgoutput"],

@@ -1,0 +1,69 @@
+//! Standbys: looked at, waited for, and promoted.
+
+use walgate_slot::{Cause, StandbyFault, Watcher};
+use walgate_throwaway::PgVersion;
+
+use crate::bed::{Bed, Consumer, config, options};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_and_its_promotion() {
+    for version in [PgVersion::V14, PgVersion::V17] {
+        let mut bed = Bed::start(version).await;
+        let standby = bed.server.start_standby(&[]).expect("a standby");
+        let watcher = Watcher::connect(&config(&standby.url()))
+            .await
+            .expect("a watcher");
+        assert_eq!(watcher.server().system_id, bed.watcher.server().system_id);
+        bed.fill("postgres", 2);
+        let primary = bed.look().await;
+        let physical = primary.slots.first().expect("the standby's slot");
+        assert!(physical.active && !physical.is_logical());
+        // It has what the primary had, after a moment.
+        let mut seen = watcher.look().await.expect("a look");
+        for _ in 0..600 {
+            if seen.wal_lsn >= primary.wal_lsn && seen.replayed_lsn >= primary.wal_lsn {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            seen = watcher.look().await.expect("a look");
+        }
+        assert!(
+            seen.in_recovery && seen.wal_lsn >= primary.wal_lsn,
+            "{version}: {seen:?}"
+        );
+        assert!(seen.replayed_lsn >= primary.wal_lsn);
+        standby.promote().expect("promoted");
+        let seen = watcher.look().await.expect("the connection lives on");
+        assert!(!seen.in_recovery && seen.replayed_lsn.is_none());
+        // The primary goes on; when the standby is gone, its slot is an absent consumer's.
+        drop(standby);
+        bed.until_seen("gone", |seen| !seen.slots[0].active).await;
+        bed.fill("postgres", 6);
+        let name = primary.slots[0].name.clone();
+        let found = bed.judge(&name).await;
+        assert!(matches!(found.cause, Cause::Absent { .. }), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failover_slots_that_wait_for_a_standby() {
+    for version in [PgVersion::V17, PgVersion::V18] {
+        let options = options(version).setting("synchronized_standby_slots", "ghost,sleepy");
+        let mut bed = Bed::with(&options).await;
+        bed.sql("CREATE TABLE t (id int); CREATE PUBLICATION p FOR TABLE t");
+        bed.sql("SELECT pg_create_physical_replication_slot('sleepy', true)");
+        bed.sql("SELECT pg_create_logical_replication_slot('s', 'pgoutput', false, false, true)");
+        let consumer = Consumer::Confirms.start(&bed, "s").await;
+        bed.sql("INSERT INTO t VALUES (1)");
+        bed.fill("postgres", 6);
+        let standbys =
+            |found: &walgate_slot::Culprit| matches!(found.cause, Cause::Standbys { .. });
+        let found = bed.until("s", "blocked", standbys).await;
+        let blocking = vec![
+            ("ghost".to_owned(), StandbyFault::Missing),
+            ("sleepy".to_owned(), StandbyFault::Inactive),
+        ];
+        assert_eq!(found.cause, Cause::Standbys { blocking });
+        drop(consumer);
+    }
+}
