@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use walgate_core::{Checkpoint, Failure, Lsn, PgMicros, Position, Watermark};
 
 use crate::journal::Shared;
-use crate::log::{LogView, Opened};
+use crate::log::{LogView, Opened, SpoolOptions};
 use crate::ring::Ring;
 use crate::segment::SegmentFacts;
-use crate::storage::{Folder, Storage};
+use crate::storage::{Folder, Keyed, Storage};
 use crate::writer_thread::{Writer, WriterThread};
 use crate::{DiskOptions, Journal, JournalStats, OnDamage};
 
@@ -49,6 +49,10 @@ impl DiskJournal {
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Self, Failure> {
         let mut options = options;
+        let storage: Arc<dyn Storage> = match options.keys.ids().is_empty() {
+            true => storage,
+            false => Arc::new(Keyed::new(storage, options.keys.clone())),
+        };
         let budget = options.log().budget(storage.space().ok());
         options.segment_bytes = options.segment_bytes.min(budget / BUDGET_SEGMENTS);
         let opened = Opened::open(storage, options.log(), checkpoint)?;
@@ -87,6 +91,8 @@ impl DiskJournal {
         let view = opened.view().clone();
         let base = opened.next_entry();
         let (appender, files) = opened.start(facts, start, wall_clock())?;
+        let segment = appender.segment();
+        let budget = options.log().budget(view.storage().space().ok());
         let mut ring = Ring::with_disk(options.memory_bytes, start, base);
         if tail.is_some_and(|tail| tail < start.lsn()) {
             ring.begins_behind_a_hole();
@@ -95,10 +101,12 @@ impl DiskJournal {
             durable: Watermark::new(tail.unwrap_or_default()),
             on_damage: options.on_damage,
             start,
+            segment,
+            spools: options.spools(budget),
             view,
         };
         let shared = Arc::new(Shared::new(ring, Some(behind)));
-        let writer = Writer::new(Arc::clone(&shared), appender, files, &options);
+        let writer = Writer::new(Arc::clone(&shared), appender, files, &options)?;
         let thread = WriterThread::start(Arc::clone(&shared), writer)?;
         Ok(Journal::on_disk(shared, thread))
     }
@@ -112,6 +120,9 @@ pub(crate) struct Behind {
     pub(crate) on_damage: OnDamage,
     /// Where the source has started.
     pub(crate) start: Position,
+    /// The segment that the log began with.
+    pub(crate) segment: u64,
+    pub(crate) spools: SpoolOptions,
 }
 
 impl Behind {

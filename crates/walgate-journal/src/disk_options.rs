@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::DEFAULT_BUDGET_BYTES;
-use crate::log::LogOptions;
+use crate::log::{LogOptions, SpoolOptions};
+use crate::segment::{Compression, Keyring};
+
+/// Sixteen parts of a spool, and little beside what a sink's client takes.
+const SPOOL_MEMORY_BYTES: usize = 8 << 20;
 
 /// How the journal on disk is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,16 @@ pub struct DiskOptions {
     pub on_damage: OnDamage,
     /// Memory for the newest part of the log, in bytes.
     pub memory_bytes: usize,
+    /// Memory for transactions that run, all together, in bytes: one that is smaller touches no disk
+    /// before it commits, and what goes to disk goes in large writes.
+    pub spool_memory_bytes: usize,
+    /// What the spools of transactions that run may take of the disk, in bytes; none: half of the
+    /// budget.
+    pub spool_bytes: Option<u64>,
+    /// How full segments are compressed; those of earlier starts stay as they are.
+    pub compression: Compression,
+    /// The master keys: with them what is written is encrypted, and what was can be read.
+    pub keys: Keyring,
 }
 
 /// What happens when the budget is used up because required readers are behind.
@@ -73,6 +87,19 @@ impl DiskOptions {
             on_full: OnFull::default(),
             on_damage: OnDamage::default(),
             memory_bytes: DEFAULT_BUDGET_BYTES,
+            spool_memory_bytes: SPOOL_MEMORY_BYTES,
+            spool_bytes: None,
+            compression: Compression::None,
+            keys: Keyring::default(),
+        }
+    }
+
+    /// What the spools of transactions that run may take, with this budget.
+    pub(crate) fn spools(&self, budget: u64) -> SpoolOptions {
+        SpoolOptions {
+            memory_bytes: self.spool_memory_bytes,
+            disk_bytes: self.spool_bytes.unwrap_or(budget / 2),
+            keep_free_percent: self.keep_free_percent,
         }
     }
 

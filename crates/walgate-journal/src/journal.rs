@@ -9,7 +9,7 @@ use walgate_core::{Failure, Frames, Gap, Lsn, Position, StopReason, Watermark};
 
 use crate::cursor::Cursor;
 use crate::disk_journal::Behind;
-use crate::log::LogView;
+use crate::log::{FinishedSpool, LogView, Spools};
 use crate::ring::{ReaderId, Ring};
 use crate::writer_thread::{Desk, WriterThread};
 use crate::{Demand, JournalStats};
@@ -83,8 +83,17 @@ impl Shared {
         room.into_iter().for_each(Waker::wake);
     }
 
+    /// Entries before this number are safe on disk. Who waits for what is only there is woken.
+    pub(crate) fn synced(&self, number: u64) {
+        let spooled = self.lock().ring.has_spooled();
+        self.free(|ring| ring.synced(number));
+        if spooled {
+            self.extend(|_| {});
+        }
+    }
+
     /// Does something that readers at the end wait for, and wakes them.
-    fn extend(&self, work: impl FnOnce(&mut Ring)) {
+    pub(crate) fn extend(&self, work: impl FnOnce(&mut Ring)) {
         let (readers, call) = {
             let mut state = self.lock();
             work(&mut state.ring);
@@ -208,6 +217,38 @@ impl Journal {
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Appends a transaction that has committed and whose changes lie in a spool. It needs no room
+    /// in memory and never waits; readers read it from disk as soon as it is safe there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`append`](Self::append), and without a disk.
+    pub fn adopt(&self, spool: &Arc<FinishedSpool>) -> Result<(), Failure> {
+        let (readers, call) = {
+            let mut state = self.shared.lock();
+            if let Some(failure) = state.is_over() {
+                return Err(failure);
+            }
+            if self.shared.behind.is_none() {
+                let message = "a journal in memory takes no spools";
+                return Err(Failure::new(StopReason::Config, message));
+            }
+            state.ring.push_spool(spool);
+            (state.take_readers(), state.call_to_write())
+        };
+        wake(readers);
+        self.shared.call(call);
+        Ok(())
+    }
+
+    /// A keeper of the spools of transactions that run; none without a disk. There must be only
+    /// one for a journal.
+    pub fn spools(&self) -> Option<Spools> {
+        let behind = self.shared.behind.as_ref()?;
+        let storage = Arc::clone(behind.view.storage());
+        Some(Spools::new(storage, behind.segment, behind.spools))
     }
 
     /// Appends a gap that the source has announced; every reader is told of it at its place.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use walgate_core::{Failure, Frame, Frames, Gap, Position, StopReason};
 
 use crate::cursor::Read;
+use crate::log::FinishedSpool;
 use crate::reader::{Holders, Reader};
 use crate::{JournalStats, ReaderStats};
 
@@ -36,6 +37,9 @@ struct Entry {
 pub(crate) enum Item {
     Frames(Arc<Frames>),
     Gap(Gap),
+    /// An entry of a transaction whose changes lie in a spool: which one, counted from its Begin.
+    /// It is only ever read from disk.
+    Spooled(Arc<FinishedSpool>, u64),
 }
 
 /// Identifies a reader of one ring.
@@ -83,6 +87,8 @@ pub(crate) struct Ring {
     progress: Position,
     epoch: u8,
     ended: bool,
+    /// Nothing will be written any more.
+    cut_off: bool,
     /// What lies on disk, when there is a disk behind it.
     window: Option<Window>,
 }
@@ -102,6 +108,7 @@ impl Ring {
             progress: start,
             epoch: start.epoch(),
             ended: false,
+            cut_off: false,
             window: None,
         }
     }
@@ -181,6 +188,44 @@ impl Ring {
         self.appended += cost as u64;
         self.newest = self.newest.max(last);
         self.free();
+    }
+
+    /// Appends a transaction whose changes lie in a spool.
+    pub(crate) fn push_spool(&mut self, spool: &Arc<FinishedSpool>) {
+        self.epoch = spool.adoption.epoch;
+        for entry in 0..spool.adoption.entries() {
+            let item = Item::Spooled(Arc::clone(spool), entry);
+            let last = spool.adoption.last_of(entry);
+            self.push_entry(item, last, ENTRY_OVERHEAD_BYTES);
+        }
+    }
+
+    /// Whether there is anything in memory that is only read from disk.
+    pub(crate) fn has_spooled(&self) -> bool {
+        let mut items = self.entries.iter().map(|entry| &entry.item);
+        items.any(|item| matches!(item, Item::Spooled(..)))
+    }
+
+    fn is_spooled(&self, number: u64) -> bool {
+        let place = number.checked_sub(self.base);
+        let entry = place.and_then(|place| self.entries.get(usize::try_from(place).ok()?));
+        entry.is_some_and(|entry| matches!(entry.item, Item::Spooled(..)))
+    }
+
+    /// Where the entries in memory go on behind those that are only on disk, from the entry
+    /// `number` on, which is in memory.
+    fn behind_spooled(&self, number: u64) -> u64 {
+        let place = usize::try_from(number - self.base).unwrap_or(usize::MAX);
+        let spooled = self.entries.iter().skip(place);
+        let count = spooled
+            .take_while(|entry| matches!(entry.item, Item::Spooled(..)))
+            .count();
+        number + count as u64
+    }
+
+    /// The disk takes nothing any more: who waits for what is only there has come to the end.
+    pub(crate) fn cut_off(&mut self) {
+        self.cut_off = true;
     }
 
     /// Nothing will be appended any more.

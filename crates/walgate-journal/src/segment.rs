@@ -30,7 +30,10 @@
     clippy::panic
 )]
 
+mod block;
+mod cipher;
 mod codes;
+mod compression;
 mod definition;
 mod definitions;
 mod error;
@@ -38,20 +41,32 @@ mod fields;
 mod gap;
 mod header;
 mod index;
+mod keyring;
+mod pack;
+mod part;
 mod reader;
 mod record;
+mod reference;
 mod run;
+mod spool;
 mod survey;
 mod trailer;
 mod writer;
 
+pub use cipher::SegmentLock;
+pub use compression::Compression;
 pub use definitions::{DefinitionCache, Definitions};
-pub use error::{Damage, EncodeError, Newer, Unreadable};
+pub use error::{Damage, EncodeError, Locked, Newer, Unreadable};
 pub use header::{FORMAT_VERSION, MAGIC, SegmentFacts, SegmentHeader};
 pub use index::{DefinitionPoint, INDEX_INTERVAL_BYTES, IndexPoint, SegmentIndex};
+pub use keyring::{Keyring, KeyringError};
+pub use pack::SegmentPacker;
+pub use part::{Part, StoredPart};
 pub use reader::{End, Location, Next, Record, SegmentReader, Start};
 pub use record::{MAX_RECORD_BYTES, RECORD_HEADER_BYTES};
+pub use reference::{Adoption, Reference, SpoolPart};
 pub use run::Run;
+pub use spool::{SPOOL_HEADER_BYTES, SpoolWriter, read_lock, read_part};
 pub use survey::CommitTimes;
 pub use trailer::{TRAILER_BYTES, Trailer};
 pub use writer::SegmentWriter;

@@ -9,12 +9,16 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::segment::Keyring;
+
 mod folder;
+mod keyed;
 mod remedy;
 #[cfg(feature = "simulated-disk")]
 mod simulated;
 
 pub use folder::Folder;
+pub use keyed::Keyed;
 pub use remedy::unusable;
 #[cfg(feature = "simulated-disk")]
 pub use simulated::{Call, Fault, SimulatedDisk, When};
@@ -77,6 +81,11 @@ pub trait Storage: Debug + Send + Sync + 'static {
     ///
     /// When the file system does not say.
     fn space(&self) -> io::Result<Space>;
+
+    /// The master keys of its files; none unless they are [given](Keyed).
+    fn keys(&self) -> Keyring {
+        Keyring::default()
+    }
 }
 
 /// One open file. Dropping the last handle closes it.

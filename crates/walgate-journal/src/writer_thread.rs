@@ -12,6 +12,7 @@ use walgate_core::{Failure, StopReason};
 use crate::DiskStats;
 use crate::journal::Shared;
 
+mod packer;
 mod space;
 mod writer;
 
@@ -170,8 +171,10 @@ impl Drop for Ending {
         let closing = {
             let mut state = self.0.lock();
             state.desk.closed = true;
+            state.ring.cut_off();
             std::mem::take(&mut state.desk.closing)
         };
+        self.0.extend(|_| {});
         // Whoever drops the journal waits for the same condition.
         self.0.work.notify_all();
         closing.into_iter().for_each(Waker::wake);

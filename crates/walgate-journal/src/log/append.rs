@@ -6,6 +6,7 @@ use walgate_core::{Failure, Frames, Gap, PgMicros, Position, StopReason};
 
 use super::catalogue::{Segment, SegmentState};
 use super::pending::{Pending, Reached};
+use super::spools::FinishedSpool;
 use super::view::LogView;
 use crate::segment::{Definitions, EncodeError, SegmentHeader, SegmentIndex, SegmentWriter};
 
@@ -97,6 +98,29 @@ impl Appender {
         Ok(at.entry)
     }
 
+    /// Appends a transaction whose changes lie in a spool, in a segment of its own. Returns the
+    /// number of its first entry; it has as many as [`Adoption::entries`].
+    ///
+    /// # Errors
+    ///
+    /// When it is larger than any record, or of another epoch: nothing was appended.
+    pub fn adopt(&mut self, spool: &FinishedSpool, now: PgMicros) -> Result<u64, Failure> {
+        let adoption = &spool.adoption;
+        let is_first = |writer: &SegmentWriter| writer.index().entries == 0;
+        if !self.writer.as_ref().is_some_and(is_first) && self.writer.is_some() {
+            self.roll(now)?;
+        }
+        self.pending.adopt(self.header.number, spool.name.clone());
+        let at = self.record(now, |writer, definitions, out| {
+            writer.reference(adoption, definitions, out)
+        })?;
+        let catalogue = self.view.catalogue();
+        if let Some(segment) = catalogue.lock().get_mut(self.header.number) {
+            segment.spool_bytes = adoption.spool_bytes;
+        }
+        Ok(at.entry)
+    }
+
     /// Nothing more will be appended: seals the segment.
     ///
     /// # Errors
@@ -118,7 +142,7 @@ impl Appender {
         if self
             .writer
             .as_ref()
-            .is_some_and(|writer| writer.len() >= self.segment_bytes)
+            .is_some_and(|writer| writer.len() >= self.segment_bytes || writer.holds_reference())
         {
             self.roll(now)?;
         }
@@ -159,7 +183,9 @@ impl Appender {
     fn begin_segment(&mut self) -> Result<(), Failure> {
         let header = &self.header;
         let mut first = Vec::new();
-        let writer = SegmentWriter::begin(header, &mut first).map_err(|error| refused(&error))?;
+        let keys = self.view.storage().keys();
+        let writer = SegmentWriter::begin_with(header, &keys, &mut first)
+            .map_err(|error| refused(&error))?;
         self.pending.begin(header.number);
         let reached = Reached {
             whole: self.whole,
@@ -180,6 +206,8 @@ impl Appender {
             closed: None,
             commit_times: None,
             bytes: writer.len(),
+            spool_bytes: 0,
+            packed_from: None,
             written: 0,
             synced: 0,
             data_end: writer.len(),

@@ -43,6 +43,10 @@ pub struct Segment {
     pub commit_times: Option<(PgMicros, PgMicros)>,
     /// Its size in bytes, with what is appended and not yet written.
     pub bytes: u64,
+    /// The size of the spool that belongs to it, in bytes: 0 where it names none.
+    pub spool_bytes: u64,
+    /// Its size before it was compressed, in bytes; none when it is not.
+    pub packed_from: Option<u64>,
     /// Bytes that are written.
     pub written: u64,
     /// Bytes that survive a power cut.
@@ -54,6 +58,11 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// What it takes of the disk in bytes, with its spool.
+    pub const fn total_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.spool_bytes)
+    }
+
     /// Whether the entry of this number, found in it, counts. Recovery may have found less than a
     /// reader can read, with definitions of segments before: what it has not counted does not
     /// count, and its numbers are given again.
@@ -140,9 +149,10 @@ impl Catalogue {
         self.lock().list.is_empty()
     }
 
-    /// The size of all segments in bytes, with what is appended and not yet written.
+    /// The size of all segments in bytes, with their spools and what is appended and not yet
+    /// written.
     pub fn bytes(&self) -> u64 {
-        self.lock().list.iter().map(|segment| segment.bytes).sum()
+        self.lock().list.iter().map(Segment::total_bytes).sum()
     }
 
     /// Everything up to here is not kept.
@@ -179,7 +189,7 @@ impl Catalogue {
         let behind = segments.list.iter().rev();
         behind
             .take_while(|segment| segment.highest > position)
-            .map(|segment| segment.bytes)
+            .map(Segment::total_bytes)
             .sum()
     }
 }

@@ -65,7 +65,7 @@ pub(super) enum Target {
 
 impl Target {
     /// Whether an entry comes before what is looked for.
-    fn is_behind(self, number: u64, last: Position) -> bool {
+    pub(super) fn is_behind(self, number: u64, last: Position) -> bool {
         match self {
             Self::Entry(entry) => number < entry,
             Self::Position(position) => last <= position,
@@ -105,7 +105,11 @@ impl Chunk {
                 self.note_progress(epoch, Some(lsn));
                 return Some(Position::new(epoch, lsn, 0));
             }
-            Record::Definition { .. } | Record::Index(_) => return None,
+            // A reference is read part by part, by whoever meets it.
+            Record::Definition { .. }
+            | Record::Reference(_)
+            | Record::Index(_)
+            | Record::Locked { .. } => return None,
         };
         if leave_out.is_none_or(|target| !target.is_behind(number, last)) {
             *leave_out = None;

@@ -67,6 +67,14 @@ pub struct LogFiles {
     to_delete: Vec<u64>,
 }
 
+/// Why a spool was not adopted.
+enum NotAdopted {
+    /// It is tried again.
+    Later(io::Error),
+    /// A sync has failed.
+    Never(Failure),
+}
+
 #[derive(Debug)]
 struct OpenSegment {
     number: u64,
@@ -165,6 +173,14 @@ impl LogFiles {
                     self.sealed(segment);
                     Ok(())
                 }
+                Step::Adopt { segment, spool } => match self.adopt(*segment, spool) {
+                    Ok(()) => Ok(()),
+                    Err(NotAdopted::Later(error)) => Err(error),
+                    Err(NotAdopted::Never(failure)) => {
+                        self.state = DiskState::Lost(failure);
+                        return false;
+                    }
+                },
                 Step::Write { .. } => self.write(now),
             };
             match done {
@@ -189,6 +205,28 @@ impl LogFiles {
             sealed: false,
         });
         Ok(())
+    }
+
+    /// The spool is durable before a record names it: its bytes are, and here its name is made so.
+    fn adopt(&self, number: u64, spool: &str) -> Result<(), NotAdopted> {
+        let name = spool_name(number);
+        match self.storage.rename(spool, &name) {
+            Ok(()) => {}
+            // It has the name already: the last try came so far.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && self.storage.open(&name).is_ok() => {}
+            Err(error) => return Err(NotAdopted::Later(error)),
+        }
+        self.storage
+            .sync_folder()
+            .map_err(|error| NotAdopted::Never(self.unsynced("", &error)))
+    }
+
+    /// Another file has taken the place of a segment's, all of which is durable; that it has is so
+    /// with the next sync, and until then either will do.
+    pub(super) fn note_renamed(&mut self, number: u64) {
+        self.folder_unsynced = true;
+        self.open.retain(|open| open.number != number);
     }
 
     fn sealed(&mut self, number: u64) {
@@ -280,6 +318,12 @@ impl LogFiles {
     }
 
     fn lost(&mut self, name: &str, error: &io::Error) -> Failure {
+        let failure = self.unsynced(name, error);
+        self.state = DiskState::Lost(failure.clone());
+        failure
+    }
+
+    fn unsynced(&self, name: &str, error: &io::Error) -> Failure {
         // Best effort: the disk that refused the sync may refuse this too. Without the marker the
         // checksums decide at the next start.
         if let Err(error) = marker::set(self.storage.as_ref()) {
@@ -291,11 +335,9 @@ impl LogFiles {
             path.display(),
             self.synced.whole.lsn(),
         );
-        let failure = Failure::new(StopReason::State, message).hint(
+        Failure::new(StopReason::State, message).hint(
             "check the disk (dmesg | tail), then start again: the slot still has what is not confirmed",
-        );
-        self.state = DiskState::Lost(failure.clone());
-        failure
+        )
     }
 
     /// Deletes segments, in this order; each removal is durable before the next, so that what is
@@ -316,21 +358,28 @@ impl LogFiles {
         self.open.retain(|open| !segments.contains(&open.number));
         self.to_delete.extend_from_slice(segments);
         while let Some(number) = self.to_delete.first() {
-            let name = segment_name(*number);
-            match self.storage.remove(&name) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    let path = self.storage.path().join(&name);
-                    return Err(unusable(&path, "can't be deleted", &error));
-                }
-                _ => {}
-            }
+            let number = *number;
+            self.remove(&segment_name(number))?;
             if let Err(error) = self.storage.sync_folder() {
                 return Err(self.lost("", &error));
             }
             self.folder_unsynced = false;
+            // Behind the sync: a segment without its spool would be damaged, a spool without its
+            // segment is removed by the next start.
+            self.remove(&spool_name(number))?;
             self.to_delete.remove(0);
         }
         Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        match self.storage.remove(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let path = self.storage.path().join(name);
+                Err(unusable(&path, "can't be deleted", &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn fails(&mut self, error: &io::Error, now: Instant) {
@@ -369,4 +418,16 @@ pub(super) fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".segment")?;
     let number = u64::from_str_radix(digits, 16).ok()?;
     (segment_name(number) == name).then_some(number)
+}
+
+/// The name of the spool that belongs to a segment.
+pub(super) fn spool_name(number: u64) -> String {
+    format!("{number:016x}.spool")
+}
+
+/// The number of the segment in the name of its spool; none for any other file.
+pub(super) fn spool_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".spool")?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (spool_name(number) == name).then_some(number)
 }

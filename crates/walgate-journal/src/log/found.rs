@@ -32,6 +32,12 @@ impl Found {
         self.header.as_ref().ok().map(|(header, _)| header)
     }
 
+    /// The length of the segment before it was compressed; none when it is not.
+    pub(super) fn packed_from(&self) -> Option<u64> {
+        let (_, reader) = self.header.as_ref().ok()?;
+        reader.packed_from()
+    }
+
     pub(super) fn open(&self, storage: &dyn Storage) -> Result<Arc<dyn StoredFile>, Failure> {
         storage
             .open(&segment_name(self.number))
@@ -129,5 +135,7 @@ pub(super) fn read_index(
         Ok(index) => Ok(Some(index)),
         Err(Unreadable::Damage(_)) => Ok(None),
         Err(Unreadable::Newer(newer)) => Err(records::newer(storage, number, &newer)),
+        // No index is encrypted.
+        Err(Unreadable::Locked(locked)) => Err(records::locked(storage, number, &locked)),
     }
 }

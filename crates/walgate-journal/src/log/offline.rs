@@ -8,6 +8,7 @@ use super::catalogue::{Catalogue, Segment, SegmentState};
 use super::damaged::DamagedPlace;
 use super::found::{self, Found};
 use super::scan::{Ending, Rule, Scan, Scanned};
+use super::strays;
 use super::view::{LogView, times};
 use crate::segment::{Damage, SegmentHeader, SegmentIndex};
 use crate::storage::Storage;
@@ -40,6 +41,7 @@ impl LogView {
         let found = found::segments(storage.as_ref())?;
         let catalogue = Catalogue::default();
         let mut before = Before::default();
+        let mut segments = Vec::with_capacity(found.len());
         for (place, one) in found.iter().enumerate() {
             let next = found.get(place + 1).and_then(Found::header);
             let segment = look_at(storage.as_ref(), one, next, &before)?;
@@ -49,7 +51,12 @@ impl LogView {
                 end_entry: segment.end_entry,
                 created: segment.created,
             };
-            catalogue.lock().push(segment);
+            segments.push(segment);
+        }
+        strays::measure(storage.as_ref(), &mut segments)?;
+        {
+            let mut known = catalogue.lock();
+            segments.into_iter().for_each(|segment| known.push(segment));
         }
         Ok(Self::new(storage, catalogue))
     }
@@ -115,7 +122,7 @@ impl LogView {
             found.len = found.len.min(segment.written);
         }
         verified.segments += 1;
-        verified.bytes += found.len;
+        verified.bytes += found.len + segment.spool_bytes;
         let to = |from: Position| next.map(|next| next.before.max(from));
         let is_last = next.is_none() && segment.state != SegmentState::Sealed;
         let scan = match scan(storage, &found, whole)? {
@@ -283,6 +290,8 @@ fn of_index(
         closed: next.map(|next| next.created),
         commit_times: times(index),
         bytes: found.len,
+        spool_bytes: 0,
+        packed_from: found.packed_from(),
         written: found.len,
         synced: found.len,
         data_end,
@@ -305,6 +314,8 @@ fn unknown(found: &Found, before: &Before, next: Option<&SegmentHeader>) -> Segm
         closed: next.map(|next| next.created),
         commit_times: None,
         bytes: found.len,
+        spool_bytes: 0,
+        packed_from: found.packed_from(),
         written: found.len,
         synced: found.len,
         data_end: found.len,

@@ -56,6 +56,11 @@ impl Segment {
 }
 
 impl LogView {
+    /// Removes what was written anew, and is not to be put in its place.
+    pub fn discard(&self, packed: &PackedSegment) {
+        remove_copy(self.storage().as_ref(), packed.number);
+    }
+
     /// Writes a sealed segment anew beside itself, compressed, and encrypted with a new key where it
     /// is encrypted, and makes that durable. Blocks for as long as the disk takes; `stop` ends it
     /// early. None when that is not possible, or saves nothing: the segment stays as it is.

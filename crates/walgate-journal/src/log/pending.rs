@@ -25,6 +25,8 @@ pub(super) enum Step {
         bytes: Vec<u8>,
         reached: Reached,
     },
+    /// Give a finished spool the name by which it belongs to the segment.
+    Adopt { segment: u64, spool: String },
     /// Nothing more comes for the segment; its index is written.
     Seal { segment: u64 },
 }
@@ -53,6 +55,10 @@ impl Pending {
 
     pub(super) fn begin(&mut self, segment: u64) {
         self.steps.push_back(Step::Begin { segment });
+    }
+
+    pub(super) fn adopt(&mut self, segment: u64, spool: String) {
+        self.steps.push_back(Step::Adopt { segment, spool });
     }
 
     pub(super) fn seal(&mut self, segment: u64) {

@@ -10,8 +10,9 @@ use super::chunk::{Chunk, Target, Then};
 use super::damaged::DamagedPlace;
 use super::files::segment_name;
 use super::records::{self, CHUNK_BYTES, Records, Walk};
+use super::spooled::{self, OpenedSpool, Spool, Spooled};
 use super::view::LogView;
-use crate::segment::{Damage, DefinitionCache, Location, Record, SegmentReader};
+use crate::segment::{Damage, DefinitionCache, Location, Record, Reference, SegmentReader};
 use crate::storage::StoredFile;
 
 /// Definitions that a reader remembers before it begins anew with the next segment: they are shared
@@ -43,6 +44,8 @@ enum At {
     Start(u64),
     /// In a segment.
     In(Records),
+    /// In the spool of a segment, whose records go on behind it.
+    Spool(Box<Spooled>, Records),
     /// Behind everything in this segment.
     Behind(u64),
 }
@@ -164,6 +167,7 @@ impl LogReader {
                 }
             }
             At::In(_) => self.walk(chunk, bytes),
+            At::Spool(..) => self.walk_spool(chunk, bytes),
         }
     }
 
@@ -215,8 +219,13 @@ impl LogReader {
         let Some(file) = self.open(&segment)? else {
             return Ok(Step::On);
         };
-        let reader = SegmentReader::resume(segment.number, point.location());
+        let at = point.location();
+        let reader = records::resume(storage.as_ref(), file.as_ref(), &segment, at)?;
         let records = Records::new(file, reader);
+        if records.is_packed() != segment.packed_from.is_some() {
+            self.view.look_again(segment.number)?;
+            return Ok(Step::On);
+        }
         records.load_definitions(storage.as_ref(), index, point.offset, &mut self.cache)?;
         self.reached = self.reached.max(point.before);
         self.next_entry = Some(point.entry);
@@ -269,6 +278,10 @@ impl LogReader {
         let storage = Arc::clone(self.view.storage());
         let end = segment.written.min(segment.data_end);
         match records::open_header(storage.as_ref(), file.as_ref(), number, end)? {
+            Ok((_, reader)) if reader.packed_from().is_some() != segment.packed_from.is_some() => {
+                self.view.look_again(number)?;
+                Ok(Step::On)
+            }
             Ok((_, reader)) => {
                 self.next_entry = Some(segment.first_entry);
                 self.at = At::In(Records::new(file, reader));
@@ -281,7 +294,8 @@ impl LogReader {
                 if let Some(index) = self.view.index(&segment)?
                     && let Some(point) = index.points.first()
                 {
-                    let reader = SegmentReader::resume(number, point.location());
+                    let reader = SegmentReader::resume(number, point.location())
+                        .known_packed_from(segment.packed_from);
                     let records = Records::new(file, reader);
                     let offset = point.offset;
                     records.load_definitions(storage.as_ref(), &index, offset, &mut self.cache)?;
@@ -311,16 +325,32 @@ impl LogReader {
         let Some(segment) = segment else {
             return Ok(self.behind_deleted(number));
         };
+        if records.is_packed() != segment.packed_from.is_some() {
+            // It was compressed since it was opened: it goes on in the new file.
+            if let Some(next) = self.next_entry {
+                self.view.look_again(number)?;
+                let target = Target::Entry(next);
+                self.leave_out = Some(target);
+                self.at = At::Seek(target);
+                return Ok(Step::On);
+            }
+        }
         let storage = Arc::clone(self.view.storage());
         let end = segment.written.min(segment.data_end);
         loop {
             match records.next(storage.as_ref(), end, &mut self.cache)? {
                 // As behind bad bytes.
-                Walk::Record(at, _, Record::Run(_) | Record::Gap { .. })
+                Walk::Record(at, _, Record::Run(_) | Record::Gap { .. } | Record::Reference(_))
                     if !segment.counts(at.entry) =>
                 {
                     self.at = At::Behind(number);
                     return Ok(Step::On);
+                }
+                Walk::Record(at, _, Record::Reference(reference)) => {
+                    // It stays before the record until the spool is open.
+                    let behind = records.location();
+                    records.go_to(at);
+                    return self.enter(&segment, reference, behind);
                 }
                 Walk::Record(at, len, record) => {
                     *bytes += len as usize;
@@ -337,6 +367,69 @@ impl LogReader {
                 }
                 Walk::End => return Ok(Step::Tail),
                 Walk::Bad(damage) => return self.bad(&segment, &damage, end),
+            }
+        }
+    }
+
+    /// At a transaction whose changes lie in a spool.
+    fn enter(
+        &mut self,
+        segment: &Segment,
+        reference: Box<Reference>,
+        behind: Location,
+    ) -> Result<Step, Failure> {
+        let number = segment.number;
+        let storage = Arc::clone(self.view.storage());
+        match Spooled::open(storage.as_ref(), number, reference, self.leave_out)? {
+            OpenedSpool::Open(spooled) => {
+                self.next_entry = Some(spooled.number());
+                if let At::In(mut records) = std::mem::replace(&mut self.at, At::Behind(number)) {
+                    records.go_to(behind);
+                    self.at = At::Spool(spooled, records);
+                }
+                Ok(Step::On)
+            }
+            OpenedSpool::Missing if self.view.catalogue().lock().get(number).is_none() => {
+                Ok(self.behind_deleted(number))
+            }
+            OpenedSpool::Missing => Ok(self.lost_rest(segment, &spooled::missing())),
+        }
+    }
+
+    /// Takes entries off a spool.
+    fn walk_spool(&mut self, chunk: &mut Chunk, bytes: &mut usize) -> Result<Step, Failure> {
+        let At::Spool(spooled, _) = &mut self.at else {
+            return Ok(Step::On);
+        };
+        let number = spooled.segment();
+        let storage = Arc::clone(self.view.storage());
+        loop {
+            match spooled.next(storage.as_ref())? {
+                Spool::Entry(entry, read) => {
+                    *bytes += read;
+                    self.leave_out = None;
+                    self.next_entry = Some(spooled.number());
+                    self.reached = self.reached.max(entry.last);
+                    chunk.entries.push(entry);
+                    if *bytes >= CHUNK_BYTES {
+                        return Ok(Step::Enough);
+                    }
+                }
+                Spool::End => {
+                    if let At::Spool(_, records) =
+                        std::mem::replace(&mut self.at, At::Behind(number))
+                    {
+                        self.at = At::In(records);
+                    }
+                    return Ok(Step::On);
+                }
+                Spool::Damaged(damage) => {
+                    let segment = self.view.catalogue().lock().get(number).cloned();
+                    return Ok(match segment {
+                        Some(segment) => self.lost_rest(&segment, &damage),
+                        None => self.behind_deleted(number),
+                    });
+                }
             }
         }
     }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use walgate_core::{Failure, Frame, Frames, Lsn, Position, StopReason};
 use walgate_pgoutput::{Dialect, Message, decode};
 
+use super::catalogue::Segment;
 use super::files::segment_name;
 use crate::segment::{
-    Damage, DefinitionCache, End, Location, Newer, Next, RECORD_HEADER_BYTES, Record,
+    Damage, DefinitionCache, End, Location, Locked, Newer, Next, RECORD_HEADER_BYTES, Record,
     SegmentHeader, SegmentIndex, SegmentReader, Start, Unreadable,
 };
 use crate::storage::{Storage, StoredFile, unusable};
@@ -43,6 +44,7 @@ pub(super) struct Records {
     file: Arc<dyn StoredFile>,
     reader: SegmentReader,
     chunk: Bytes,
+    pass_locked: bool,
 }
 
 /// A file of the log that can't be read: the disk's error.
@@ -57,6 +59,22 @@ pub(super) fn newer(storage: &dyn Storage, segment: u64, newer: &Newer) -> Failu
     let message = format!("{} was written by a later version: {newer}", path.display());
     Failure::new(StopReason::State, message)
         .hint("run the version that wrote it, or a later one; nothing was changed")
+}
+
+/// A file whose key is not there, which is neither damage nor a torn tail.
+pub(super) fn locked(storage: &dyn Storage, segment: u64, locked: &Locked) -> Failure {
+    let path = storage.path().join(segment_name(segment));
+    let message = format!("{} can't be read: {locked}", path.display());
+    let hint = match locked.altered {
+        true => {
+            "restore the file from a copy; whoever has changed it can write in the journal's folder"
+        }
+        false => {
+            "add the key to [journal] encryption_key_file, or to what encryption_key_command \
+             prints, before the newest; nothing was changed"
+        }
+    };
+    Failure::new(StopReason::State, message).hint(hint)
 }
 
 /// Reads up to `want` bytes at `offset`, fewer at the end of the file.
@@ -82,7 +100,7 @@ pub(super) fn open_header(
         let bound = usize::try_from(end).unwrap_or(usize::MAX);
         let mut chunk =
             read(file, 0, want.min(bound)).map_err(|error| unreadable(storage, segment, &error))?;
-        match SegmentReader::open(segment, &mut chunk) {
+        match SegmentReader::open_with(segment, &mut chunk, &storage.keys()) {
             Ok(Start::Segment(header, reader)) => return Ok(Ok((*header, reader))),
             Ok(Start::Incomplete(needed)) if needed > want && needed <= bound => want = needed,
             Ok(Start::Incomplete(_)) => {
@@ -93,8 +111,27 @@ pub(super) fn open_header(
             }
             Err(Unreadable::Damage(damage)) => return Ok(Err(damage)),
             Err(Unreadable::Newer(found)) => return Err(newer(storage, segment, &found)),
+            Err(Unreadable::Locked(found)) => return Err(locked(storage, segment, &found)),
         }
     }
+}
+
+/// A reader at a record of a segment, with what the header says of all records; where that is
+/// damaged it is taken for what is known of the segment, and for not encrypted.
+pub(super) fn resume(
+    storage: &dyn Storage,
+    file: &dyn StoredFile,
+    segment: &Segment,
+    at: Location,
+) -> Result<SegmentReader, Failure> {
+    let reader = SegmentReader::resume(segment.number, at);
+    let end = segment.written.min(segment.data_end);
+    Ok(match open_header(storage, file, segment.number, end)? {
+        Ok((_, opened)) => reader
+            .with_lock(opened.lock().clone())
+            .known_packed_from(opened.packed_from()),
+        Err(_) => reader.known_packed_from(segment.packed_from),
+    })
 }
 
 impl Records {
@@ -105,6 +142,7 @@ impl Records {
             file,
             reader,
             chunk: Bytes::new(),
+            pass_locked: false,
         }
     }
 
@@ -148,8 +186,37 @@ impl Records {
                 Err(Unreadable::Newer(found)) => {
                     return Err(newer(storage, self.segment(), &found));
                 }
+                Err(Unreadable::Locked(found)) => {
+                    return Err(locked(storage, self.segment(), &found));
+                }
             }
         }
+    }
+
+    /// As [`SegmentReader::pass_locked`].
+    pub(super) const fn pass_locked(&mut self) {
+        self.pass_locked = true;
+        self.reader.pass_locked();
+    }
+
+    /// As [`SegmentReader::keep_bodies`].
+    pub(super) const fn keep_bodies(&mut self) {
+        self.reader.keep_bodies();
+    }
+
+    /// As [`SegmentReader::body`].
+    pub(super) fn body(&self) -> &[u8] {
+        self.reader.body()
+    }
+
+    /// Whether it is over the file of a compressed segment.
+    pub(super) const fn is_packed(&self) -> bool {
+        self.reader.packed_from().is_some()
+    }
+
+    /// As [`SegmentReader::is_in_block`].
+    pub(super) fn is_in_block(&self) -> bool {
+        self.reader.is_in_block()
     }
 
     /// Reads a chunk of at least `needed` bytes from the next record on; false when the file has
@@ -169,7 +236,13 @@ impl Records {
 
     /// Goes to another record of the segment.
     pub(super) fn go_to(&mut self, at: Location) {
-        self.reader = SegmentReader::resume(self.segment(), at);
+        let lock = self.reader.lock().clone();
+        self.reader = SegmentReader::resume(self.segment(), at)
+            .with_lock(lock)
+            .known_packed_from(self.reader.packed_from());
+        if self.pass_locked {
+            self.reader.pass_locked();
+        }
         self.chunk = Bytes::new();
     }
 
@@ -192,8 +265,12 @@ impl Records {
                 definition.len as usize,
             )
             .map_err(|error| unreadable(storage, self.segment(), &error))?;
-            match definition.load(self.segment(), &bytes, cache) {
+            match definition.load_with(self.segment(), self.reader.lock(), &bytes, cache) {
                 Ok(()) | Err(Unreadable::Damage(_)) => {}
+                Err(Unreadable::Locked(_)) if self.pass_locked => {}
+                Err(Unreadable::Locked(found)) => {
+                    return Err(locked(storage, self.segment(), &found));
+                }
                 Err(Unreadable::Newer(found)) => {
                     return Err(newer(storage, self.segment(), &found));
                 }
@@ -278,7 +355,9 @@ impl Records {
         self.go_to(at);
         loop {
             match self.next(storage, end, cache)? {
-                Walk::Record(_, _, Record::Run(_) | Record::Gap { .. }) => return Ok(true),
+                Walk::Record(_, _, Record::Run(_) | Record::Gap { .. } | Record::Reference(_)) => {
+                    return Ok(true);
+                }
                 Walk::Record(..) => {}
                 Walk::End => return Ok(true),
                 Walk::Bad(_) => return Ok(false),
@@ -310,6 +389,9 @@ impl Records {
         let before = loop {
             match self.next(storage, end, cache)? {
                 Walk::Record(_, _, Record::Run(run)) => break before_run(&run.frames),
+                Walk::Record(_, _, Record::Reference(reference)) => {
+                    break Some(below(reference.adoption.first()));
+                }
                 Walk::Record(_, _, Record::Gap { epoch, gap, .. }) => {
                     break Some(Position::new(epoch, gap.from, 0));
                 }
@@ -333,8 +415,13 @@ fn before_run(frames: &Frames) -> Option<Position> {
         let index = first.index().saturating_sub(1).max(Position::BEGIN);
         return Some(Position::new(frames.epoch, first.lsn(), index));
     }
-    let below = Lsn(first.lsn().0.saturating_sub(1));
-    Some(Position::new(frames.epoch, below, 0))
+    Some(below(first))
+}
+
+/// Everything that commits before a transaction that begins at `first`.
+fn below(first: Position) -> Position {
+    let lsn = Lsn(first.lsn().0.saturating_sub(1));
+    Position::new(first.epoch(), lsn, 0)
 }
 
 /// Position of the first frame.

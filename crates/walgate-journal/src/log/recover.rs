@@ -13,6 +13,7 @@ use super::found::Found;
 use super::marker;
 use super::repair::{Cut, Kept, Repair};
 use super::scan::{Ending, Rule, Scan, Scanned};
+use super::strays;
 use super::view::times;
 use crate::segment::{EncodeError, RECORD_HEADER_BYTES, SegmentHeader, SegmentIndex};
 use crate::storage::{Storage, unusable};
@@ -81,6 +82,8 @@ pub(super) fn recover(
     for cut in repair.carry_out(storage)? {
         recovered.note_cut(cut);
     }
+    strays::remove(storage, &recovered.segments)?;
+    strays::measure(storage, &mut recovered.segments)?;
     if failed {
         tracing::warn!(
             folder = %storage.path().display(),
@@ -222,6 +225,8 @@ impl<'a> Survey<'a> {
             closed,
             commit_times: None,
             bytes: found.len,
+            spool_bytes: 0,
+            packed_from: found.packed_from(),
             written: found.len,
             synced: found.len,
             data_end: index_offset,
@@ -333,6 +338,8 @@ impl<'a> Survey<'a> {
             closed: None,
             commit_times: None,
             bytes: found.len,
+            spool_bytes: 0,
+            packed_from: found.packed_from(),
             written: found.len,
             synced: found.len,
             data_end: found.len,
@@ -368,6 +375,8 @@ impl<'a> Survey<'a> {
             closed: None,
             commit_times: None,
             bytes: found.len,
+            spool_bytes: 0,
+            packed_from: found.packed_from(),
             written: found.len,
             synced: found.len,
             data_end: found.index_offset.unwrap_or(found.len),
@@ -463,6 +472,8 @@ impl<'a> Survey<'a> {
             closed: next.map(|next| next.created),
             commit_times: times(&scan.index),
             bytes: found.len,
+            spool_bytes: 0,
+            packed_from: found.packed_from(),
             written: found.len,
             synced: found.len,
             data_end,

@@ -38,7 +38,7 @@ pub(super) struct Kept {
 }
 
 /// Behind the number of a segment that is written anew, until it takes the name of the old one.
-const COPY: &str = ".copy";
+pub(super) const COPY: &str = ".copy";
 
 /// What is copied at once.
 const COPY_BYTES: usize = 1 << 20;

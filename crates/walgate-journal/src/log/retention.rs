@@ -82,7 +82,7 @@ fn decide(
         })
         .map(|(segment, _)| segment)
         .collect();
-    let mut replay_bytes: u64 = replay.iter().map(|segment| segment.bytes).sum();
+    let mut replay_bytes: u64 = replay.iter().map(|segment| segment.total_bytes()).sum();
     let mut over_bytes = over(segments, options, space);
     let mut delete = Vec::new();
     for segment in replay {
@@ -92,8 +92,8 @@ fn decide(
         if replay_bytes <= options.replay_bytes && !too_old && over_bytes == 0 {
             break;
         }
-        replay_bytes -= segment.bytes;
-        over_bytes = over_bytes.saturating_sub(segment.bytes);
+        replay_bytes -= segment.total_bytes();
+        over_bytes = over_bytes.saturating_sub(segment.total_bytes());
         delete.push(segment.number);
     }
     let room = match over_bytes {
@@ -118,7 +118,7 @@ fn needed_up_to(segment: &Segment, next: &Segment) -> Position {
 
 /// How many bytes have to go.
 fn over(segments: &[Segment], options: &LogOptions, space: Option<Space>) -> u64 {
-    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    let bytes: u64 = segments.iter().map(Segment::total_bytes).sum();
     let over_budget = bytes.saturating_sub(options.budget(space));
     let over_space = space.map_or(0, |space| {
         let keep = space.total / 100 * u64::from(options.keep_free_percent.min(100));
@@ -170,6 +170,8 @@ mod tests {
             closed: (number < count).then_some(PgMicros(number as i64 * 1_000_000)),
             commit_times: None,
             bytes: 100,
+            spool_bytes: 0,
+            packed_from: None,
             written: 100,
             synced: 100,
             data_end: 100,

@@ -6,6 +6,7 @@ use walgate_core::{Failure, Position};
 
 use super::damaged::DamagedPlace;
 use super::records::{Records, Walk, first_of};
+use super::spooled;
 use crate::segment::{
     Damage, DefinitionCache, Location, Record, SegmentHeader, SegmentIndex, SegmentReader,
 };
@@ -74,7 +75,11 @@ impl Scanned<'_> {
     /// Scans it. `whole`: the end of the last whole transaction before it.
     pub(super) fn scan(self, whole: Position, mut rule: Rule) -> Result<Scan, Failure> {
         let epoch = self.header.facts.epoch;
-        let mut records = Records::new(self.file, self.reader);
+        let mut records = Records::new(Arc::clone(&self.file), self.reader.clone());
+        if rule == Rule::Verify {
+            // Whether the bytes are sound can be told without any key.
+            records.pass_locked();
+        }
         let mut cache = DefinitionCache::new();
         let mut scan = Scan {
             index: SegmentIndex::new(self.header),
@@ -86,12 +91,33 @@ impl Scanned<'_> {
         };
         scan.ending = loop {
             scan.end = records.location();
-            if matches!(rule, Rule::Discard(confirmed) if scan.has_all(confirmed)) {
+            // A block is kept or cut as a whole, as what its first record says.
+            let in_block = records.is_in_block();
+            if !in_block && matches!(rule, Rule::Discard(confirmed) if scan.has_all(confirmed)) {
                 break Ending::Discarded;
             }
             match records.next(self.storage, self.len, &mut cache)? {
-                Walk::Record(_, _, record) if rule.discards(&record) => break Ending::Discarded,
+                Walk::Record(_, _, record) if !in_block && rule.discards(&record) => {
+                    break Ending::Discarded;
+                }
                 Walk::Record(at, len, record) => {
+                    if let Some(damage) = self.spool_damage(&record, rule)? {
+                        if rule
+                            .confirmed()
+                            .is_some_and(|confirmed| scan.has_all(confirmed))
+                        {
+                            break Ending::Torn(damage);
+                        }
+                        let to = last_of(&record);
+                        scan.damaged.push(DamagedPlace {
+                            segment: records.segment(),
+                            offset: at.offset,
+                            what: damage.what.to_owned(),
+                            from: scan.index.last,
+                            to,
+                        });
+                        rule = rule.behind(to);
+                    }
                     scan.index.note(at, len, &record);
                     if let Some(lsn) = scan.index.whole {
                         scan.whole = scan.whole.max(Position::new(epoch, lsn, 0));
@@ -131,6 +157,26 @@ impl Scanned<'_> {
         let entries = scan.end.entry.saturating_sub(scan.index.first_entry);
         scan.index.entries = scan.index.entries.max(entries);
         Ok(scan)
+    }
+}
+
+impl Scanned<'_> {
+    /// What is wrong with the spool that a record names. One that was confirmed is not read for it:
+    /// readers find out.
+    fn spool_damage(&self, record: &Record, rule: Rule) -> Result<Option<Damage>, Failure> {
+        let Record::Reference(reference) = record else {
+            return Ok(None);
+        };
+        let end = Position::new(reference.adoption.epoch, reference.adoption.end_lsn, 0);
+        let whole = rule.confirmed().is_none_or(|confirmed| end > confirmed);
+        spooled::check(self.storage, self.header.number, reference, whole)
+    }
+}
+
+fn last_of(record: &Record) -> Option<Position> {
+    match record {
+        Record::Reference(reference) => Some(reference.adoption.last()),
+        _ => None,
     }
 }
 
@@ -174,8 +220,9 @@ impl Rule {
         match record {
             Record::Run(run) => first_of(&run.frames).is_some_and(|first| first > confirmed),
             Record::Gap { epoch, gap, .. } => Position::new(*epoch, gap.to, 0) > confirmed,
+            Record::Reference(reference) => reference.adoption.first() > confirmed,
             Record::Progress { epoch, lsn } => Position::new(*epoch, *lsn, 0) > confirmed,
-            Record::Definition { .. } | Record::Index(_) => false,
+            Record::Definition { .. } | Record::Index(_) | Record::Locked { .. } => false,
         }
     }
 }

@@ -8,6 +8,7 @@ use walgate_core::{Failure, PgMicros, Position};
 use super::catalogue::{Catalogue, Segment, SegmentState};
 use super::files::segment_name;
 use super::found;
+use super::pack::PackedSegment;
 use super::reader::LogReader;
 use super::records;
 use crate::segment::{SegmentIndex, SegmentWriter};
@@ -126,11 +127,63 @@ impl LogView {
         let Some(index) = index.map(Arc::new) else {
             return Ok(None);
         };
-        if let Some(known) = self.catalogue().lock().get_mut(segment.number) {
+        let mut segments = self.catalogue().lock();
+        if let Some(known) = segments.get_mut(segment.number)
+            && known.packed_from == segment.packed_from
+        {
             known.commit_times = times(&index);
+            self.indexes().keep(segment.number, Arc::clone(&index));
         }
-        self.indexes().keep(segment.number, Arc::clone(&index));
+        drop(segments);
         Ok(Some(index))
+    }
+
+    /// A compressed segment has taken the place of the one that was known.
+    pub(super) fn note_packed(&self, packed: PackedSegment) {
+        let mut segments = self.catalogue().lock();
+        if let Some(known) = segments.get_mut(packed.number) {
+            known.packed_from = Some(packed.packed_from);
+            known.bytes = packed.bytes;
+            known.written = packed.bytes;
+            known.synced = packed.bytes;
+            known.data_end = packed.data_end;
+            // Under the lock, so that nobody finds the one without the other.
+            self.indexes().keep(packed.number, packed.index);
+        }
+    }
+
+    /// The file of a segment is another than was known: whoever owns the folder has compressed it
+    /// meanwhile. Blocks.
+    pub(super) fn look_again(&self, number: u64) -> Result<(), Failure> {
+        let storage = self.storage().as_ref();
+        let Some(found) = found::find(storage, number)? else {
+            return Ok(());
+        };
+        let Some(packed_from) = found.packed_from() else {
+            return Ok(());
+        };
+        let index = found.index(storage)?;
+        if let (Some(index), Some(data_end)) = (index, found.index_offset) {
+            self.note_packed(PackedSegment {
+                number,
+                packed_from,
+                bytes: found.len,
+                data_end,
+                index: Arc::new(index),
+            });
+            return Ok(());
+        }
+        let mut segments = self.catalogue().lock();
+        if let Some(known) = segments.get_mut(number) {
+            // Its end is damaged: it is read without an index.
+            known.packed_from = Some(packed_from);
+            known.bytes = found.len;
+            known.written = found.len;
+            known.synced = found.len;
+            known.data_end = found.len;
+            known.state = SegmentState::Open;
+        }
+        Ok(())
     }
 
     pub(super) fn begin_segment(&self, segment: Segment, index: SegmentIndex) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use walgate_core::{Gap, GapReason, Lsn, Position};
 
-use super::{Item, Look, ReaderId, Ring};
+use super::{Item, Look, Place, ReaderId, Ring};
 use crate::Demand;
 use crate::cursor::Read;
 use crate::reader::{Holders, Reader};
@@ -65,6 +65,17 @@ impl Ring {
             {
                 return Look::Hole(lost);
             }
+            let next = reader.next;
+            if self.is_spooled(next) {
+                return match window.is_safe(next) {
+                    true => Look::Disk {
+                        place: Place::Entry(next),
+                        base: self.behind_spooled(next),
+                    },
+                    false if self.cut_off => Look::Read(Read::End),
+                    false => Look::Wait,
+                };
+            }
         }
         self.read(id).map_or(Look::Wait, Look::Read)
     }
@@ -86,12 +97,15 @@ impl Ring {
         }
         let place = usize::try_from(reader.next - self.base).ok()?;
         if let Some(entry) = self.entries.get(place) {
-            reader.next += 1;
-            reader.at = reader.at.max(entry.last);
-            return Some(match &entry.item {
+            let read = match &entry.item {
                 Item::Frames(frames) => Read::Frames(Arc::clone(frames)),
                 Item::Gap(gap) => Read::Gap(gap.clone()),
-            });
+                // Whoever looks was sent to the disk before.
+                Item::Spooled(..) => return None,
+            };
+            reader.next += 1;
+            reader.at = reader.at.max(entry.last);
+            return Some(read);
         }
         if reader.progress < self.progress && reader.at < self.progress {
             reader.progress = self.progress;

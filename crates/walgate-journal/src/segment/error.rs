@@ -31,6 +31,43 @@ pub enum Unreadable {
     /// The bytes are what a later version wrote. Nothing may be cut or skipped because of it.
     #[error(transparent)]
     Newer(#[from] Newer),
+    /// The bytes are what was written, encrypted with a key that is not there. Nothing may be cut
+    /// or skipped because of it.
+    #[error(transparent)]
+    Locked(#[from] Locked),
+}
+
+/// Bytes that can't be read without a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct Locked {
+    /// Where in the file, in bytes from its start.
+    pub offset: u64,
+    /// The name of the master key.
+    pub key: String,
+    /// The names of the keys that are there.
+    pub given: Vec<String>,
+    /// The key is there, and does not open what lies here, though its checksum holds: somebody has
+    /// changed it on purpose.
+    pub altered: bool,
+}
+
+impl Locked {
+    fn text(&self) -> String {
+        let Self { offset, key, .. } = self;
+        if self.altered {
+            return format!(
+                "what lies at offset {offset} was altered: key {key} does not open it, though its checksum holds"
+            );
+        }
+        match self.given.as_slice() {
+            [] => format!("encrypted with key {key}, and no key is given"),
+            given => format!(
+                "encrypted with key {key}, which is not among those given: {}",
+                given.join(", ")
+            ),
+        }
+    }
 }
 
 impl Unreadable {
@@ -66,4 +103,7 @@ pub enum EncodeError {
     /// Record numbers of a segment, or definition numbers of the journal, are used up (2^32).
     #[error("all {0} numbers are used up")]
     UsedUp(&'static str),
+    /// The operating system gives out no random bytes for a key.
+    #[error("the operating system gives out no random bytes for a key")]
+    NoRandomness,
 }

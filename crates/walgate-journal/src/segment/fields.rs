@@ -46,7 +46,10 @@ impl<'a> Fields<'a> {
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Unreadable> {
+    pub(super) fn array<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], Unreadable> {
         let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(self.damage(what));
         };

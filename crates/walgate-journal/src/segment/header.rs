@@ -1,12 +1,16 @@
 //! The header: what the segment belongs to, and what a reader has to know to decode it.
 
+use std::sync::Arc;
+
 use walgate_core::{PgMicros, Position};
 use walgate_pgoutput::Dialect;
 
+use super::cipher::{SegmentLock, Shut, State};
 use super::codes;
 use super::error::{EncodeError, Unreadable};
 use super::fields::{Fields, put_count, put_position, put_text};
-use super::record::{self, Kind};
+use super::keyring::{Keyring, NewKey, NotOpened, WRAPPED_BYTES};
+use super::record::{self, Flags, Kind, RECORD_HEADER_BYTES};
 
 /// The first eight bytes of a segment.
 pub const MAGIC: [u8; 8] = *b"WALGATE\n";
@@ -52,12 +56,36 @@ pub struct SegmentHeader {
     pub facts: SegmentFacts,
 }
 
+/// The number of AES-256-GCM, the one cipher.
+const AES_256_GCM: u8 = 1;
+
+/// What only some headers say.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Extension {
+    /// How long the segment was before it was compressed, in bytes.
+    pub(super) packed_from: Option<u64>,
+    pub(super) lock: SegmentLock,
+}
+
 impl SegmentHeader {
-    /// Appends the magic and the header's record.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    /// Appends the magic and the header's record. `packed_from`: the length of the segment before it
+    /// was compressed, if it is; `key`: its new key, if it is encrypted.
+    pub(super) fn encode(
+        &self,
+        packed_from: Option<u64>,
+        key: Option<NewKey<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let before = out.len();
         out.extend_from_slice(&MAGIC);
-        let start = record::begin(out, Kind::Header);
+        let mut flags = Flags::default();
+        if packed_from.is_some() {
+            flags = flags.with(Flags::PACKED);
+        }
+        if key.is_some() {
+            flags = flags.with(Flags::ENCRYPTED);
+        }
+        let start = record::begin_with(out, Kind::Header, flags);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.first_entry.to_le_bytes());
@@ -75,6 +103,12 @@ impl SegmentHeader {
             put_text(out, name);
             put_text(out, value);
         }
+        if let Some(bytes) = packed_from {
+            out.extend_from_slice(&bytes.to_le_bytes());
+        }
+        if let Some(key) = key {
+            put_key(out, start, key);
+        }
         match record::finish(out, start, self.number, 0) {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -84,7 +118,13 @@ impl SegmentHeader {
         }
     }
 
-    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, Unreadable> {
+    /// `body`: what `fields` goes over.
+    pub(super) fn decode(
+        mut fields: Fields<'_>,
+        body: &[u8],
+        flags: Flags,
+        keys: &Keyring,
+    ) -> Result<(Self, Extension), Unreadable> {
         let at = fields;
         let version = fields.u16("a header without version")?;
         if version != FORMAT_VERSION {
@@ -115,8 +155,9 @@ impl SegmentHeader {
             let value = fields.text("a setting without value")?.to_owned();
             settings.push((name, value));
         }
+        let extension = Extension::decode(&mut fields, body, flags, keys)?;
         fields.end()?;
-        Ok(Self {
+        let header = Self {
             number,
             first_entry,
             before,
@@ -131,6 +172,63 @@ impl SegmentHeader {
                 server_version,
                 settings,
             },
-        })
+        };
+        Ok((header, extension))
     }
+}
+
+impl Extension {
+    fn decode(
+        fields: &mut Fields<'_>,
+        body: &[u8],
+        flags: Flags,
+        keys: &Keyring,
+    ) -> Result<Self, Unreadable> {
+        let mut extension = Self::default();
+        if flags.has(Flags::PACKED) {
+            let bytes = fields.u64("a header without the length before compression")?;
+            extension.packed_from = Some(bytes);
+        }
+        if flags.has(Flags::ENCRYPTED) {
+            extension.lock = lock(fields, body, keys)?;
+        }
+        Ok(extension)
+    }
+}
+
+/// Ends the body of the header that starts at `start` with its key.
+pub(super) fn put_key(out: &mut Vec<u8>, start: usize, key: NewKey<'_>) {
+    out.push(AES_256_GCM);
+    put_text(out, key.id());
+    // Bound to everything before: what a header says is as true as its key.
+    let wrapped = key.wrap(out.get(start + RECORD_HEADER_BYTES..).unwrap_or_default());
+    out.extend_from_slice(&wrapped);
+}
+
+/// The key at the end of a header. `body`: what `fields` goes over.
+pub(super) fn lock(
+    fields: &mut Fields<'_>,
+    body: &[u8],
+    keys: &Keyring,
+) -> Result<SegmentLock, Unreadable> {
+    let at = *fields;
+    let cipher = fields.u8("a header without its cipher")?;
+    if cipher != AES_256_GCM {
+        return Err(at.newer("cipher", cipher));
+    }
+    let id = fields.text("a header without its key")?;
+    let aad = body.get(..body.len().saturating_sub(fields.left()));
+    let wrapped = fields.array::<WRAPPED_BYTES>("a header without its key")?;
+    let state = match keys.unwrap(id, &wrapped, aad.unwrap_or_default()) {
+        Ok(cipher) => State::Open {
+            id: id.into(),
+            cipher: Arc::new(cipher),
+        },
+        Err(why) => State::Shut(Arc::new(Shut {
+            id: id.to_owned(),
+            given: keys.ids().into_iter().map(str::to_owned).collect(),
+            altered: why == NotOpened::Altered,
+        })),
+    };
+    Ok(SegmentLock(state))
 }

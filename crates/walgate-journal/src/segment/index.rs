@@ -1,13 +1,16 @@
 //! The sparse index of a segment.
 
+use bytes::Bytes;
 use walgate_core::{Lsn, PgMicros, Position};
 
+use super::cipher::SegmentLock;
 use super::definitions::DefinitionCache;
 use super::error::{EncodeError, Unreadable};
 use super::fields::{Fields, put_count, put_position};
 use super::header::SegmentHeader;
 use super::reader::{Location, Record};
-use super::record::{self, INDEX_ORDINAL, Kind, Opened, RECORD_HEADER_BYTES};
+use super::record::{self, Flags, INDEX_ORDINAL, Kind, Opened, RECORD_HEADER_BYTES};
+use super::reference::Adoption;
 use super::survey::{CommitTimes, known};
 use super::trailer::Trailer;
 use super::{definition, gap};
@@ -72,12 +75,31 @@ impl DefinitionPoint {
         bytes: &[u8],
         cache: &mut DefinitionCache,
     ) -> Result<(), Unreadable> {
+        self.load_with(segment, &SegmentLock::default(), bytes, cache)
+    }
+
+    /// The same of a segment with this lock.
+    ///
+    /// # Errors
+    /// When they are not that definition, or the key is not there.
+    pub fn load_with(
+        &self,
+        segment: u64,
+        lock: &SegmentLock,
+        bytes: &[u8],
+        cache: &mut DefinitionCache,
+    ) -> Result<(), Unreadable> {
         let wrong = || Unreadable::damage(self.offset, "the index names a definition that is none");
         match record::open(bytes, self.offset, segment, self.ordinal)? {
-            Opened::Record(Kind::Definition, len) => {
+            Opened::Record(kind @ Kind::Definition, len, flags) => {
                 let body = bytes.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + len);
+                let mut body = Bytes::copy_from_slice(body.unwrap_or_default());
+                if flags.has(Flags::ENCRYPTED) {
+                    let place = (segment, self.ordinal);
+                    body = lock.open(place, self.offset, (kind, flags), &body)?;
+                }
                 let at = self.offset.saturating_add(RECORD_HEADER_BYTES as u64);
-                let fields = Fields::new(body.unwrap_or_default(), at);
+                let fields = Fields::new(&body, at);
                 let (number, relation) = definition::decode(fields)?;
                 if number != self.number || cache.define(segment, number, relation).is_none() {
                     return Err(wrong());
@@ -185,7 +207,9 @@ impl SegmentIndex {
                 let last = gap::end_of(*epoch, gap);
                 self.note_entry(at, last, Some(gap.to), CommitTimes::NONE);
             }
+            Record::Reference(reference) => self.note_reference(at, &reference.adoption),
             Record::Progress { lsn, .. } => self.note_progress(*lsn),
+            Record::Locked { entries } => self.entries = self.entries.saturating_add(*entries),
             Record::Index(_) => {}
         }
     }
@@ -224,6 +248,13 @@ impl SegmentIndex {
         self.last = self.last.max(last);
         self.whole = self.whole.max(known(whole));
         self.times = self.times.and(times);
+    }
+
+    pub(super) fn note_reference(&mut self, at: Location, adoption: &Adoption) {
+        let whole = Some(adoption.end_lsn);
+        self.note_entry(at, adoption.last(), whole, adoption.times());
+        // One of its entries is counted.
+        self.entries = self.entries.saturating_add(adoption.entries() - 1);
     }
 
     pub(super) fn note_progress(&mut self, lsn: Lsn) {
@@ -275,7 +306,7 @@ impl SegmentIndex {
     /// When no sound index lies there.
     pub fn decode(segment: u64, offset: u64, bytes: &[u8]) -> Result<Self, Unreadable> {
         match record::open(bytes, offset, segment, INDEX_ORDINAL)? {
-            Opened::Record(Kind::Index, len) => {
+            Opened::Record(Kind::Index, len, _) => {
                 let body = bytes.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + len);
                 let at = offset.saturating_add(RECORD_HEADER_BYTES as u64);
                 Self::decode_body(Fields::new(body.unwrap_or_default(), at), offset)

@@ -1,19 +1,24 @@
 //! Reading a segment record by record.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use walgate_core::{Gap, Lsn, Relation};
 
+use super::block;
+use super::cipher::SegmentLock;
 use super::definitions::DefinitionCache;
 use super::error::Unreadable;
 use super::fields::Fields;
 use super::header::{MAGIC, SegmentHeader};
 use super::index::SegmentIndex;
-use super::record::{self, Kind, Opened, RECORD_HEADER_BYTES};
+use super::keyring::Keyring;
+use super::record::{self, Flags, Kind, Opened, RECORD_HEADER_BYTES};
+use super::reference::Reference;
 use super::run::{self, Run};
 use super::trailer::{TRAILER_BYTES, Trailer};
-use super::{definition, gap};
+use super::{cipher, definition, gap, reference};
 
 /// Where a record lies, and what a reader has to know to begin there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +59,28 @@ pub enum Record {
         /// The LSN.
         lsn: Lsn,
     },
+    /// Several entries: a transaction whose changes lie in a spool.
+    Reference(Box<Reference>),
     /// The index: the segment is sealed.
     Index(SegmentIndex),
+    /// Something that is encrypted with a key that is not there: only for a reader that
+    /// [passes it](SegmentReader::pass_locked).
+    Locked {
+        /// How many entries it holds.
+        entries: u64,
+    },
+}
+
+impl Record {
+    /// How many entries it is.
+    pub(super) fn entries(&self) -> u64 {
+        match self {
+            Self::Run(_) | Self::Gap { .. } => 1,
+            Self::Reference(reference) => reference.adoption.entries(),
+            Self::Locked { entries } => *entries,
+            Self::Definition { .. } | Self::Progress { .. } | Self::Index(_) => 0,
+        }
+    }
 }
 
 /// What the start of a segment holds.
@@ -75,7 +100,8 @@ pub enum Start {
     reason = "it lives from one call to the next, and most of them are runs"
 )]
 pub enum Next {
-    /// A record. It was taken off the chunk, and takes this many bytes in the file.
+    /// A record, and how many bytes it has; in a block, before they were compressed. It was taken off
+    /// the chunk, a block with its last record.
     Record(Location, u32, Record),
     /// The chunk ends before the record does, or is empty. The chunk has to hold this many bytes
     /// from [`SegmentReader::offset`] on. A damaged length claims up to 2 GiB: whoever reads them
@@ -101,6 +127,32 @@ pub struct SegmentReader {
     segment: u64,
     next: Location,
     sealed: bool,
+    lock: SegmentLock,
+    pass_locked: bool,
+    packed_from: Option<u64>,
+    /// What is left of the block at `next`, whose `entry` is that of the first of them.
+    inside: VecDeque<Inner>,
+    /// The block's bytes in the file.
+    block_bytes: usize,
+    /// Whether `body` is kept.
+    keep_bodies: bool,
+    /// The plain body of the record that was taken last.
+    body: Bytes,
+}
+
+/// A record's body.
+enum Body {
+    Plain(Bytes),
+    /// It can't be read without its key; it holds so many entries.
+    Locked(u64),
+}
+
+/// A record in a block.
+#[derive(Debug, Clone)]
+struct Inner {
+    record: Record,
+    /// Its bytes in the block.
+    len: u32,
 }
 
 impl SegmentReader {
@@ -110,6 +162,15 @@ impl SegmentReader {
     /// # Errors
     /// When they are damaged, or of a later version.
     pub fn open(segment: u64, chunk: &mut Bytes) -> Result<Start, Unreadable> {
+        Self::open_with(segment, chunk, &Keyring::default())
+    }
+
+    /// The same of a segment that may be encrypted. A key that is not there is found missing when a
+    /// record needs it.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(segment: u64, chunk: &mut Bytes, keys: &Keyring) -> Result<Start, Unreadable> {
         let known = chunk.len().min(MAGIC.len());
         if chunk.get(..known) != MAGIC.get(..known) {
             return Err(Unreadable::damage(0, "no segment's first bytes"));
@@ -118,8 +179,8 @@ impl SegmentReader {
             return Ok(Start::Incomplete(MAGIC.len() + RECORD_HEADER_BYTES));
         };
         let offset = MAGIC.len() as u64;
-        let len = match record::open(behind, offset, segment, 0)? {
-            Opened::Record(Kind::Header, len) => len,
+        let (len, flags) = match record::open(behind, offset, segment, 0)? {
+            Opened::Record(Kind::Header, len, flags) => (len, flags),
             Opened::Record(..) => {
                 return Err(Unreadable::damage(offset, "a segment without header"));
             }
@@ -132,8 +193,9 @@ impl SegmentReader {
             Opened::Incomplete(needed) => return Ok(Start::Incomplete(MAGIC.len() + needed)),
         };
         let body = MAGIC.len() + RECORD_HEADER_BYTES;
-        let fields = Fields::new(chunk.get(body..body + len).unwrap_or_default(), body as u64);
-        let header = SegmentHeader::decode(fields)?;
+        let bytes = chunk.get(body..body + len).unwrap_or_default();
+        let fields = Fields::new(bytes, body as u64);
+        let (header, extension) = SegmentHeader::decode(fields, bytes, flags, keys)?;
         if header.number != segment {
             return Err(Unreadable::damage(offset, "a header of another segment"));
         }
@@ -143,7 +205,8 @@ impl SegmentReader {
             ordinal: 1,
             entry: header.first_entry,
         };
-        let reader = Self::resume(segment, first);
+        let mut reader = Self::resume(segment, first).with_lock(extension.lock);
+        reader.packed_from = extension.packed_from;
         Ok(Start::Segment(Box::new(header), reader))
     }
 
@@ -154,7 +217,61 @@ impl SegmentReader {
             segment,
             next: at,
             sealed: false,
+            lock: SegmentLock::NONE,
+            pass_locked: false,
+            packed_from: None,
+            inside: VecDeque::new(),
+            block_bytes: 0,
+            keep_bodies: false,
+            body: Bytes::new(),
         }
+    }
+
+    /// With the lock of the same segment, as a reader that has [opened](Self::open_with) it has it.
+    #[must_use]
+    pub fn with_lock(mut self, lock: SegmentLock) -> Self {
+        self.lock = lock;
+        self
+    }
+
+    /// What is encrypted with a key that is not there comes as [`Record::Locked`], and is no error:
+    /// for who looks only whether the bytes are sound.
+    pub const fn pass_locked(&mut self) {
+        self.pass_locked = true;
+    }
+
+    /// Keeps the plain body of each record, for [`body`](Self::body). Of the records in a block
+    /// none is kept.
+    pub(crate) const fn keep_bodies(&mut self) {
+        self.keep_bodies = true;
+    }
+
+    /// The plain body of the record that was taken last.
+    pub(crate) const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Of a segment that is known to be compressed, or not to be.
+    #[must_use]
+    pub(crate) const fn known_packed_from(mut self, bytes: Option<u64>) -> Self {
+        self.packed_from = bytes;
+        self
+    }
+
+    /// The segment's lock.
+    pub const fn lock(&self) -> &SegmentLock {
+        &self.lock
+    }
+
+    /// How long the segment was before it was compressed, in bytes; none when it is not, or the
+    /// reader has not begun at its start.
+    pub const fn packed_from(&self) -> Option<u64> {
+        self.packed_from
+    }
+
+    /// Whether a part of a block was taken, and the rest of it comes next.
+    pub fn is_in_block(&self) -> bool {
+        !self.inside.is_empty()
     }
 
     /// The segment's number.
@@ -192,15 +309,32 @@ impl SegmentReader {
                 false => Err(Unreadable::damage(offset, "bytes behind the trailer")),
             };
         }
-        let (kind, len) = match record::open(chunk, offset, self.segment, ordinal)? {
-            Opened::Record(kind, len) => (kind, len),
+        if !self.inside.is_empty() {
+            return self.next_inside(chunk);
+        }
+        let (kind, len, flags) = match record::open(chunk, offset, self.segment, ordinal)? {
+            Opened::Record(kind, len, flags) => (kind, len, flags),
             Opened::Incomplete(needed) => return Ok(Next::Incomplete(needed)),
             Opened::Zeros => return Ok(Next::End(End::Zeros)),
         };
         let end = RECORD_HEADER_BYTES + len;
         let body = chunk.slice(RECORD_HEADER_BYTES..end);
         let behind = offset.saturating_add(end as u64);
-        let record = self.decode(kind, &body, cache)?;
+        let record = match self.unlock(kind, flags, body)? {
+            Body::Locked(entries) => Record::Locked { entries },
+            Body::Plain(plain) if kind == Kind::Block => {
+                self.inside = self.decode_block(flags, plain, cache)?;
+                self.block_bytes = end;
+                return self.next_inside(chunk);
+            }
+            Body::Plain(plain) => {
+                let record = self.decode(kind, &plain, (self.next.entry, end), cache)?;
+                if self.keep_bodies {
+                    self.body = plain;
+                }
+                record
+            }
+        };
         let mut taken = end;
         if kind == Kind::Index {
             let rest = chunk.get(end..).unwrap_or_default();
@@ -210,27 +344,93 @@ impl SegmentReader {
             taken += TRAILER_BYTES;
         }
         let at = self.next;
-        let ordinal = ordinal.checked_add(1).filter(|next| *next != u32::MAX);
-        let entries = u64::from(matches!(kind, Kind::Run | Kind::Gap));
-        self.next = Location {
-            offset: offset.saturating_add(taken as u64),
-            ordinal: ordinal
-                .ok_or_else(|| Unreadable::damage(offset, "more records than a segment has"))?,
-            entry: at.entry.saturating_add(entries),
-        };
+        self.next = self.behind(taken, at.entry.saturating_add(record.entries()))?;
         self.sealed = kind == Kind::Index;
         chunk.advance(taken);
         // At most 2^31 + 27.
         Ok(Next::Record(at, taken as u32, record))
     }
 
+    /// Behind the record at hand, which takes `taken` bytes.
+    fn behind(&self, taken: usize, entry: u64) -> Result<Location, Unreadable> {
+        let Location {
+            offset, ordinal, ..
+        } = self.next;
+        let ordinal = ordinal.checked_add(1).filter(|next| *next != u32::MAX);
+        Ok(Location {
+            offset: offset.saturating_add(taken as u64),
+            ordinal: ordinal
+                .ok_or_else(|| Unreadable::damage(offset, "more records than a segment has"))?,
+            entry,
+        })
+    }
+
+    /// Takes the next record out of the block.
+    fn next_inside(&mut self, chunk: &mut Bytes) -> Result<Next, Unreadable> {
+        let at = self.next;
+        let Some(Inner { record, len }) = self.inside.pop_front() else {
+            return Err(Unreadable::damage(at.offset, "a block without records"));
+        };
+        self.next.entry = at.entry.saturating_add(record.entries());
+        if self.inside.is_empty() {
+            self.next = self.behind(self.block_bytes, self.next.entry)?;
+            chunk.advance(self.block_bytes.min(chunk.len()));
+        }
+        Ok(Next::Record(at, len, record))
+    }
+
+    /// The records of a block: all of them, or none.
+    fn decode_block(
+        &self,
+        flags: Flags,
+        body: Bytes,
+        cache: &mut DefinitionCache,
+    ) -> Result<VecDeque<Inner>, Unreadable> {
+        let Location {
+            offset, mut entry, ..
+        } = self.next;
+        let first = entry;
+        let (entries, mut plain) = block::open(flags, body, offset)?;
+        let mut inside = VecDeque::new();
+        while let Some((kind, body)) = block::take(&mut plain, offset)? {
+            let len = block::inner_bytes(body.len());
+            let record = self.decode(kind, &body, (entry, len), cache)?;
+            entry = entry.saturating_add(record.entries());
+            // A block is shorter than 2^32.
+            let len = len as u32;
+            inside.push_back(Inner { record, len });
+        }
+        if entry - first != u64::from(entries) || inside.is_empty() {
+            let what = "a block that counts other entries than it has";
+            return Err(Unreadable::damage(offset, what));
+        }
+        Ok(inside)
+    }
+
+    /// The plain body of a record.
+    fn unlock(&self, kind: Kind, flags: Flags, body: Bytes) -> Result<Body, Unreadable> {
+        if !flags.has(Flags::ENCRYPTED) {
+            return Ok(Body::Plain(body));
+        }
+        let Location {
+            offset, ordinal, ..
+        } = self.next;
+        if self.pass_locked && self.lock.is_shut() {
+            return cipher::entries_in_clear(kind, &body, offset).map(Body::Locked);
+        }
+        let place = (self.segment, ordinal);
+        let plain = self.lock.open(place, offset, (kind, flags), &body)?;
+        Ok(Body::Plain(plain))
+    }
+
     fn decode(
         &self,
         kind: Kind,
         body: &Bytes,
+        (entry, pinned): (u64, usize),
         cache: &mut DefinitionCache,
     ) -> Result<Record, Unreadable> {
-        let Location { offset, entry, .. } = self.next;
+        let offset = self.next.offset;
         let at = offset.saturating_add(RECORD_HEADER_BYTES as u64);
         let fields = Fields::new(body, at);
         let numbered = |number: u64| match number == entry {
@@ -254,12 +454,7 @@ impl SegmentReader {
                 Record::Definition { number, relation }
             }
             Kind::Run => {
-                let run = run::decode(
-                    fields,
-                    body,
-                    RECORD_HEADER_BYTES + body.len(),
-                    (self.segment, cache),
-                )?;
+                let run = run::decode(fields, body, pinned, (self.segment, cache))?;
                 numbered(run.entry)?;
                 Record::Run(run)
             }
@@ -271,6 +466,20 @@ impl SegmentReader {
                     epoch,
                     gap,
                 }
+            }
+            Kind::Reference => {
+                let reference = reference::decode(fields, (self.segment, cache))?;
+                numbered(reference.entry)?;
+                Record::Reference(Box::new(reference))
+            }
+            Kind::Block => {
+                return Err(Unreadable::damage(offset, "a block in a block"));
+            }
+            Kind::Part | Kind::Spool => {
+                return Err(Unreadable::damage(
+                    offset,
+                    "a record of a spool in a segment",
+                ));
             }
             Kind::Progress => {
                 let (epoch, lsn) = gap::decode_progress(fields)?;

@@ -101,7 +101,7 @@ pub(super) fn put(
     }
 }
 
-fn put_table(out: &mut Vec<u8>, frames: &[Frame]) {
+pub(super) fn put_table(out: &mut Vec<u8>, frames: &[Frame]) {
     let start = out.len();
     out.resize(start + frames.len() * FRAME_BYTES, 0);
     let (table, _) = out
@@ -200,7 +200,7 @@ fn relations(
     Ok(relations)
 }
 
-fn table(fields: &mut Fields<'_>) -> Result<Vec<Frame>, Unreadable> {
+pub(super) fn table(fields: &mut Fields<'_>) -> Result<Vec<Frame>, Unreadable> {
     let count = fields.count("a run with too many frames", FRAME_BYTES)?;
     let at = *fields;
     let bytes = fields.bytes("a run without its frames", count * FRAME_BYTES)?;

@@ -1,17 +1,21 @@
 //! Writing a segment.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use walgate_core::{Frames, Gap, Lsn, Position};
+use walgate_core::{Frames, Gap, Lsn, Position, Relation};
 
+use super::cipher::SegmentLock;
 use super::definitions::Definitions;
 use super::error::EncodeError;
 use super::header::SegmentHeader;
 use super::index::SegmentIndex;
+use super::keyring::Keyring;
 use super::reader::Location;
 use super::record::{self, Kind, MAX_RECORD_BYTES, RECORD_HEADER_BYTES};
+use super::reference::Adoption;
 use super::survey::{CommitTimes, Survey};
-use super::{definition, gap, run};
+use super::{definition, gap, reference, run};
 
 /// Appends the records of one segment to buffers of the caller's.
 ///
@@ -28,6 +32,9 @@ pub struct SegmentWriter {
     defined: HashSet<u32>,
     /// The definitions of the run that is being written; kept for its memory.
     numbers: Vec<u32>,
+    /// Encrypts every record but the index.
+    lock: SegmentLock,
+    holds_reference: bool,
 }
 
 impl SegmentWriter {
@@ -36,8 +43,22 @@ impl SegmentWriter {
     /// # Errors
     /// When the header is too large for a record.
     pub fn begin(header: &SegmentHeader, out: &mut Vec<u8>) -> Result<Self, EncodeError> {
+        Self::begin_with(header, &Keyring::default(), out)
+    }
+
+    /// The same, encrypted with a new key where the keys are there to encrypt.
+    ///
+    /// # Errors
+    /// When the header is too large for a record, or there are no random bytes for a key.
+    pub fn begin_with(
+        header: &SegmentHeader,
+        keys: &Keyring,
+        out: &mut Vec<u8>,
+    ) -> Result<Self, EncodeError> {
         let before = out.len();
-        header.encode(out)?;
+        let key = keys.new_key()?;
+        let lock = SegmentLock::of(key.as_ref());
+        header.encode(None, key, out)?;
         Ok(Self {
             segment: header.number,
             epoch: header.facts.epoch,
@@ -49,6 +70,8 @@ impl SegmentWriter {
             index: SegmentIndex::new(header),
             defined: HashSet::new(),
             numbers: Vec::new(),
+            lock,
+            holds_reference: false,
         })
     }
 
@@ -113,13 +136,50 @@ impl SegmentWriter {
         if bytes > MAX_RECORD_BYTES {
             return Err(EncodeError::TooLarge { bytes });
         }
-        self.define(frames, definitions, out)?;
+        self.define(&frames.relations, definitions, out)?;
         out.reserve(RECORD_HEADER_BYTES + bytes);
         let start = record::begin(out, Kind::Run);
         run::put(out, self.next.entry, frames, &self.numbers, &survey);
         let (at, _) = self.finish(out, start)?;
         self.note_entry(at, survey.last, survey.whole, survey.times);
         Ok(Some(at))
+    }
+
+    /// Appends a transaction whose changes lie in a spool, and before it the definitions that the
+    /// segment lacks. It has to be the first in its segment, and nothing may follow but the index.
+    /// Returns where it lies.
+    ///
+    /// # Errors
+    /// When the segment holds entries, it is of another epoch, or too large.
+    pub fn reference(
+        &mut self,
+        adoption: &Adoption,
+        definitions: &mut Definitions,
+        out: &mut Vec<u8>,
+    ) -> Result<Location, EncodeError> {
+        if adoption.epoch != self.epoch {
+            return Err(EncodeError::Frames("another epoch than the segment's"));
+        }
+        if self.index.entries > 0 {
+            return Err(EncodeError::Frames("a reference behind other entries"));
+        }
+        let bytes = reference::body_bytes(adoption);
+        if bytes > MAX_RECORD_BYTES {
+            return Err(EncodeError::TooLarge { bytes });
+        }
+        self.define(&adoption.relations, definitions, out)?;
+        let start = record::begin(out, Kind::Reference);
+        reference::put(out, self.next.entry, adoption, &self.numbers);
+        let (at, _) = self.finish(out, start)?;
+        self.next.entry += adoption.entries();
+        self.index.note_reference(at, adoption);
+        self.holds_reference = true;
+        Ok(at)
+    }
+
+    /// Whether it holds a [reference](Self::reference): nothing may follow but the index.
+    pub const fn holds_reference(&self) -> bool {
+        self.holds_reference
     }
 
     /// Appends a gap as an entry. Returns where it lies.
@@ -159,15 +219,15 @@ impl SegmentWriter {
         Ok((self.index, len))
     }
 
-    /// Numbers the frames' relations and writes those that this segment lacks.
+    /// Numbers the relations and writes those that this segment lacks.
     fn define(
         &mut self,
-        frames: &Frames,
+        relations: &[Arc<Relation>],
         definitions: &mut Definitions,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         self.numbers.clear();
-        for relation in &frames.relations {
+        for relation in relations {
             let number = definitions.number(relation)?;
             self.numbers.push(number);
             if self.defined.contains(&number) {
@@ -196,7 +256,7 @@ impl SegmentWriter {
             out.truncate(start);
             return Err(EncodeError::UsedUp("record"));
         }
-        let len = record::finish(out, start, self.segment, at.ordinal)?;
+        let len = record::finish_with(out, start, self.segment, at.ordinal, self.lock.cipher())?;
         self.next.offset += u64::from(len);
         self.next.ordinal += 1;
         Ok((at, len))

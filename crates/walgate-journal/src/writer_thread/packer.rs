@@ -120,6 +120,11 @@ impl Drop for PackerThread {
         {
             warn!("the thread that compresses has broken off");
         }
+        while let Ok(packed) = self.done.try_recv() {
+            if let Ok(Some(packed)) = packed {
+                self.view.discard(&packed);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 use walgate_core::{Failure, Frames, StopReason};
 
+use super::packer::PackerThread;
 use super::space::SpaceKeeper;
 use super::{Parked, WRITE_AT_BYTES};
 use crate::DiskOptions;
@@ -13,6 +14,7 @@ use crate::disk_journal::wall_clock;
 use crate::journal::{Shared, State};
 use crate::log::{Appender, DiskState, LogFiles};
 use crate::ring::{Batch, Item};
+use crate::segment::Compression;
 
 /// How often it looks what may be deleted. Space comes back in segments, and a log that is full is
 /// looked at when something is released too.
@@ -21,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The state of the thread that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    /// Where full segments are compressed; ends before the files are closed.
+    packer: Option<PackerThread>,
     shared: Arc<Shared>,
     appender: Appender,
     files: LogFiles,
@@ -54,10 +58,15 @@ impl Writer {
         appender: Appender,
         files: LogFiles,
         options: &DiskOptions,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
+        let packer = match options.compression {
+            Compression::None => None,
+            Compression::Zstd => Some(PackerThread::start(appender.view(), appender.segment())?),
+        };
         let space = SpaceKeeper::new(Arc::clone(&shared), options);
         space.publish(files.state());
-        Self {
+        Ok(Self {
+            packer,
             space,
             shared,
             appender,
@@ -66,7 +75,7 @@ impl Writer {
             due: None,
             look_at: Instant::now(),
             begun: false,
-        }
+        })
     }
 
     /// Works until the journal ends, is dropped, or a sync fails.
@@ -82,6 +91,9 @@ impl Writer {
                 self.look(now)?;
             }
             self.write(order)?;
+            if let Some(packer) = &mut self.packer {
+                packer.look(&mut self.files);
+            }
             self.publish();
             if order == Order::Close {
                 return self.close();
@@ -174,6 +186,9 @@ impl Writer {
             let taken = take && !self.is_blocked() && self.take(bytes)?;
             let now = Instant::now();
             let written = self.files.write_out(now);
+            if let DiskState::Lost(failure) = self.files.state() {
+                return Err(failure.clone());
+            }
             let works = *self.files.state() == DiskState::Works;
             // What is not written though the disk works is more than may stay unsynced.
             if self.files.is_sync_due(now) || (works && !written) || (all && !taken) {
@@ -203,9 +218,14 @@ impl Writer {
     fn encode(&mut self, batch: Batch) -> Result<(), Failure> {
         let now = wall_clock();
         for (number, item) in (batch.first..).zip(batch.items) {
+            if let Item::Spooled(_, 1..) = &item {
+                // The whole of it was appended with its first entry.
+                continue;
+            }
             let given = match &item {
                 Item::Frames(frames) => self.appender.append(frames, now)?,
                 Item::Gap(gap) => Some(self.appender.append_gap(gap, now)?),
+                Item::Spooled(spool, _) => Some(self.appender.adopt(spool, now)?),
             };
             if given != Some(number) {
                 let message = format!(
@@ -228,7 +248,7 @@ impl Writer {
             let any = self.shared.lock().ring.unwritten().1;
             self.due = any.then(|| Instant::now() + self.sync_every);
         }
-        self.shared.free(|ring| ring.synced(synced.end_entry));
+        self.shared.synced(synced.end_entry);
         if let Some(behind) = &self.shared.behind {
             behind.durable.advance(synced.whole.lsn());
         }

@@ -5,6 +5,7 @@
 mod bed;
 mod damage;
 mod lagging;
+mod packing;
 mod recovery;
 mod review_epochs;
 mod runs;

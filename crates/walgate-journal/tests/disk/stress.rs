@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use walgate_core::Position;
+use walgate_journal::segment::{Compression, Keyring};
 use walgate_journal::{Cursor, Demand, Journal, Read};
 
 use crate::bed::{IN_VAIN, KIB, first, options, soon};
@@ -110,6 +111,12 @@ async fn run(seed: u64) {
         // What is released goes at once, and at times the readers hold the journal.
         options.replay_bytes = 0;
         options.budget_bytes = Some(random.u64(4..16) * options.segment_bytes + 2048 * KIB);
+    }
+    if seed % 2 == 0 {
+        options.compression = Compression::Zstd;
+    }
+    if seed % 4 < 2 {
+        options.keys = Keyring::parse(&"5e".repeat(32)).expect("a key");
     }
     let journal = first(options);
     let demand = |n: u32| match n {

@@ -2,7 +2,9 @@
 #![expect(clippy::expect_used, reason = "a test that can't go on says so")]
 
 mod appending;
+mod encryption;
 mod looking;
+mod packing;
 mod recovery;
 mod retaining;
 mod rig;

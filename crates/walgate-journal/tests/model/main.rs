@@ -19,8 +19,10 @@
 
 mod reading;
 mod reference;
+mod sealing;
 mod server;
 mod sinks;
+mod streaming;
 mod trouble;
 mod world;
 
@@ -48,12 +50,17 @@ const SHOWN: usize = 200;
 impl World {
     fn step(&mut self) {
         match self.random.u8(0..128) {
-            0..34 => self.append(),
+            0..28 => self.append(),
+            28..34 => self.stream(),
             34..38 => self.append_progress(),
             38 => self.append_gap(),
             39..41 => self.disconnect(),
             41..60 => self.write(),
-            60..68 => self.sync(),
+            60..67 => self.sync(),
+            67 => {
+                self.sync();
+                self.pack();
+            }
             68..74 => self.pass(),
             74..78 => drop(self.retain()),
             78..98 => self.read(),

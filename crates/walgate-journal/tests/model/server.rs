@@ -1,5 +1,6 @@
 //! The source: a log of commits without end, which follows from a seed, and sessions that send it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -14,14 +15,23 @@ pub(crate) const EPOCH: u8 = 0;
 pub(crate) const START: Lsn = Lsn(0x1000);
 
 /// One message.
-#[derive(Debug)]
-struct Change {
-    kind: FrameKind,
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) kind: FrameKind,
     index: u32,
     /// How many positions it takes: the tables of a truncate.
     tables: u32,
-    relations: Vec<Arc<Relation>>,
-    bytes: Bytes,
+    pub(crate) relations: Vec<Arc<Relation>>,
+    pub(crate) bytes: Bytes,
+}
+
+/// A transaction as it is streamed.
+#[derive(Debug)]
+pub(crate) struct StreamedCommit {
+    pub(crate) transaction: Transaction,
+    pub(crate) whole: Lsn,
+    /// Between Begin and Commit.
+    pub(crate) changes: Vec<Change>,
 }
 
 /// What is sent as one: a transaction, or a message outside of all.
@@ -96,6 +106,11 @@ impl Server {
             self.commits.push(next);
         }
         self.commits.get(number).expect("just made")
+    }
+
+    /// The definition of a table as it is now.
+    pub(crate) fn relation(&self, place: usize) -> &Arc<Relation> {
+        self.relations.get(place).expect("a relation")
     }
 
     fn next_commit(&mut self) -> Commit {
@@ -274,6 +289,25 @@ impl Session {
         Lsn(random.u64(from..=server.commit(self.commit).lsn.0))
     }
 
+    /// The next transaction, if it has changes, as it would be streamed.
+    pub(crate) fn streamed(&self, server: &mut Server) -> Option<StreamedCommit> {
+        let commit = server.commit(self.commit);
+        let transaction = commit.transaction?;
+        let end = commit.changes.len() - 1;
+        let changes = commit.changes.get(1..end).filter(|some| !some.is_empty())?;
+        Some(StreamedCommit {
+            transaction,
+            whole: commit.whole,
+            changes: changes.to_vec(),
+        })
+    }
+
+    /// The next transaction has come in another way.
+    pub(crate) fn pass(&mut self) {
+        self.commit += 1;
+        self.change = 0;
+    }
+
     /// As many messages as were in the socket's buffer.
     pub(crate) fn run(&mut self, server: &mut Server, messages: usize, random: &mut Rng) -> Frames {
         let mut bytes = BytesMut::new();
@@ -304,6 +338,21 @@ impl Session {
         run.pinned = run.bytes.len();
         run
     }
+}
+
+/// The changes of a streamed transaction with these indices, as a run.
+pub(crate) fn frames_of(commit: &StreamedCommit, indices: Range<u32>) -> Frames {
+    let mut bytes = BytesMut::new();
+    let mut run = Frames::progress(EPOCH, Lsn(0));
+    run.progress = None;
+    run.open = Some(commit.transaction);
+    let changes = commit.changes.iter();
+    for change in changes.filter(|change| indices.contains(&change.index)) {
+        push(&mut run, &mut bytes, change);
+    }
+    run.bytes = bytes.freeze();
+    run.pinned = run.bytes.len();
+    run
 }
 
 fn push(run: &mut Frames, bytes: &mut BytesMut, change: &Change) {

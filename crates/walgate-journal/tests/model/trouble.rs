@@ -2,7 +2,6 @@
 //! left.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 
 use walgate_core::{Checkpoint, Failure};
 use walgate_journal::Demand;
@@ -86,7 +85,20 @@ impl World {
             return;
         }
         let confirmed = below(self.checkpoint.confirmed);
+        let spool = format!("{:016x}.spool", segment.number);
         let what = match self.random.u8(0..5) {
+            _ if segment.spool_bytes > 0 && self.random.bool() => match self.random.u8(0..3) {
+                0 => {
+                    self.disk.lose(&spool);
+                    format!("{spool} is lost")
+                }
+                _ => {
+                    let offset = self.random.u64(0..segment.spool_bytes);
+                    let bit = self.random.u8(0..8);
+                    self.disk.flip(&spool, offset, bit);
+                    format!("bit {bit} of byte {offset} in {spool} is flipped")
+                }
+            },
             0 if segment.highest <= confirmed && place + 1 < segments.len() => {
                 self.disk.lose(&name);
                 format!("{name} is lost")
@@ -107,8 +119,8 @@ impl World {
         self.model.damage(entries);
     }
 
-    fn open(&self, checkpoint: Option<&Checkpoint>) -> Result<Opened, Failure> {
-        let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
+    fn open(&mut self, checkpoint: Option<&Checkpoint>) -> Result<Opened, Failure> {
+        let storage = self.sealing.storage(&self.disk);
         Opened::open(storage, self.options.clone(), checkpoint)
     }
 
@@ -118,7 +130,12 @@ impl World {
         if end == End::Clean {
             self.close();
         }
-        self.log = None;
+        if let Some(log) = self.log.take()
+            && end != End::Clean
+        {
+            // It has no time to remove them.
+            std::mem::forget(log.spools);
+        }
         self.readers
             .iter_mut()
             .for_each(crate::reading::Reader::reopen);
@@ -134,7 +151,8 @@ impl World {
         if self.random.u8(0..4) == 0 {
             self.refuse_strangers();
         }
-        let opened = match self.open(Some(&self.checkpoint)) {
+        let checkpoint = self.checkpoint.clone();
+        let opened = match self.open(Some(&checkpoint)) {
             Ok(opened) => opened,
             Err(failure) => panic!("the log can't be opened: {failure}"),
         };
@@ -171,7 +189,8 @@ impl World {
         let when = When::After(self.random.u32(0..6));
         let error = ErrorKind::Other;
         self.disk.fail(Fault { call, error, when });
-        let result = self.open(Some(&self.checkpoint)).map(drop);
+        let checkpoint = self.checkpoint.clone();
+        let result = self.open(Some(&checkpoint)).map(drop);
         if result.is_err() && matches!(call, Call::Sync | Call::SyncFolder) {
             self.lost = true;
         }
@@ -282,8 +301,23 @@ impl World {
         self.check_survivors(opened.view());
     }
 
+    /// No spool is left that no segment names.
+    fn check_spools(&self, view: &LogView) {
+        let segments = view.catalogue().segments();
+        for name in self.disk.list().expect("listed") {
+            let number = name.strip_suffix(".spool");
+            let number = number.map(|digits| u64::from_str_radix(digits, 16).expect("a number"));
+            let known = |number| segments.iter().any(|segment| segment.number == number);
+            assert!(
+                !name.ends_with(".spooling") && number.is_none_or(known),
+                "{name} is left"
+            );
+        }
+    }
+
     /// What is left reads as it was appended.
     fn check_survivors(&mut self, view: &LogView) {
+        self.check_spools(view);
         let first = view.catalogue().oldest();
         let mut reader = crate::reading::Reader::new("recovery", Demand::Optional, first);
         for _ in 0..100_000 {

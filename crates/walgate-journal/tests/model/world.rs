@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use walgate_core::{Checkpoint, Gap, GapReason, Lsn, PgMicros, Position, SourceIdentity};
 use walgate_journal::Demand;
+use walgate_journal::log::Spools;
 use walgate_journal::log::{
     Appender, DiskState, LogFiles, LogOptions, LogView, Need, Opened, Room,
 };
@@ -14,6 +15,7 @@ use walgate_pgoutput::Dialect;
 
 use crate::reading::Reader;
 use crate::reference::Reference;
+use crate::sealing::Sealing;
 use crate::server::{EPOCH, START, Server, Session};
 
 /// What was done, for the message of a failure.
@@ -25,20 +27,22 @@ pub(crate) struct Running {
     pub(crate) appender: Appender,
     pub(crate) files: LogFiles,
     pub(crate) view: LogView,
+    pub(crate) spools: Spools,
 }
 
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) random: Rng,
+    pub(crate) sealing: Sealing,
     pub(crate) disk: SimulatedDisk,
     pub(crate) options: LogOptions,
     pub(crate) server: Server,
-    session: Session,
+    pub(crate) session: Session,
     pub(crate) log: Option<Running>,
     pub(crate) model: Reference,
     pub(crate) readers: Vec<Reader>,
     now: Instant,
-    wall: PgMicros,
+    pub(crate) wall: PgMicros,
     pub(crate) checkpoint: Checkpoint,
     /// What is confirmed need not be on this disk: the sinks have it.
     confirm_sinks: bool,
@@ -96,6 +100,7 @@ impl World {
             Reader::new("tail", Demand::Optional, below(start)),
         ];
         Self {
+            sealing: Sealing::new(seed),
             disk: SimulatedDisk::new(random.u64(..)),
             options,
             server: Server::new(random.u64(..)),
@@ -141,10 +146,12 @@ impl World {
         let view = opened.view().clone();
         let started = opened.start(facts("model"), below(start), self.wall);
         let (appender, files) = started.expect("the log of this slot starts");
+        let spools = self.spools(appender.segment());
         self.log = Some(Running {
             appender,
             files,
             view,
+            spools,
         });
         self.session = Session::start(&mut self.server, start);
         self.model.started(start);
@@ -206,7 +213,7 @@ impl World {
     }
 
     /// Whether the program would take anything from the source.
-    fn takes(&mut self) -> bool {
+    pub(crate) fn takes(&mut self) -> bool {
         let room = self.retain();
         let works = |log: &Running| *log.files.state() == DiskState::Works;
         room && self.log.as_ref().is_some_and(works)
@@ -236,6 +243,11 @@ impl World {
         assert_eq!(number, Some(expected), "entries are numbered without holes");
         self.say(format!("append {expected}: {what}, whole {whole}"));
         self.check_budget();
+    }
+
+    /// So many bytes are appended at once.
+    pub(crate) fn largest(&mut self, bytes: usize) {
+        self.largest = self.largest.max(2000 + 2 * bytes as u64);
     }
 
     pub(crate) fn append_progress(&mut self) {
@@ -277,7 +289,7 @@ impl World {
     }
 
     /// Nothing is larger than was agreed.
-    fn check_budget(&self) {
+    pub(crate) fn check_budget(&self) {
         let Some(log) = &self.log else {
             return;
         };
