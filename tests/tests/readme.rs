@@ -26,6 +26,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "console",
         "Kafka's own program is not here; `the_topic_holds_the_events` reads the topic instead",
     ),
+    (
+        "Rewind a sink",
+        "console",
+        "it takes a service that runs beside it; the tests of `rewinds` do it",
+    ),
     ("What is promised", "text", "a recipe in pseudocode"),
     (
         "Amazon RDS",
