@@ -64,7 +64,7 @@ pub struct LogFiles {
     state: DiskState,
     retry_at: Option<Instant>,
     /// Segments that readers no longer see and whose files are still there, oldest first.
-    to_delete: Vec<u64>,
+    to_delete: Vec<Deleted>,
 }
 
 /// Why a spool was not adopted.
@@ -73,6 +73,13 @@ enum NotAdopted {
     Later(io::Error),
     /// A sync has failed.
     Never(Failure),
+}
+
+/// A segment whose files go.
+#[derive(Debug, Clone, Copy)]
+struct Deleted {
+    number: u64,
+    has_spool: bool,
 }
 
 #[derive(Debug)]
@@ -352,13 +359,15 @@ impl LogFiles {
         {
             // Readers have to know first: who opens it now would find nothing.
             let mut known = self.catalogue.lock();
-            segments.iter().for_each(|number| known.remove(*number));
+            for number in segments.iter().copied() {
+                let has_spool = known.get(number).is_some_and(|one| one.spool_bytes > 0);
+                self.to_delete.push(Deleted { number, has_spool });
+                known.remove(number);
+            }
         }
         // All of it is durable, but that it is sealed may not have been noted yet.
         self.open.retain(|open| !segments.contains(&open.number));
-        self.to_delete.extend_from_slice(segments);
-        while let Some(number) = self.to_delete.first() {
-            let number = *number;
+        while let Some(Deleted { number, has_spool }) = self.to_delete.first().copied() {
             self.remove(&segment_name(number))?;
             if let Err(error) = self.storage.sync_folder() {
                 return Err(self.lost("", &error));
@@ -366,7 +375,9 @@ impl LogFiles {
             self.folder_unsynced = false;
             // Behind the sync: a segment without its spool would be damaged, a spool without its
             // segment is removed by the next start.
-            self.remove(&spool_name(number))?;
+            if has_spool {
+                self.remove(&spool_name(number))?;
+            }
             self.to_delete.remove(0);
         }
         Ok(())

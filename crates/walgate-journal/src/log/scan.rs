@@ -102,21 +102,10 @@ impl Scanned<'_> {
                 }
                 Walk::Record(at, len, record) => {
                     if let Some(damage) = self.spool_damage(&record, rule)? {
-                        if rule
-                            .confirmed()
-                            .is_some_and(|confirmed| scan.has_all(confirmed))
-                        {
+                        if scan.is_torn(rule) {
                             break Ending::Torn(damage);
                         }
-                        let to = last_of(&record);
-                        scan.damaged.push(DamagedPlace {
-                            segment: records.segment(),
-                            offset: at.offset,
-                            what: damage.what.to_owned(),
-                            from: scan.index.last,
-                            to,
-                        });
-                        rule = rule.behind(to);
+                        rule = scan.lose_spool(records.segment(), at, &record, &damage, rule);
                     }
                     scan.index.note(at, len, &record);
                     if let Some(lsn) = scan.index.whole {
@@ -126,10 +115,7 @@ impl Scanned<'_> {
                 Walk::End if records.location().offset > scan.end.offset => break Ending::Sealed,
                 Walk::End => break Ending::Clean,
                 Walk::Bad(damage) => {
-                    if rule
-                        .confirmed()
-                        .is_some_and(|confirmed| scan.has_all(confirmed))
-                    {
+                    if scan.is_torn(rule) {
                         break Ending::Torn(damage);
                     }
                     let index = self.own_index.as_ref();
@@ -185,6 +171,32 @@ impl Scan {
     pub(super) fn is_empty(&self) -> bool {
         let damaged = self.ending == Ending::Damaged || !self.damaged.is_empty();
         !damaged && self.index.entries == 0 && self.index.whole.is_none()
+    }
+
+    /// Whether what is bad here is a torn tail.
+    fn is_torn(&self, rule: Rule) -> bool {
+        let has_all = |confirmed| self.has_all(confirmed);
+        rule.confirmed().is_some_and(has_all)
+    }
+
+    /// The spool that a record names can't be read. Returns the rule behind it.
+    fn lose_spool(
+        &mut self,
+        segment: u64,
+        at: Location,
+        record: &Record,
+        damage: &Damage,
+        rule: Rule,
+    ) -> Rule {
+        let to = last_of(record);
+        self.damaged.push(DamagedPlace {
+            segment,
+            offset: at.offset,
+            what: damage.what.to_owned(),
+            from: self.index.last,
+            to,
+        });
+        rule.behind(to)
     }
 
     /// Whether everything that was confirmed has been read. An entry of a transaction that was not

@@ -172,14 +172,16 @@ pub(super) fn check(
     if len < reference.adoption.spool_bytes {
         return damage(SHORTER);
     }
-    while whole {
+    if !whole {
+        return Ok(None);
+    }
+    loop {
         match spooled.next(storage)? {
             Spool::Entry(..) => {}
-            Spool::End => break,
+            Spool::End => return Ok(None),
             Spool::Damaged(found) => return Ok(Some(found)),
         }
     }
-    Ok(None)
 }
 
 /// A spool that is not there, as damage of its segment.

@@ -9,4 +9,5 @@ mod recovery;
 mod retaining;
 mod rig;
 mod runs;
+mod spools;
 mod writing;
