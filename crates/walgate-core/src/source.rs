@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use crate::{Failure, Frames, Gap, Streamed};
+use walgate_pgoutput::Xid;
+
+use crate::{Failure, Frames, Gap, StopReason, Streamed};
 
 /// What a source hands over next.
 #[derive(Debug, Clone)]
@@ -23,6 +25,17 @@ pub trait Source: Send {
     /// Waits for the next run of frames. Cancel-safe. While nobody calls it, nothing is read, and
     /// the server is still answered.
     fn next(&mut self) -> impl Future<Output = Result<Feed, Failure>> + Send;
+
+    /// There is no room for a transaction that is streamed, for this reason: every spool is void
+    /// ([`Streamed::DiscardAll`] comes next), and the transaction comes after its commit.
+    ///
+    /// # Errors
+    ///
+    /// When the source is to stop instead.
+    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
+        let message = format!("transaction {xid} is streamed and can't be kept: {why}");
+        Err(Failure::new(StopReason::State, message))
+    }
 
     /// The timeline that is streamed now, where the source knows it. It may change when the source
     /// has reconnected to a promoted standby; the checkpoint follows it.

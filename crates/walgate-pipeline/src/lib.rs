@@ -9,6 +9,9 @@
 //! ([`ConfirmBy`]), goes into the checkpoint, and when it is there durably, to the source as
 //! confirmed.
 //!
+//! A sink that is given events [again](Rewinds) gets them through a chain of its own, while its chain
+//! waits.
+//!
 //! What this crate does not know: PostgreSQL beyond the form of its messages, formats, and
 //! concrete sinks. What is decided (selection, order, what may be confirmed, when to try again) is
 //! plain state that takes the time as an argument.
@@ -40,6 +43,7 @@ mod selection;
 mod start;
 mod status;
 mod stop;
+mod streams;
 mod tracker;
 
 pub use again::Remake;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
-use walgate_core::{Failure, Feed, Frames, Lsn, Source, StopReason, Watermark};
+use walgate_core::{Failure, Feed, Frames, Lsn, Source, StopReason, Streamed, Watermark};
 use walgate_journal::{Demand, Journal};
 
 use crate::chain::Ended;
@@ -14,6 +14,7 @@ use crate::confirm::{Confirmer, News};
 use crate::options::PipelineOptions;
 use crate::pipeline::{End, Outcome};
 use crate::stop::{Request, Stop};
+use crate::streams::{GivenUp, Streams};
 
 /// What a chain's task returns.
 pub(crate) type ChainEnd = (Demand, Result<Ended, Failure>);
@@ -96,6 +97,7 @@ impl Run {
     /// Moves what the source hands over into the journal.
     async fn pump<S: Source>(&mut self, source: &mut S) -> Halt {
         let mut timeline = None;
+        let mut streams = Streams::new(self.journal.clone());
         loop {
             let feed = tokio::select! {
                 biased;
@@ -116,10 +118,15 @@ impl Run {
                         return halt;
                     }
                 }
-                Ok(Feed::Streamed(_)) => {
-                    let what = "the source streams transactions, and the journal keeps no spools";
-                    return self.fail(Failure::new(StopReason::Config, what));
-                }
+                Ok(Feed::Streamed(streamed)) => match self.stream(&mut streams, streamed).await {
+                    Ok(None) => {}
+                    Ok(Some((xid, why))) => {
+                        if let Err(failure) = source.unstream(xid, why) {
+                            return self.fail(failure);
+                        }
+                    }
+                    Err(halt) => return halt,
+                },
                 Ok(Feed::Gap(gap)) => {
                     self.news.gap(gap.clone());
                     self.journal.append_gap(gap);
@@ -143,6 +150,27 @@ impl Run {
                 event = self.event() => {
                     if let Some(halt) = self.note(event) {
                         return Some(halt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes news of a transaction that runs, and hears of what happens meanwhile. Returns what
+    /// can't be kept.
+    async fn stream(
+        &mut self,
+        streams: &mut Streams,
+        streamed: Streamed,
+    ) -> Result<Option<GivenUp>, Halt> {
+        let mut take = pin!(streams.take(streamed));
+        loop {
+            tokio::select! {
+                biased;
+                taken = &mut take => return taken.map_err(|failure| self.fail(failure)),
+                event = self.event() => {
+                    if let Some(halt) = self.note(event) {
+                        return Err(halt);
                     }
                 }
             }

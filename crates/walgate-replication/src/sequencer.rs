@@ -18,7 +18,7 @@ use crate::sequence_error::SequenceError;
 use streaming::{Chunk, Committing};
 use streams::Streams;
 
-pub(crate) use again::{Again, Unstream};
+pub(crate) use again::{Again, Unstream, Why};
 pub(crate) use known::KnownRelations;
 pub(crate) use streams::StreamLimits;
 

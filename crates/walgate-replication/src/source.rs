@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use walgate_core::{
     Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Position, Source, SourceIdentity,
-    StopReason, Streamed, Watermark,
+    StopReason, Streamed, Watermark, Xid,
 };
 use walgate_pgoutput::{Dialect, ProtocolVersion, Streaming};
 
@@ -18,7 +18,7 @@ use crate::feedback::Feedback;
 use crate::monitor::{SourceMonitor, SourceState};
 use crate::outage::{Next, Outage};
 use crate::reporter::Reporter;
-use crate::sequencer::{Again, KnownRelations, Sequencer, StreamLimits, Unstream};
+use crate::sequencer::{Again, KnownRelations, Sequencer, StreamLimits, Unstream, Why};
 use crate::session::{Handed, Parts, Session};
 use crate::start::{self, Known, Opened};
 use crate::trouble::Trouble;
@@ -401,6 +401,20 @@ impl Source for PostgresSource {
                 }
             }
         }
+    }
+
+    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
+        let unstream = Unstream {
+            xid,
+            why: Why::NoRoom(why),
+        };
+        match self.phase {
+            Phase::Streaming(_) => self.again(&Again::Unstream(unstream))?,
+            // The connection is gone already, and with it all that it had sent.
+            _ => self.unstream(&unstream)?,
+        }
+        self.discard = true;
+        Ok(())
     }
 
     fn timeline(&self) -> Option<u32> {

@@ -39,6 +39,8 @@ pub(crate) enum Why {
     TooLargeTogether(Size),
     /// More sub-transactions or definitions than are kept in memory.
     TooManyParts,
+    /// Whoever keeps it has no room, for this reason.
+    NoRoom(String),
 }
 
 /// How large a transaction has become.
@@ -55,7 +57,10 @@ pub(crate) struct Size {
 impl Unstream {
     /// Whether it is a matter of size, for which there is a policy.
     pub(crate) const fn is_too_large(&self) -> bool {
-        matches!(self.why, Why::TooLarge(_) | Why::TooLargeTogether(_))
+        matches!(
+            self.why,
+            Why::TooLarge(_) | Why::TooLargeTogether(_) | Why::NoRoom(_)
+        )
     }
 }
 
@@ -79,6 +84,7 @@ impl fmt::Display for Unstream {
                  longest is transaction {xid}, in {size}",
                 size.bytes, size.max
             ),
+            Why::NoRoom(why) => write!(f, "transaction {xid} can't be kept: {why}"),
             Why::TooManyParts => write!(
                 f,
                 "transaction {xid} has more sub-transactions or definitions than are kept"
