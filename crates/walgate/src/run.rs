@@ -15,7 +15,9 @@ use crate::control::{ControlSocket, Desk};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Keeping, Known, add_sinks, block_on, patterns, source_config};
+use crate::wiring::{
+    Engine, Keeping, Known, add_sinks, block_on, patterns, source_config, streaming,
+};
 
 /// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
 /// is delivered.
@@ -45,6 +47,7 @@ async fn forward(
     let mut current = loaded;
     let config = &current.config;
     let mut source = source_config(&config.source)?;
+    source.streaming = streaming(&config.journal);
     source.stop_at = until.map(Until::into);
     let (store, checkpoint) = CheckpointFile::open(&config.state.dir, config.source.slot.as_str())?;
     let journal = Keeping::open(&config.journal, checkpoint.as_ref()).await?;

@@ -17,4 +17,4 @@ pub(crate) use recording::{Cut, Piece, Range, Recording, RecordingSource, Walk, 
 pub(crate) use screen::Screen;
 pub(crate) use selection::{operation, patterns};
 pub(crate) use sinks::{Known, add_sink, add_sinks, encoder, options};
-pub(crate) use source::{connection, source_config};
+pub(crate) use source::{connection, source_config, streaming};

@@ -54,6 +54,22 @@ pub struct Journal {
     pub release: Vec<String>,
     /// That a required sink may lose changes: `on_full = "release-sink"` does nothing without it.
     pub allow_data_loss: bool,
+    /// Have large transactions sent while they run (PostgreSQL 14 and up), so that the server writes
+    /// none of them to its own disk; until they commit they wait in files beside the journal.
+    pub streaming: bool,
+    /// The largest transaction that is taken while it runs.
+    #[schemars(extend("x-min" = "1MiB", "x-max" = "1024TiB"))]
+    pub max_transaction: Size,
+    /// Memory for all transactions that run, together. One that fits touches no disk before it
+    /// commits.
+    #[schemars(extend("x-min" = "64KiB", "x-max" = "1TiB"))]
+    pub spool_memory: Size,
+    /// What all transactions that run may take of the disk together; half of the journal's budget
+    /// when it is not set.
+    #[schemars(extend("x-min" = "1MiB", "x-max" = "1024TiB", "examples" = ["10GiB"]))]
+    pub spool_budget: Option<Size>,
+    /// What to do when a transaction that runs is larger than that, or the disk has no room for it.
+    pub on_large_transaction: OnLargeTransaction,
     /// What to do when the disk has damaged something that PostgreSQL no longer has.
     pub on_damage: OnDamage,
 }
@@ -80,6 +96,17 @@ pub enum OnFull {
     ReleaseSink,
 }
 
+/// What is done about a transaction that is too large to be kept while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLargeTransaction {
+    /// connect again and have it sent when it has committed: until then the server keeps it, on its
+    /// own disk
+    Unstream,
+    /// stop, with exit code 7 and the transaction and its tables named
+    Stop,
+}
+
 /// What is done about damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -96,6 +123,9 @@ impl Journal {
         self.path.is_some() && self.confirm == ConfirmBy::Fsync
     }
 }
+
+/// Whether large transactions are sent while they run, unless the configuration says otherwise.
+const STREAMING: bool = true;
 
 impl Default for Journal {
     fn default() -> Self {
@@ -116,6 +146,12 @@ impl Default for Journal {
             on_full: OnFull::Hold,
             release: Vec::new(),
             allow_data_loss: false,
+            streaming: STREAMING,
+            // Forty million rows of 100 bytes.
+            max_transaction: Size::mib(4096),
+            spool_memory: Size::mib(8),
+            spool_budget: None,
+            on_large_transaction: OnLargeTransaction::Unstream,
             on_damage: OnDamage::Stop,
         }
     }

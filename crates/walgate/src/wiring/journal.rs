@@ -113,6 +113,8 @@ fn options(journal: &config::Journal, folder: &Path) -> DiskOptions {
         replay_bytes: journal.replay_bytes.0,
         replay_age: journal.replay_age.0,
         budget_bytes: journal.budget.map(|budget| budget.0),
+        spool_memory_bytes: bytes(journal.spool_memory),
+        spool_bytes: journal.spool_budget.map(|budget| budget.0),
         keep_free_percent: journal.keep_free,
         on_full: match journal.on_full {
             config::OnFull::Hold => OnFull::Hold,

@@ -3,7 +3,8 @@
 use walgate_connection::{ConnectionConfig, Environment};
 use walgate_core::{Failure, StopReason};
 use walgate_replication::{
-    OnGap, OnMissingTable, PublicationMode, SlotConfig, SlotMode, SourceConfig, TableName,
+    OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
+    StreamBounds, StreamTransactions, TableName,
 };
 
 use crate::config::{self, Secret};
@@ -31,6 +32,23 @@ pub(crate) fn connection(
     Ok(match password_command {
         Some(command) => connection.with_password_command(command.to_vec()),
         None => connection,
+    })
+}
+
+/// Whether and how large transactions are taken while they run: only a journal on disk keeps them.
+pub(crate) fn streaming(journal: &config::Journal) -> StreamTransactions {
+    if journal.path.is_none() || !journal.streaming {
+        return StreamTransactions::Off;
+    }
+    let max_transaction = journal.max_transaction.0;
+    StreamTransactions::On(StreamBounds {
+        max_transaction,
+        // What is not bounded here is bounded by the journal, which knows its disk.
+        max_together: journal.spool_budget.map_or(u64::MAX, |budget| budget.0),
+        on_too_large: match journal.on_large_transaction {
+            config::OnLargeTransaction::Unstream => OnTooLarge::Unstream,
+            config::OnLargeTransaction::Stop => OnTooLarge::Stop,
+        },
     })
 }
 
