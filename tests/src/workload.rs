@@ -32,6 +32,15 @@ pub struct Workload {
 impl Workload {
     /// Starts `writers` of them with a seed. Between transactions each waits up to `pause`.
     pub fn start(url: &str, seed: u64, writers: u32, pause: Duration) -> Self {
+        Self::of_size(url, seed, writers, pause, false)
+    }
+
+    /// The same with many large transactions, full of savepoints that are rolled back.
+    pub fn heavy(url: &str, seed: u64, writers: u32, pause: Duration) -> Self {
+        Self::of_size(url, seed, writers, pause, true)
+    }
+
+    fn of_size(url: &str, seed: u64, writers: u32, pause: Duration, heavy: bool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let committed = Arc::new(AtomicU64::new(0));
         let spawn = |writer| {
@@ -43,6 +52,7 @@ impl Workload {
                 let mut writer = Writer {
                     writer,
                     random,
+                    heavy,
                     rows: BTreeMap::new(),
                 };
                 while !stop.load(Ordering::Relaxed) {
@@ -92,6 +102,7 @@ struct Row {
 struct Writer {
     writer: u32,
     random: StdRng,
+    heavy: bool,
     rows: BTreeMap<u32, Row>,
 }
 
@@ -101,7 +112,10 @@ impl Writer {
     fn transaction(&mut self, client: &mut Client) -> Result<()> {
         let mut script = String::from("begin;");
         let before = self.rows.clone();
-        let changes = if self.random.random_ratio(1, 50) {
+        let changes = if self.heavy && self.random.random_ratio(1, 4) {
+            self.savepoints(&mut script);
+            1500
+        } else if self.random.random_ratio(1, 50) {
             1500
         } else {
             self.random.random_range(1..12)
@@ -127,6 +141,30 @@ impl Writer {
         client
             .batch_execute(&script)
             .context("a transaction of the workload")
+    }
+
+    /// Parts that are kept and parts that are rolled back, some inside of others.
+    fn savepoints(&mut self, script: &mut String) {
+        for _ in 0..self.random.random_range(1..8) {
+            let kept = self.rows.clone();
+            script.push_str("savepoint outer_part;");
+            for _ in 0..self.random.random_range(0..400) {
+                self.change(script);
+            }
+            if self.random.random_ratio(1, 2) {
+                let kept = self.rows.clone();
+                script.push_str("savepoint inner_part;");
+                for _ in 0..self.random.random_range(1..400) {
+                    self.change(script);
+                }
+                script.push_str("rollback to inner_part;");
+                self.rows = kept;
+            }
+            if self.random.random_ratio(1, 3) {
+                script.push_str("rollback to outer_part;");
+                self.rows = kept;
+            }
+        }
     }
 
     fn change(&mut self, script: &mut String) {

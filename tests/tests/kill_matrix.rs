@@ -43,6 +43,8 @@ enum Journal {
     Memory,
     /// In segments so small that many begin and end, with nothing kept that no sink needs.
     Disk,
+    /// The same, with large transactions that come while they run and go through spools on disk.
+    Streamed,
 }
 
 impl Journal {
@@ -50,6 +52,7 @@ impl Journal {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Streamed => "streamed",
         }
     }
 
@@ -58,7 +61,7 @@ impl Journal {
     fn held_by_sinks<T>(self, seen: Vec<Seen<T>>) -> Vec<Seen<T>> {
         match self {
             Self::Memory => seen,
-            Self::Disk => Vec::new(),
+            Self::Disk | Self::Streamed => Vec::new(),
         }
     }
 
@@ -67,6 +70,10 @@ impl Journal {
             Self::Memory => "",
             Self::Disk => {
                 "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n"
+            }
+            Self::Streamed => {
+                "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n\
+                 streaming = true\nspool_memory = \"64KiB\"\n"
             }
         }
     }
@@ -84,10 +91,17 @@ fn torment<T>(
     let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
     let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
     journal.section().clone_into(&mut bed.more);
+    if journal == Journal::Streamed {
+        "logical_decoding_work_mem = \"64KiB\"".clone_into(&mut bed.source);
+    }
     bed.configure(&format!("[sinks.out]\n{sink}\n"))?;
     // The slot is there before the first change.
     bed.begin()?;
-    let workload = Workload::start(&bed.url, seed, 3, Duration::from_millis(8));
+    let pause = Duration::from_millis(8);
+    let workload = match journal {
+        Journal::Streamed => Workload::heavy(&bed.url, seed, 3, pause),
+        Journal::Memory | Journal::Disk => Workload::start(&bed.url, seed, 3, pause),
+    };
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = Vec::new();
     for _ in 0..kills() {
@@ -278,6 +292,11 @@ fn kill_9_into_a_file() {
 #[test]
 fn kill_9_into_a_file_with_a_journal_on_disk() {
     run(into_a_file, Journal::Disk);
+}
+
+#[test]
+fn kill_9_into_a_file_with_streamed_transactions() {
+    run(into_a_file, Journal::Streamed);
 }
 
 #[test]

@@ -117,6 +117,38 @@ fn many_rows_into_a_file() -> Result<()> {
     check_lines(BufReader::new(std::fs::File::open(&file)?).lines(), rows())
 }
 
+/// Row 45: with a journal on disk it comes while it runs: the server writes none of it to its own
+/// disk, and nothing of it is confirmed before all of it is safe here.
+#[test]
+fn many_rows_while_they_are_written() -> Result<()> {
+    let mut bed = Bed::shared(PgVersion::V17, "large_streamed", SETUP)?;
+    let file = bed.path("all.ndjson");
+    bed.source = "logical_decoding_work_mem = \"64KiB\"".to_owned();
+    bed.more = "[journal]\npath = \"journal\"\nstreaming = true\n".to_owned();
+    bed.configure(&file_sink(&file))?;
+    let mut program = bed.serve()?;
+    bed.sql(&insert(rows()))?;
+    until("the last row is there", || ends_with_row(&file, rows()))?;
+    bed.until_confirmed(&mut program)?;
+    bounded(&program, 24 << 10)?;
+    stop(program, &[CREATED])?;
+    check_lines(BufReader::new(std::fs::File::open(&file)?).lines(), rows())?;
+    let spilled_and_streamed = "select spill_bytes, stream_bytes from pg_stat_replication_slots \
+                                where slot_name = 'large_streamed'";
+    // The statistics of a slot are told when its walsender ends at the latest.
+    until("the server has streamed", || {
+        let row = bed.admin()?.query_one(spilled_and_streamed, &[])?;
+        let (spilled, streamed): (i64, i64) = (row.get(0), row.get(1));
+        ensure!(spilled == 0, "the server has spilled {spilled} bytes");
+        Ok(streamed > 0)
+    })?;
+    let adopted = std::fs::read_dir(bed.path("journal"))?
+        .filter_map(|entry| entry.ok())
+        .any(|entry| entry.path().extension().is_some_and(|kind| kind == "spool"));
+    ensure!(adopted, "its spool was adopted by the journal");
+    Ok(())
+}
+
 /// Row 45: into a pipe that is read slowly, with `tail`.
 #[test]
 fn many_rows_into_a_pipe() -> Result<()> {
