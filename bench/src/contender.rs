@@ -108,22 +108,22 @@ fn receiver() -> Result<PathBuf> {
 }
 
 fn recv_logical(run: &Run<'_>) -> Result<Command> {
-    let mut command = Command::new(receiver()?);
-    command.args([
-        "-d",
-        &run.server.url(),
-        "--slot",
-        &run.slot,
-        "--start",
-        "--no-loop",
-    ]);
-    command.args(["-o", "proto_version=1", "-o", "publication_names=bench"]);
+    let mut command = receive(&run.server.url(), &run.slot, "bench")?;
     command.args(["--endpos", &run.backlog.end, "-f", "/dev/null"]);
     Ok(command)
 }
 
+/// pg_recvlogical on a slot; where it writes to is still to be said.
+pub(crate) fn receive(url: &str, slot: &str, publication: &str) -> Result<Command> {
+    let mut command = Command::new(receiver()?);
+    command.args(["-d", url, "--slot", slot, "--start", "--no-loop"]);
+    let publications = format!("publication_names={publication}");
+    command.args(["-o", "proto_version=1", "-o", &publications]);
+    Ok(command)
+}
+
 /// The program of the same build as the bench.
-fn walgate() -> Result<Command> {
+pub(crate) fn walgate() -> Result<Command> {
     let bench = std::env::current_exe()?;
     let program = bench.with_file_name("walgate");
     anyhow::ensure!(
@@ -150,12 +150,30 @@ fn tail(run: &Run<'_>) -> Result<Command> {
 }
 
 fn kafka(run: &Run<'_>, folder: &Path, mut command: Command, settings: &str) -> Result<Command> {
+    let url = run.server.url();
+    let config = kafka_config(&url, &run.slot, "bench", &run.bootstrap, folder, settings)?;
+    command
+        .args(["run", "-q", "--until", &run.backlog.end, "-c"])
+        .arg(&config);
+    Ok(command)
+}
+
+/// Writes a configuration of one Kafka sink into a folder, where its state goes as well. `settings`
+/// are more lines for the sink, or sections.
+pub(crate) fn kafka_config(
+    url: &str,
+    slot: &str,
+    publication: &str,
+    brokers: &str,
+    folder: &Path,
+    settings: &str,
+) -> Result<PathBuf> {
     let config = folder.join("walgate.toml");
     let text = format!(
         r#"[source]
 url = "{url}"
 slot = "{slot}"
-publications = ["bench"]
+publications = ["{publication}"]
 
 [state]
 dir = "{state}"
@@ -163,18 +181,12 @@ dir = "{state}"
 [sinks.kafka]
 type = "kafka"
 brokers = ["{brokers}"]
-topic = "{slot}.{{schema}}.{{table}}"
+topic = "{slot}.{{table}}"
 create_topics = {{ enabled = true, partitions = 4, replication_factor = 1 }}
 {settings}
 "#,
-        url = run.server.url(),
-        slot = run.slot,
         state = folder.join("state").display(),
-        brokers = run.bootstrap,
     );
     std::fs::write(&config, text)?;
-    command
-        .args(["run", "-q", "--until", &run.backlog.end, "-c"])
-        .arg(&config);
-    Ok(command)
+    Ok(config)
 }

@@ -85,3 +85,21 @@ fn cpu_of(pid: i32) -> Option<f64> {
     const TICKS_PER_SECOND: f64 = 100.0;
     Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
 }
+
+/// Resident memory of a process, in bytes; none where the system does not tell.
+pub(crate) fn memory_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The largest resident memory that a process has had, in bytes; none where the system does not
+/// tell.
+pub(crate) fn peak_memory_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes << 10)
+}

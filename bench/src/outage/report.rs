@@ -1,0 +1,105 @@
+//! What an outage has cost.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Story, plot};
+use crate::machine;
+
+/// The figures of one run that count.
+struct Summary {
+    unconfirmed_most: i64,
+    retained_most: i64,
+    retained_more_than_beside: i64,
+    journal_most: u64,
+}
+
+impl Summary {
+    /// From when the outage began until the sink had caught up.
+    fn of(story: &Story) -> Self {
+        let during = || {
+            let mut samples = story.samples.iter();
+            samples
+                .by_ref()
+                .find(|sample| sample.seconds >= story.down_at);
+            samples.take_while(|sample| sample.seconds <= story.caught_up_at)
+        };
+        let most = |of: fn(&super::Sample) -> i64| during().map(of).max().unwrap_or_default();
+        Self {
+            unconfirmed_most: most(|sample| sample.unconfirmed),
+            retained_most: most(|sample| sample.retained),
+            retained_more_than_beside: most(|sample| sample.retained - sample.retained_beside),
+            journal_most: during()
+                .map(|sample| sample.journal)
+                .max()
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn mebibytes(bytes: i64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Prints the figures, and stores them with the plot.
+#[expect(clippy::print_stdout, reason = "the report is the program's output")]
+pub(crate) fn finish(stories: &[Story], rate: u32, out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out)?;
+    let machine = machine::line();
+    println!("{machine}");
+    for story in stories {
+        print!("{}", text(story));
+    }
+    let stories_json: Vec<Value> = stories.iter().map(figures).collect();
+    let all = json!({ "machine": machine, "rate": rate, "stories": stories_json });
+    let file = out.join("outage.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&all)?)?;
+    let picture = out.join("outage.svg");
+    plot::draw(stories, &picture)?;
+    println!("all figures: {}, {}", file.display(), picture.display());
+    Ok(())
+}
+
+fn text(story: &Story) -> String {
+    let Summary {
+        unconfirmed_most,
+        retained_most,
+        retained_more_than_beside,
+        journal_most,
+    } = Summary::of(story);
+    format!(
+        "{}: Kafka away for {:.0} s under {:.0} changes/s; {} rows, each delivered once\n\
+         \x20 not confirmed: at most {:.1} MiB; retained by restart_lsn: at most {:.1} MiB, {:.1} MiB more than pg_recvlogical\n\
+         \x20 caught up after {:.0} s at {:.0} changes/s, {:.2} of a drain's {:.0}; journal at most {:.0} MiB, memory at most {:.1} MiB\n",
+        story.name,
+        story.up_at - story.down_at,
+        story.load_rate,
+        story.rows,
+        mebibytes(unconfirmed_most),
+        mebibytes(retained_most),
+        mebibytes(retained_more_than_beside),
+        story.caught_up_at - story.up_at,
+        story.catch_up_rate,
+        story.catch_up_rate / story.drain_rate,
+        story.drain_rate,
+        mebibytes(journal_most as i64),
+        mebibytes(story.peak_memory_bytes as i64),
+    )
+}
+
+fn figures(story: &Story) -> Value {
+    let summary = Summary::of(story);
+    json!({
+        "name": story.name, "down_at": story.down_at, "up_at": story.up_at,
+        "caught_up_at": story.caught_up_at, "rows": story.rows, "load_rate": story.load_rate,
+        "catch_up_rate": story.catch_up_rate, "drain_rate": story.drain_rate,
+        "peak_memory_bytes": story.peak_memory_bytes,
+        "unconfirmed_most_bytes": summary.unconfirmed_most,
+        "retained_most_bytes": summary.retained_most,
+        "retained_more_than_beside_bytes": summary.retained_more_than_beside,
+        "journal_most_bytes": summary.journal_most,
+        "samples": story.samples,
+    })
+}
