@@ -60,12 +60,13 @@ impl SegmentPacker {
         })
     }
 
-    /// Takes the next record of the segment, with its plain body. Returns false for one that can't
+    /// Takes the next record of the segment, with its plain [body](super::SegmentReader::body).
+    /// Returns false for one that can't
     /// lie in such a file: a reference is the only entry of its segment, which is small.
     ///
     /// # Errors
     /// When numbers are used up.
-    pub(crate) fn take(
+    pub fn take(
         &mut self,
         record: Record,
         body: &[u8],

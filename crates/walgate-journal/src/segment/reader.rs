@@ -242,12 +242,12 @@ impl SegmentReader {
 
     /// Keeps the plain body of each record, for [`body`](Self::body). Of the records in a block
     /// none is kept.
-    pub(crate) const fn keep_bodies(&mut self) {
+    pub const fn keep_bodies(&mut self) {
         self.keep_bodies = true;
     }
 
     /// The plain body of the record that was taken last.
-    pub(crate) const fn body(&self) -> &Bytes {
+    pub const fn body(&self) -> &Bytes {
         &self.body
     }
 

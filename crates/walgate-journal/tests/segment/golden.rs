@@ -16,7 +16,7 @@ use walgate_journal::segment::{
 use crate::capture::{Capture, column, header, table};
 use crate::reading::{Ending, assert_same, read};
 
-const NUMBER: u64 = 0x2A;
+pub(crate) const NUMBER: u64 = 0x2A;
 
 fn path(version: u16) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/segments/v{version}.segment"))
@@ -66,7 +66,7 @@ const GAP: Gap = Gap {
 };
 
 /// What the file holds, in order; the gap lies behind the second run, progress at the end.
-fn written() -> Vec<Frames> {
+pub(crate) fn written() -> Vec<Frames> {
     let (orders, shapes) = (table(16_400, "orders"), shapes());
     let mut capture = Capture::default();
     let mut runs = Vec::new();
@@ -87,17 +87,22 @@ fn written() -> Vec<Frames> {
     runs
 }
 
-fn encode() -> Vec<u8> {
+/// Writes what the file holds.
+pub(crate) fn write(writer: &mut SegmentWriter, definitions: &mut Definitions, file: &mut Vec<u8>) {
+    for (place, run) in written().iter().enumerate() {
+        writer.append(run, definitions, file).unwrap();
+        if place == 1 {
+            writer.gap(&GAP, file).unwrap();
+        }
+    }
+    writer.progress(Lsn(0x4000), file).unwrap();
+}
+
+pub(crate) fn encode() -> Vec<u8> {
     let mut file = Vec::new();
     let mut definitions = Definitions::starting_at(40);
     let mut writer = SegmentWriter::begin(&header(NUMBER), &mut file).unwrap();
-    for (place, run) in written().iter().enumerate() {
-        writer.append(run, &mut definitions, &mut file).unwrap();
-        if place == 1 {
-            writer.gap(&GAP, &mut file).unwrap();
-        }
-    }
-    writer.progress(Lsn(0x4000), &mut file).unwrap();
+    write(&mut writer, &mut definitions, &mut file);
     writer.seal(&mut file).unwrap();
     file
 }

@@ -8,6 +8,7 @@ mod document;
 mod golden;
 mod hostile;
 mod newer;
+mod packed;
 mod reading;
 mod refused;
 mod round_trip;

@@ -72,8 +72,8 @@ fn an_unknown_protocol_version() {
 #[test]
 fn an_unknown_kind() {
     let (mut file, [.., gap]) = segment();
-    change(&mut file, gap, 3, |record| record[0] = 7);
-    assert_newer(&file, gap, "record kind", "7");
+    change(&mut file, gap, 3, |record| record[0] = 11);
+    assert_newer(&file, gap, "record kind", "11");
 }
 
 #[test]
@@ -81,9 +81,32 @@ fn an_unknown_flag_on_any_record() {
     let (file, starts) = segment();
     for (ordinal, start) in (0..).zip(starts) {
         let mut file = file.clone();
-        change(&mut file, start, ordinal, |record| record[1] = 1);
-        assert_newer(&file, start, "record flags", "1");
+        change(&mut file, start, ordinal, |record| record[1] = 0x40);
+        assert_newer(&file, start, "record flags", "64");
     }
+}
+
+/// Flags that other kinds of records have.
+#[test]
+fn a_flag_that_a_record_never_has() {
+    let (file, [_, rest @ ..]) = segment();
+    for (ordinal, start) in (1..).zip(rest) {
+        for flag in [1, 2] {
+            let mut file = file.clone();
+            change(&mut file, start, ordinal, |record| record[1] = flag);
+            assert_newer(&file, start, "record flags", &flag.to_string());
+        }
+    }
+}
+
+#[test]
+fn an_unknown_cipher() {
+    let mut file = Vec::new();
+    SegmentWriter::begin_with(&header(NUMBER), &crate::packed::keys(), &mut file).unwrap();
+    // Before the name of the key, the nonce, the key and its tag.
+    let cipher = file.len() - (12 + 32 + 16) - (4 + 12) - 1;
+    change(&mut file, 8, 0, |record| record[cipher - 16] = 2);
+    assert_newer(&file, cipher, "cipher", "2");
 }
 
 #[test]

@@ -10,12 +10,13 @@ use walgate_core::{
     Scalar, Shape,
 };
 use walgate_journal::segment::{
-    DefinitionCache, Definitions, Record, SegmentHeader, SegmentIndex, SegmentWriter,
+    DefinitionCache, Definitions, Keyring, Record, SegmentHeader, SegmentIndex, SegmentWriter,
     TRAILER_BYTES, Trailer,
 };
 
 use crate::capture::{Capture, facts};
-use crate::reading::{Ending, addresses, assert_same, read};
+use crate::packed::{keys, pack};
+use crate::reading::{Ending, addresses, assert_same, read_with};
 
 /// What happens to a log.
 #[derive(Debug, Clone)]
@@ -133,7 +134,7 @@ fn relation() -> impl Strategy<Value = Arc<Relation>> {
         })
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Written {
     Run(Frames),
     Gap(Gap),
@@ -152,6 +153,7 @@ struct Log {
     capture: Capture,
     definitions: Definitions,
     writer: SegmentWriter,
+    keys: Keyring,
     file: Vec<u8>,
     written: Vec<Written>,
     sealed: Vec<Segment>,
@@ -171,13 +173,14 @@ fn header(number: u64, first_entry: u64, before: Position, next_definition: u32)
 }
 
 impl Log {
-    fn new() -> Self {
+    fn new(keys: Keyring) -> Self {
         let mut file = Vec::new();
         let header = header(1, 7, Position::ZERO, 3);
         Self {
             capture: Capture::default(),
             definitions: Definitions::starting_at(3),
-            writer: SegmentWriter::begin(&header, &mut file).unwrap(),
+            writer: SegmentWriter::begin_with(&header, &keys, &mut file).unwrap(),
+            keys,
             file,
             written: Vec::new(),
             sealed: Vec::new(),
@@ -219,7 +222,7 @@ impl Log {
             self.definitions.next(),
         );
         let mut file = Vec::new();
-        let writer = SegmentWriter::begin(&header, &mut file).unwrap();
+        let writer = SegmentWriter::begin_with(&header, &self.keys, &mut file).unwrap();
         let full = std::mem::replace(&mut self.writer, writer);
         let mut file = std::mem::replace(&mut self.file, file);
         let number = full.segment();
@@ -295,8 +298,13 @@ impl Log {
     }
 }
 
-fn check(segment: &Segment, cache: &mut DefinitionCache, arcs: &mut HashMap<u32, *const Relation>) {
-    let reading = read(segment.number, &segment.file, cache);
+fn check(
+    segment: &Segment,
+    keys: &Keyring,
+    cache: &mut DefinitionCache,
+    arcs: &mut HashMap<u32, *const Relation>,
+) {
+    let reading = read_with(segment.number, &segment.file, keys, cache);
     assert_eq!(reading.ending, Ending::Sealed);
     assert_eq!(reading.scanned.as_ref(), Some(&segment.index));
     let mut written = segment.written.iter();
@@ -339,14 +347,33 @@ fn check_trailer(segment: &Segment) {
     assert!(Trailer::decode(segment.number + 1, last).is_none());
 }
 
+/// The segment compressed, and encrypted again with these keys.
+fn packed(segment: &Segment, keys: &Keyring) -> Segment {
+    let (file, index) = pack(segment.number, &segment.file, keys);
+    let same = SegmentIndex {
+        points: segment.index.points.clone(),
+        definitions: segment.index.definitions.clone(),
+        ..index.clone()
+    };
+    assert_eq!(same, segment.index);
+    Segment {
+        number: segment.number,
+        file,
+        index,
+        written: segment.written.clone(),
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(
         tables in vec(relation(), 1..6),
         steps in vec(step(), 0..120),
+        encrypts: bool,
     ) {
         let mut tables = tables;
-        let mut log = Log::new();
+        let keys = if encrypts { keys() } else { Keyring::default() };
+        let mut log = Log::new(keys.clone());
         for step in &steps {
             log.take(step, &mut tables);
         }
@@ -357,7 +384,9 @@ proptest! {
         for segment in &log.sealed {
             prop_assert_eq!(segment.index.first_entry, entry);
             entry = segment.index.next_entry();
-            check(segment, &mut cache, &mut arcs);
+            check(segment, &keys, &mut cache, &mut arcs);
+            let mut others = (DefinitionCache::new(), HashMap::new());
+            check(&packed(segment, &keys), &keys, &mut others.0, &mut others.1);
         }
         let distinct = log.definitions.next() - 3;
         prop_assert!(distinct as usize <= tables.len(), "equal definitions share a number");
