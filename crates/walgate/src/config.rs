@@ -39,7 +39,7 @@ use serde::Deserialize;
 
 pub use example::example;
 pub use explain::explain;
-pub use journal::{ConfirmBy, Journal, OnDamage, OnFull, OnLargeTransaction};
+pub use journal::{ConfirmBy, Journal, JournalCompression, OnDamage, OnFull, OnLargeTransaction};
 pub use kafka::{Compression, CreateTopics, Kafka, Property, SaslMechanism};
 pub use load::{Loaded, Overrides, Surroundings, load};
 pub use log::{Log, LogFormat, LogLevel};

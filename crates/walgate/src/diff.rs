@@ -23,7 +23,7 @@ use report::{Report, SinkReport};
 pub fn diff(args: &DiffArgs) -> Result<String, Ending> {
     let (old_file, new_file) = two(&args.configs)?;
     let (old, new) = (configuration(old_file)?, configuration(new_file)?);
-    let recording = Recording::open(&args.path)?;
+    let recording = Recording::open(&args.path, args.keys.load()?)?;
     let range = recording.range(&args.range)?;
     if range.to == recording.whole() {
         recording.warn_of_its_end();

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 use walgate_core::{Failure, StopReason};
 use walgate_journal::log::LogOptions;
+use walgate_journal::segment::Keyring;
 
 use crate::args::{FolderArgs, JournalCommand};
 use crate::config::{Config, Overrides, Surroundings, load};
 use crate::ending::Ending;
-use crate::wiring::Recording;
+use crate::wiring::{Recording, configured_keys};
 
 /// What a command has found.
 #[derive(Debug)]
@@ -57,16 +58,16 @@ struct Folder {
 
 impl Folder {
     fn of(args: &FolderArgs) -> Result<Self, Ending> {
-        let (path, options) = match &args.folder {
-            Some(path) => (path.clone(), LogOptions::default()),
+        let (path, options, keys) = match &args.folder {
+            Some(path) => (path.clone(), LogOptions::default(), args.keys.load()?),
             None => configured(args)?,
         };
-        let recording = Recording::open(&path)?;
+        let recording = Recording::open(&path, keys)?;
         Ok(Self { recording, options })
     }
 }
 
-fn configured(args: &FolderArgs) -> Result<(PathBuf, LogOptions), Ending> {
+fn configured(args: &FolderArgs) -> Result<(PathBuf, LogOptions, Keyring), Ending> {
     let file = args.file.path();
     let loaded = load(
         Some(file),
@@ -74,6 +75,10 @@ fn configured(args: &FolderArgs) -> Result<(PathBuf, LogOptions), Ending> {
         &Surroundings::of_process(),
     )?;
     let Config { journal, .. } = loaded.config;
+    let keys = match args.keys.key_file {
+        Some(_) => args.keys.load()?,
+        None => configured_keys(&journal)?,
+    };
     let Some(path) = journal.path else {
         let message = format!(
             "{} has no journal on disk: [journal] path is not set",
@@ -88,7 +93,7 @@ fn configured(args: &FolderArgs) -> Result<(PathBuf, LogOptions), Ending> {
         budget_bytes: journal.budget.map(|budget| budget.0),
         ..LogOptions::default()
     };
-    Ok((path, options))
+    Ok((path, options, keys))
 }
 
 /// One JSON object on one line.
@@ -99,7 +104,7 @@ fn json(value: &impl Serialize) -> Result<String, Ending> {
 }
 
 /// Lines in columns: the first is the heading; columns of numbers are flush right.
-fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
         .map(|column| {

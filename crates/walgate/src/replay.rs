@@ -22,7 +22,7 @@ use crate::wiring::{Known, Range, Recording, RecordingSource, add_sink, block_on
 ///
 /// When it can't be read or delivered.
 pub fn replay(args: &ReplayArgs, console: &Console) -> Result<(), Ending> {
-    let recording = Recording::open(&args.path)?;
+    let recording = Recording::open(&args.path, args.keys.load()?)?;
     let identity = recording.identity()?;
     let range = recording.range(&args.range)?;
     if range.to == recording.whole() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{OnDamage, RangeArgs};
+use super::{KeyArgs, OnDamage, RangeArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +32,9 @@ pub struct DiffArgs {
     /// Which part.
     #[command(flatten)]
     pub range: RangeArgs,
+    /// Its keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// What to do where it can't be read
     #[arg(long, value_enum, default_value_t)]
     pub on_damage: OnDamage,

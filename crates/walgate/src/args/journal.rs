@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ConfigFile, OnDamage, RangeArgs};
+use super::{ConfigFile, KeyArgs, OnDamage, RangeArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,6 +59,9 @@ pub struct FolderArgs {
     /// Which file.
     #[command(flatten)]
     pub file: ConfigFile,
+    /// Its keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// One JSON object, for machines
     #[arg(long)]
     pub json: bool,
@@ -76,6 +79,9 @@ pub struct ExportArgs {
     /// Which part.
     #[command(flatten)]
     pub range: RangeArgs,
+    /// Its keys; the copy is encrypted with the newest.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// What to do where it can't be read
     #[arg(long, value_enum, default_value_t)]
     pub on_damage: OnDamage,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::{ColumnEquals, ConfigFile, OnDamage, OutputFormat, RangeArgs, TailArgs};
+use super::{ColumnEquals, ConfigFile, KeyArgs, OnDamage, OutputFormat, RangeArgs, TailArgs};
 use crate::config::{Operation, TablePattern};
 
 const EXAMPLES: &str = "\
@@ -46,6 +46,9 @@ pub struct ReplayArgs {
     /// Which part.
     #[command(flatten)]
     pub range: RangeArgs,
+    /// Its keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// Only these tables: schema.table, with * for any characters; may be repeated
     #[arg(
         long = "table",

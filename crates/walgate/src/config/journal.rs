@@ -33,6 +33,19 @@ pub struct Journal {
     /// Size of a file of the journal. Space is given back file by file.
     #[schemars(extend("x-min" = "1MiB", "x-max" = "1GiB"))]
     pub segment: Size,
+    /// How a file is compressed once it is full; a thread of low priority does it.
+    pub compression: JournalCompression,
+    /// A file of keys that encrypt the journal: one on each line, 32 bytes in hexadecimal or base64
+    /// (openssl rand -hex 32). The last is the newest, and encrypts; the others open what they have
+    /// encrypted. Without the key nothing of it can ever be read again.
+    #[schemars(with = "Option<String>", length(min = 1), extend("examples" = ["/etc/walgate/journal.keys"]))]
+    pub encryption_key_file: Option<PathBuf>,
+    /// A program and its arguments, run without a shell at the start; it prints what the file would
+    /// hold.
+    #[schemars(length(min = 1), extend("examples" = [["vault", "kv", "get", "-field=keys", "secret/walgate"]]))]
+    pub encryption_key_command: Option<Vec<String>>,
+    /// Whether what is written is encrypted, when there are keys: false only reads what is.
+    pub encrypt: bool,
     /// What is kept for replay beyond what a required sink lacks, in bytes. It gives way before
     /// anything else.
     #[schemars(extend("x-min" = "0B", "x-max" = "1024TiB"))]
@@ -62,7 +75,7 @@ pub struct Journal {
     pub max_transaction: Size,
     /// Memory for all transactions that run, together. One that fits touches no disk before it
     /// commits.
-    #[schemars(extend("x-min" = "64KiB", "x-max" = "1TiB"))]
+    #[schemars(extend("x-min" = "0B", "x-max" = "1TiB"))]
     pub spool_memory: Size,
     /// What all transactions that run may take of the disk together; half of the journal's budget
     /// when it is not set.
@@ -84,6 +97,17 @@ pub enum ConfirmBy {
     /// what every required sink holds: the journal is only read again from, for a disk that may get
     /// lost
     Sinks,
+}
+
+/// How full files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum JournalCompression {
+    /// they stay as they were written
+    None,
+    /// Zstandard: a quarter of the space for rows of nine columns, and 0.7 s of a processor for a
+    /// million changes
+    Zstd,
 }
 
 /// What is done when the journal is full.
@@ -139,6 +163,12 @@ impl Default for Journal {
             sync_every: Period::milliseconds(50),
             sync_bytes: Size::mib(4),
             segment: Size::mib(64),
+            // Processor time is dearer than space to many, and nobody has to decompress what they
+            // have not asked for.
+            compression: JournalCompression::None,
+            encryption_key_file: None,
+            encryption_key_command: None,
+            encrypt: true,
             replay_bytes: Size::mib(1024),
             replay_age: Period::seconds(24 * 60 * 60),
             budget: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use walgate_core::{Failure, Frames, Gap, PgMicros, Position, StopReason};
 use walgate_journal::segment::{
-    Definitions, EncodeError, SegmentFacts, SegmentHeader, SegmentWriter,
+    Definitions, EncodeError, Keyring, SegmentFacts, SegmentHeader, SegmentWriter,
 };
 use walgate_journal::storage::{Folder, Storage, StoredFile};
 
@@ -22,7 +22,8 @@ const WRITE_BYTES: usize = 1 << 20;
 
 /// Copies a part of a journal into a recording.
 pub(super) fn export(args: &ExportArgs) -> Result<String, Ending> {
-    let recording = Recording::open(&args.path)?;
+    let keys = args.keys.load()?;
+    let recording = Recording::open(&args.path, keys.clone())?;
     let range = recording.range(&args.range)?;
     if range.to == recording.whole() {
         recording.warn_of_its_end();
@@ -35,7 +36,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<String, Ending> {
     let range = Range { to, ..range };
     check_empty(&args.out)?;
     let storage = Arc::new(Folder::take(&args.out)?);
-    let mut copy = Copy::new(storage, range.begin());
+    let mut copy = Copy::new(storage, range.begin(), keys);
     match copy.all(&recording, range, args) {
         Ok(()) => Ok(format!(
             "{} entries behind {} up to {} in {} segments, {}\n",
@@ -57,6 +58,8 @@ const FIRST_ENTRY: u64 = 1;
 /// A recording that is being written.
 struct Copy {
     storage: Arc<Folder>,
+    /// What is read with keys is written with the newest of them.
+    keys: Keyring,
     definitions: Definitions,
     segment: Option<OpenSegment>,
     /// How many were begun; the number of the last.
@@ -83,9 +86,10 @@ struct Origin {
 }
 
 impl Copy {
-    fn new(storage: Arc<Folder>, from: Position) -> Self {
+    fn new(storage: Arc<Folder>, from: Position, keys: Keyring) -> Self {
         Self {
             storage,
+            keys,
             definitions: Definitions::default(),
             segment: None,
             segments: 0,
@@ -189,8 +193,8 @@ impl Copy {
             facts: facts.clone(),
         };
         let mut pending = Vec::new();
-        let writer =
-            SegmentWriter::begin(&header, &mut pending).map_err(|error| refused(&error))?;
+        let writer = SegmentWriter::begin_with(&header, &self.keys, &mut pending)
+            .map_err(|error| refused(&error))?;
         let file = self.storage.create(&name(self.segments));
         let file = file.map_err(|error| self.io(&error))?;
         self.segment = Some(OpenSegment {

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use walgate_core::{Checkpoint, Failure, Position, StopReason};
-use walgate_journal::segment::SegmentFacts;
+use walgate_journal::segment::{Compression, SegmentFacts};
 use walgate_journal::{DEFAULT_BUDGET_BYTES, DiskJournal, DiskOptions, OnDamage, OnFull};
 use walgate_pipeline::Log;
 use walgate_replication::{PINNED_SETTINGS, Started};
 
+use super::keys::configured_keys;
 use crate::config;
 
 /// A journal before the source runs.
@@ -38,8 +39,13 @@ impl Keeping {
         let Some(folder) = &journal.path else {
             return Ok(Self::Memory(bytes(journal.memory)));
         };
-        let (options, checkpoint) = (options(journal, folder), checkpoint.cloned());
-        let disk = blocking(move || DiskJournal::open(options, checkpoint.as_ref())).await?;
+        let (mut options, checkpoint) = (options(journal, folder), checkpoint.cloned());
+        let journal = journal.clone();
+        let disk = blocking(move || {
+            options.keys = configured_keys(&journal)?;
+            DiskJournal::open(options, checkpoint.as_ref())
+        })
+        .await?;
         if let (Some(oldest), Some(tail)) = (disk.oldest(), disk.tail()) {
             tracing::info!(folder = %folder.display(), from = %oldest, to = %tail, "the journal on disk");
         }
@@ -125,6 +131,10 @@ fn options(journal: &config::Journal, folder: &Path) -> DiskOptions {
             config::OnDamage::Gap => OnDamage::Gap,
         },
         memory_bytes: bytes(journal.memory),
+        compression: match journal.compression {
+            config::JournalCompression::None => Compression::None,
+            config::JournalCompression::Zstd => Compression::Zstd,
+        },
         ..DiskOptions::new(folder)
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use walgate_core::{Failure, PgMicros, Position, SourceIdentity, StopReason};
 use walgate_journal::log::LogView;
-use walgate_journal::segment::SegmentFacts;
-use walgate_journal::storage::Folder;
+use walgate_journal::segment::{Keyring, SegmentFacts};
+use walgate_journal::storage::{Folder, Keyed};
 
 use crate::args::{Bound, OnDamage, RangeArgs};
 
@@ -46,13 +46,15 @@ impl Range {
 }
 
 impl Recording {
-    /// Looks at what is in the folder now; it is not changed, and nobody is kept from it. Blocks.
+    /// Looks at what is in the folder now; it is not changed, and nobody is kept from it. What is
+    /// encrypted is read with `keys`. Blocks.
     ///
     /// # Errors
     ///
     /// When it can't be read, or holds no segment.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
-        let storage = Arc::new(Folder::read_only(folder)?);
+    pub(crate) fn open(folder: &Path, keys: Keyring) -> Result<Self, Failure> {
+        let storage = Keyed::new(Arc::new(Folder::read_only(folder)?), keys);
+        let storage = Arc::new(storage);
         let view = LogView::offline(storage)?;
         if view.catalogue().is_empty() {
             let message = format!("{} holds no segment of a journal", folder.display());

@@ -20,6 +20,7 @@ impl Rules<'_> {
         };
         self.journal_folder(config, path);
         self.journal_sizes(journal);
+        self.journal_keys(journal, path);
         self.on_full(config);
     }
 
@@ -85,6 +86,40 @@ impl Rules<'_> {
                 most.0
             );
             self.refuse(&["journal", "budget"], message, hint);
+        }
+    }
+
+    fn journal_keys(&mut self, journal: &Journal, path: &Path) {
+        let (file, command) = (
+            &journal.encryption_key_file,
+            &journal.encryption_key_command,
+        );
+        let program = command.as_ref().and_then(|words| words.first());
+        if program.is_some_and(|program| program.trim().is_empty()) {
+            let message = "`journal.encryption_key_command` has an empty program";
+            let hint = "write [\"program\", \"argument\", …]";
+            self.refuse(&["journal", "encryption_key_command"], message, hint);
+        }
+        if file.is_some() && command.is_some() {
+            let message = "`journal` has both `encryption_key_file` and `encryption_key_command`";
+            self.refuse(
+                &["journal", "encryption_key_command"],
+                message,
+                "leave one out",
+            );
+        }
+        if file
+            .as_ref()
+            .is_some_and(|file| plain(file).starts_with(plain(path)))
+        {
+            let message = "`journal.encryption_key_file` lies in the folder that it encrypts";
+            let hint = "keep it elsewhere: who takes the folder must not have the key";
+            self.refuse(&["journal", "encryption_key_file"], message, hint);
+        }
+        if !journal.encrypt && file.is_none() && command.is_none() {
+            let message = "`journal.encrypt` is never used without keys";
+            let hint = "set encryption_key_file, or leave it out";
+            self.refuse(&["journal", "encrypt"], message, hint);
         }
     }
 
