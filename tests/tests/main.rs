@@ -10,5 +10,6 @@ mod recordings;
 mod rewinds;
 mod scenarios;
 mod sink_faults;
+mod slots;
 mod source_faults;
 mod types;

@@ -11,6 +11,7 @@ mod record;
 mod replay;
 mod rewind;
 mod run;
+mod slots;
 mod tail;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,7 @@ pub use record::RecordArgs;
 pub use replay::{ReplayArgs, Speed};
 pub use rewind::{Place, RewindArgs};
 pub use run::RunArgs;
+pub use slots::{CreateSlotArgs, DropSlotArgs, ServerArgs, SlotsArgs, SlotsCommand, SlotsLookArgs};
 pub use tail::{ColumnEquals, OutputFormat, TailArgs, Until};
 
 /// What the exit codes mean; the one place where they are listed for people.
@@ -46,6 +48,7 @@ Examples:
   walgate tail postgres://app@localhost/shop     look at the changes of a database
   walgate config example > walgate.toml          start a configuration
   walgate run -c walgate.toml                    forward changes, as a service
+  walgate slots                                  what slots hold back, why, and until when
   walgate demo                                   see it work, without a database
   walgate replay journal                         look again at what the journal holds
 
@@ -82,6 +85,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Watch changes flow from a throw-away PostgreSQL
     Demo(DemoArgs),
+    /// Tell what the replication slots of a server hold back, why, and until when
+    Slots(Box<SlotsArgs>),
     /// List, check, measure and copy a journal on disk
     Journal(JournalArgs),
     /// Record the changes of a database into a folder, to replay them later

@@ -15,7 +15,7 @@ use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
 use crate::{
     completions, config_command, demo, diff, journal_command, manual, record, replay, rewind, run,
-    tail,
+    slots, tail,
 };
 
 /// What a command has besides its arguments.
@@ -64,6 +64,10 @@ fn dispatch(args: &Args) -> Result<(), Ending> {
         Command::Demo(demo) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
             demo::demo(demo, &console)
+        }
+        Command::Slots(asked) => {
+            let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            slots::slots(asked, &console)
         }
         Command::Journal(journal) => {
             console(&args.global, LogLevel::Warn, LogFormat::Human)?;

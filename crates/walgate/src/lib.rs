@@ -22,6 +22,7 @@ pub mod replay;
 pub mod rewind;
 pub mod run;
 pub mod signals;
+pub mod slots;
 pub mod status_line;
 pub mod tail;
 pub mod terminal;

@@ -1,0 +1,242 @@
+//! `walgate slots create` and `walgate slots drop`.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use walgate_core::{Failure, StopReason};
+use walgate_slot::manage::{Dropped, Manager};
+use walgate_slot::words::bytes;
+use walgate_slot::{History, Observation, Scene, Server, Slot, WatchErrorKind, Watcher, culprit};
+
+use super::{Meant, grant, print, refused};
+use crate::args::{CreateSlotArgs, DropSlotArgs};
+use crate::ending::Ending;
+
+/// The first version whose slots can follow to standbys.
+const FAILOVER_VERSION_NUM: i32 = 170_000;
+
+pub(super) async fn create(args: &CreateSlotArgs) -> Result<(), Ending> {
+    let meant = Meant::of(&args.server)?;
+    let watcher = Watcher::connect(&meant.connection).await.map_err(refused)?;
+    let seen = watcher.look().await.map_err(refused)?;
+    let name = args.name.as_str();
+    may_create(args, watcher.server(), &seen)?;
+    let manager = Manager::connect(&meant.connection).await.map_err(refused)?;
+    let lsn = match manager.create(name, args.failover).await {
+        Ok(lsn) => lsn,
+        Err(error) if error.kind() == WatchErrorKind::TooSlow => {
+            let seen = watcher.look().await.map_err(refused)?;
+            return Err(waits(name, &seen));
+        }
+        Err(error) => return Err(refused(error)),
+    };
+    let database = &watcher.server().database;
+    let mut said = format!(
+        "created slot {name} in database {database}, at {lsn}\n\
+         from now on it keeps the log until it is read, or until: walgate slots drop {name}\n"
+    );
+    if seen.settings.keep_size_bytes().is_none() {
+        said.push_str(
+            "nothing bounds how much: max_slot_wal_keep_size is -1; set it to what the disk can spare\n",
+        );
+    }
+    print(&said)
+}
+
+fn may_create(args: &CreateSlotArgs, server: &Server, seen: &Observation) -> Result<(), Failure> {
+    let name = args.name.as_str();
+    let wrong = |message: String, hint: &str| Failure::new(StopReason::Config, message).hint(hint);
+    if let Some(slot) = seen.slot(name) {
+        let hint = format!("to begin anew: walgate slots drop {name}");
+        return Err(wrong(
+            format!("{} exists already", described(seen, slot)),
+            &hint,
+        ));
+    }
+    if !server.may_replicate {
+        let message = format!("role {} may not create replication slots", server.role);
+        return Err(Failure::new(StopReason::Permission, message).hint(grant(server)));
+    }
+    if let Some(level) = seen.settings.wal_level.as_deref()
+        && level != "logical"
+    {
+        return Err(wrong(
+            format!("wal_level is {level}, and logical replication needs logical"),
+            "ALTER SYSTEM SET wal_level = 'logical', and restart; on RDS set \
+             rds.logical_replication = 1, and reboot",
+        ));
+    }
+    if args.failover && (server.version_num < FAILOVER_VERSION_NUM || seen.in_recovery) {
+        return Err(wrong(
+            "slots that follow to standbys need the primary of a PostgreSQL 17 or later".to_owned(),
+            "leave out --failover",
+        ));
+    }
+    let most = seen.settings.max_replication_slots.as_deref();
+    if most.and_then(|most| most.parse().ok()) == Some(seen.slots.len()) {
+        let unused = seen.slots.iter().filter(|slot| !slot.active);
+        let unused: Vec<_> = unused.map(|slot| described(seen, slot)).collect();
+        let hint = match unused.is_empty() {
+            true => "raise max_replication_slots, and restart".to_owned(),
+            false => format!(
+                "raise max_replication_slots, or drop what nobody uses: {}",
+                unused.join("; ")
+            ),
+        };
+        let message = format!("all {} replication slots are in use", seen.slots.len());
+        return Err(wrong(message, &hint));
+    }
+    Ok(())
+}
+
+/// Creation was given up behind a transaction.
+fn waits(name: &str, seen: &Observation) -> Ending {
+    let message = format!(
+        "creating slot {name} waits for transactions that were running, and was given up; there is no \
+         such slot"
+    );
+    let blocker = seen
+        .transactions
+        .iter()
+        .filter(|open| open.xid_age.is_some())
+        .max_by_key(|open| open.xid_age);
+    let Some(open) = blocker else {
+        return Ending::other_with_hint(message, "try again");
+    };
+    let who = [
+        open.usename.as_ref().map(|user| format!("user {user}")),
+        open.application_name
+            .as_ref()
+            .filter(|name| !name.is_empty())
+            .map(|name| format!("application \"{name}\"")),
+        open.datname.as_ref().map(|name| format!("database {name}")),
+    ];
+    let who: Vec<_> = who.into_iter().flatten().collect();
+    let hint = format!(
+        "the oldest is that of pid {pid} ({}): let it end, or SELECT pg_terminate_backend({pid})",
+        who.join(", "),
+        pid = open.pid
+    );
+    Ending::other_with_hint(message, hint)
+}
+
+pub(super) async fn drop_slot(args: &DropSlotArgs) -> Result<(), Ending> {
+    let meant = Meant::of(&args.server)?;
+    let watcher = Watcher::connect(&meant.connection).await.map_err(refused)?;
+    let seen = watcher.look().await.map_err(refused)?;
+    let name = args.name.as_str();
+    let slot = may_drop(name, watcher.server(), &seen)?;
+    print(&what_is_lost(&meant, &seen, slot))?;
+    if !args.yes && !confirmed(name)? {
+        return Err(Ending::other(format!("slot {name} was not dropped")));
+    }
+    let manager = Manager::connect(&meant.connection).await.map_err(refused)?;
+    match manager.drop_slot(slot).await.map_err(refused)? {
+        Dropped::Yes => print(&format!("dropped slot {name}\n")),
+        Dropped::Changed => {
+            let message = format!("slot {name} is no longer what was shown, and was not dropped");
+            let failure = Failure::new(StopReason::SlotBusy, message);
+            Err(failure.hint("look again: walgate slots").into())
+        }
+    }
+}
+
+fn may_drop<'a>(name: &str, server: &Server, seen: &'a Observation) -> Result<&'a Slot, Failure> {
+    let Some(slot) = seen.slot(name) else {
+        let names: Vec<_> = seen.slots.iter().map(|slot| slot.name.as_str()).collect();
+        let failure = Failure::new(StopReason::Config, format!("there is no slot {name}"));
+        return Err(match names.is_empty() {
+            true => failure,
+            false => failure.hint(format!("there are: {}", names.join(", "))),
+        });
+    };
+    if slot.active {
+        let holder = slot.holder().unwrap_or_else(|| "somebody".to_owned());
+        let message = format!("slot {name} is in use by {holder}, and was not dropped");
+        let failure = Failure::new(StopReason::SlotBusy, message);
+        return Err(failure.hint("stop its consumer first"));
+    }
+    if slot.synced {
+        let message = format!("slot {name} is a copy of the primary's, and was not dropped");
+        let failure = Failure::new(StopReason::Config, message);
+        return Err(failure.hint("drop it on the primary; the copy goes with it"));
+    }
+    if !server.may_replicate {
+        let message = format!("role {} may not drop replication slots", server.role);
+        return Err(Failure::new(StopReason::Permission, message).hint(grant(server)));
+    }
+    Ok(slot)
+}
+
+/// `logical slot x of database d, which holds back 3.00 GiB`.
+fn described(seen: &Observation, slot: &Slot) -> String {
+    let of = slot
+        .database
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" of database {name}"));
+    let held = seen.retained_bytes(slot).map_or_else(String::new, |held| {
+        format!(", which holds back {}", bytes(held))
+    });
+    format!("{} slot {}{of}{held}", slot.slot_type, slot.name)
+}
+
+fn what_is_lost(meant: &Meant, seen: &Observation, slot: &Slot) -> String {
+    let mut text = described(seen, slot) + "\n";
+    match (slot.lost(), slot.confirmed_flush_lsn, seen.wal_lsn) {
+        (Some(why), ..) => text.push_str(&format!(
+            "it is lost already ({why}): nothing more is lost with it\n"
+        )),
+        (None, Some(confirmed), Some(end)) => text.push_str(&format!(
+            "its consumer can never read what was committed from {confirmed} to {end} ({} of log)\n",
+            bytes(end.bytes_since(confirmed))
+        )),
+        (None, ..) if !slot.is_logical() => {
+            text.push_str("a standby that reads it may have to be built anew\n");
+        }
+        (None, ..) => {}
+    }
+    if let Some((ours, file)) = &meant.ours
+        && ours.name == slot.name
+    {
+        text.push_str(&format!(
+            "it is the slot of {}: the next start stops with exit code 4, because changes are missing\n",
+            file.display()
+        ));
+    }
+    let scene = Scene {
+        seen,
+        history: &History::new(),
+        now: Instant::now(),
+        ours: &[],
+        hide_queries: true,
+    };
+    if let Some((other, whose, held)) = culprit(&scene, slot).held_anyway {
+        text.push_str(&format!(
+            "it frees no log: slot {other} ({whose}) holds back {} all the same\n",
+            bytes(held)
+        ));
+    }
+    text.chars()
+        .map(|char| {
+            if char.is_control() && char != '\n' {
+                '\u{fffd}'
+            } else {
+                char
+            }
+        })
+        .collect()
+}
+
+/// Asks for the name on a terminal; elsewhere nobody can answer.
+fn confirmed(name: &str) -> Result<bool, Ending> {
+    if !std::io::stdin().is_terminal() {
+        let message = format!("dropping slot {name} needs a yes, and nobody can be asked");
+        let failure = Failure::new(StopReason::Config, message);
+        return Err(failure.hint("say it beforehand: --yes").into());
+    }
+    print("Type the name of the slot to drop it: ")?;
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.map_err(|error| Ending::other(format!("can't read the answer: {error}")))?;
+    Ok(answer.trim() == name)
+}
