@@ -83,7 +83,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
                 info!(sink, id, %at, %until, "the rewind is not over: it begins again with the next start");
                 Ok(false)
             }
-            Over::Failed(failure) => Err(Halt::Failure(failure)),
+            Over::Failed(failure) => Err(Halt::Failure(with_way_out(failure, id, &rewinds))),
         }
     }
 
@@ -163,6 +163,17 @@ fn run_boxed<E: Encoder + 'static, S: Sink + 'static>(
     chain: Chain<E, S>,
 ) -> Pin<Box<dyn Future<Output = Returned> + Send>> {
     Box::pin(chain.run_again())
+}
+
+/// What the sink fails with comes again with each start, like the rewind.
+fn with_way_out(failure: Failure, id: &str, rewinds: &SinkRewinds) -> Failure {
+    let message = format!("{}, while the rewind {id} comes again", failure.message);
+    let give_up = format!("give the rewind up: rm {}", rewinds.file().display());
+    let hint = match failure.hint {
+        Some(hint) => format!("{hint}; or {give_up}"),
+        None => give_up,
+    };
+    Failure::new(failure.reason, message).hint(hint)
 }
 
 /// It does not begin again with the next start.

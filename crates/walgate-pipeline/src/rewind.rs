@@ -6,7 +6,7 @@
 //! the sink gets anything else.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -357,6 +357,11 @@ impl SinkRewinds {
     pub(crate) fn take(&self) -> Option<Rewind> {
         self.slot.asked.store(false, Ordering::Release);
         self.all.lock().kept.get(&self.sink).cloned()
+    }
+
+    /// Where it is kept.
+    pub(crate) fn file(&self) -> PathBuf {
+        lock(&self.all.0.file).path()
     }
 
     /// It is over. Blocks.

@@ -63,6 +63,20 @@ pub(crate) fn by_fsync() -> PipelineOptions {
     }
 }
 
+/// A first run on a new folder, with options of its own.
+pub(crate) fn with_options(
+    folder: &TempDir,
+    acts: impl IntoIterator<Item = Act>,
+    change: impl FnOnce(&mut DiskOptions),
+) -> Bench {
+    let mut bench = Bench::with(by_fsync(), acts);
+    let mut options = DiskOptions::new(folder.path());
+    change(&mut options);
+    let disk = DiskJournal::open(options, None).expect("opens");
+    bench.log = Some(begin(disk, &bench.start));
+    bench
+}
+
 /// A first run on a new folder.
 pub(crate) fn first(folder: &TempDir, acts: impl IntoIterator<Item = Act>) -> Bench {
     let mut bench = Bench::with(by_fsync(), acts);

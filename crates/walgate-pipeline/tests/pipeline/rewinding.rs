@@ -13,7 +13,7 @@ use walgate_pipeline::{End, Outcome, Remake, RewindTo, Rewinds, SinkOptions, Sta
 use crate::bench::{Bench, START, end, ids, inserts, runs};
 use crate::line_encoder::LineEncoder;
 use crate::log::Log;
-use crate::on_disk::{first, next, until};
+use crate::on_disk::{first, next, until, with_options};
 use crate::scripted_sink::{Destination, Fault, ScriptedSink};
 use crate::scripted_source::Act;
 use crate::stored::Stored;
@@ -256,6 +256,123 @@ async fn a_crash_in_its_midst_begins_it_anew_before_anything_else() {
         "nothing is lost"
     );
     assert!(!state.path().join("rewinds").exists(), "it is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_fails_meanwhile_is_tried_again() {
+    let (journal, state) = state();
+    let Gated { log, gate, acts } = gated();
+    let destination = Destination::default();
+    let mut bench = first(&journal, acts.into_iter().chain([end()]));
+    let status = rewindable(&mut bench, &destination, |mut sink| {
+        let by_chance = |taken| Fault::FailAfter(taken, SinkError::transient("by chance"));
+        sink.opens = [Fault::Reject(SinkError::transient("down"))].into();
+        sink.writes = [Fault::None, by_chance(35), by_chance(7), Fault::None].into();
+        sink.flushes = [Fault::None, by_chance(3)].into();
+        sink
+    });
+    let rewinds = rewinds(state.path());
+    let running = start(bench, &rewinds);
+    delivered(&destination, BEFORE * ROWS).await;
+    is_at(&status, &destination).await;
+    let held = unmarked(&destination).len();
+    ask(&rewinds, RewindTo::Lsn(commit(&log, 10))).expect("accepted");
+    until("it is over", || !state.path().join("rewinds").exists()).await;
+    gate.notify_one();
+    running.run.await.expect("no panic").expect("ends");
+    let first = unmarked(&destination);
+    assert_eq!(first.len(), (BEFORE + BEHIND) * ROWS);
+    // What was in flight when it failed is repeated.
+    let mut again = marked(&destination);
+    assert!(again.len() > held - 10 * ROWS, "{} events", again.len());
+    assert_eq!(again.last(), first[..held].last());
+    again.sort();
+    again.dedup();
+    assert_eq!(again, first[10 * ROWS..held]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_fails_for_good_meanwhile_stops_it_with_the_way_out() {
+    let (journal, state) = state();
+    let Gated { log, acts, .. } = gated();
+    let destination = Destination::default();
+    let mut bench = first(&journal, acts);
+    let status = rewindable(&mut bench, &destination, |mut sink| {
+        sink.writes = [Fault::Reject(SinkError::fatal("no right"))].into();
+        sink
+    });
+    let rewinds = rewinds(state.path());
+    let running = start(bench, &rewinds);
+    delivered(&destination, BEFORE * ROWS).await;
+    is_at(&status, &destination).await;
+    ask(&rewinds, RewindTo::Lsn(commit(&log, 10))).expect("accepted");
+    let failure = running.run.await.expect("no panic").expect_err("stops");
+    assert_eq!(failure.reason, StopReason::Sink);
+    let hint = failure.hint.clone().unwrap_or_default();
+    assert!(
+        failure.message.contains("no right, while the rewind again"),
+        "{failure}"
+    );
+    let file = state.path().join("rewinds");
+    assert!(hint.ends_with(&format!("rm {}", file.display())), "{hint}");
+    assert!(file.exists(), "it begins again with the next start");
+}
+
+/// Nothing is retained but what is needed: what comes again is needed until it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_keeps_what_has_to_come_again() {
+    let (journal, state) = state();
+    let log = Log::new(START, &vec![inserts(ROWS); 1500]);
+    let gate = Arc::new(Notify::new());
+    let mut acts = runs(&log, 60);
+    let rest = acts.split_off(20);
+    acts.push(Act::Gate(Arc::clone(&gate)));
+    acts.extend(rest);
+    let destination = Destination::default();
+    let mut bench = with_options(&journal, acts, |options| {
+        options.segment_bytes = 64 << 10;
+        options.replay_bytes = 0;
+    });
+    let stuck = Arc::new(Notify::new());
+    let held_up = Arc::clone(&stuck);
+    let status = rewindable(&mut bench, &destination, move |mut sink| {
+        sink.opens = [Fault::Gate(Arc::clone(&held_up))].into();
+        sink
+    });
+    let view = bench
+        .log
+        .as_ref()
+        .and_then(|log| log.journal.view().cloned());
+    let view = view.expect("a journal on disk");
+    let rewinds = rewinds(state.path());
+    let running = start(bench, &rewinds);
+    delivered(&destination, 1000).await;
+    is_at(&status, &destination).await;
+    let from = Position::new(0, commit(&log, 40), 0);
+    let accepted = ask(&rewinds, RewindTo::Position(from)).expect("accepted");
+    assert_eq!(accepted.from, from);
+    gate.notify_one();
+    let stored = running.stored.clone();
+    until("everything is confirmed", || {
+        stored.get().confirmed == log.end
+    })
+    .await;
+    assert!(
+        view.catalogue().len() > 4,
+        "{} segments",
+        view.catalogue().len()
+    );
+    assert!(view.catalogue().oldest() <= from, "it is kept");
+    stuck.notify_one();
+    until("it is over", || !state.path().join("rewinds").exists()).await;
+    let again = marked(&destination);
+    assert_eq!(again, unmarked(&destination)[40 * ROWS..][..again.len()]);
+    until("it is not needed any more", || {
+        view.catalogue().oldest() > from
+    })
+    .await;
+    running.stop.drain();
+    running.run.await.expect("no panic").expect("ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     FailAfter(usize, SinkError),
     /// It takes this long.
     Slow(Duration),
+    /// It takes until the gate is opened.
+    Gate(Arc<tokio::sync::Notify>),
     /// It never ends.
     Hang,
 }
@@ -102,6 +104,10 @@ impl ScriptedSink {
             Fault::None => Ok(()),
             Fault::Slow(time) => {
                 tokio::time::sleep(time).await;
+                Ok(())
+            }
+            Fault::Gate(gate) => {
+                gate.notified().await;
                 Ok(())
             }
             Fault::Hang => std::future::pending().await,
