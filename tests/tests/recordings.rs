@@ -3,6 +3,7 @@
 
 mod beds;
 mod diff;
+mod encrypted;
 mod journal;
 mod record;
 mod replay;

@@ -75,6 +75,18 @@ impl LogView {
         Ok(header.map(|(header, _)| header))
     }
 
+    /// The name of the master key that a segment is encrypted with; none when it is not, or its
+    /// header is damaged. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read, or a later version has written it.
+    pub fn key_id(&self, segment: u64) -> Result<Option<String>, Failure> {
+        let found = found::find(self.storage().as_ref(), segment)?;
+        let opened = found.and_then(|found| found.header.ok());
+        Ok(opened.and_then(|(_, reader)| reader.lock().key_id().map(str::to_owned)))
+    }
+
     /// Reads every byte of every segment and checks it. Blocks for as long as the disk takes.
     ///
     /// # Errors

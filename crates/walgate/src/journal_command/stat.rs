@@ -21,6 +21,8 @@ struct Stat {
     segments: usize,
     /// On disk.
     bytes: u64,
+    /// What that would be if nothing was compressed.
+    plain_bytes: u64,
     transactions: u64,
     changes: u64,
     gaps: u64,
@@ -152,10 +154,17 @@ fn evaluate(folder: &Folder, counts: Counts, damaged: usize) -> Stat {
         .filter(|seconds| *seconds >= LEAST_SECONDS);
     let per_second = |amount: u64| seconds.map(|seconds| amount as f64 / seconds);
     let bytes_per_second = per_second(bytes);
+    let segments = view.catalogue().segments();
+    let saved = segments.iter().filter_map(|segment| {
+        let packed_from = segment.packed_from?;
+        Some(packed_from.saturating_sub(segment.bytes))
+    });
+    let plain_bytes = bytes + saved.sum::<u64>();
     Stat {
         folder: folder.recording.folder().display().to_string(),
         segments: view.catalogue().len(),
         bytes,
+        plain_bytes,
         transactions: counts.transactions,
         changes: counts.changes,
         gaps: counts.gaps,
@@ -207,6 +216,11 @@ fn text(stat: &Stat) -> String {
     }
     let on_disk = format!("{} in {} segments", bytes(stat.bytes), stat.segments);
     line(&mut text, "on disk", &on_disk);
+    if stat.plain_bytes > stat.bytes {
+        let percent = stat.bytes.saturating_mul(100) / stat.plain_bytes;
+        let saved = format!("to {percent} % of {}", bytes(stat.plain_bytes));
+        line(&mut text, "compressed", &saved);
+    }
     if let Some(each) = stat.bytes_per_change {
         line(&mut text, "a change", &format!("{each:.0} bytes on disk"));
     }
