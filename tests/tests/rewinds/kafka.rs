@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{AFTER_A_KILL, Bed, CREATED, Workload, ledger, seed, stop, until};
+use walgate_tests::{AFTER_A_KILL, Bed, CREATED, Workload, ledger, long, seed, stop, until};
 use walgate_throwaway::shared_kafka;
 
 use super::beds::{BEGUN, OVER, Record, bed, each_once, is_under_way, last_wins, rewind, topic};
@@ -14,6 +14,11 @@ fn work(workload: &Workload, transactions: u64) -> Result<()> {
     until("the workload goes on", || {
         Ok(workload.committed() >= from + transactions)
     })
+}
+
+/// Kills of `make test`, and of `make test-all`.
+fn kills() -> u32 {
+    if long() { 100 } else { 8 }
 }
 
 fn lsn(position: u64) -> String {
@@ -141,7 +146,7 @@ fn killed(seed: u64) -> Result<()> {
     let state = bed.path("state");
     let mut confirmed = Confirmed(&bed, 0);
     let (mut midst, mut lengths) = (0, seed);
-    for round in 0..8 {
+    for round in 0..kills() {
         let mut program = bed.serve()?;
         if !is_under_way(&state) {
             // A sink that has just begun knows where it is.

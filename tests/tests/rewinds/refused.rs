@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use walgate_tests::{Bed, CREATED, events, file_sink, refused, stop, until};
 use walgate_throwaway::PgVersion;
 
@@ -103,6 +104,14 @@ fn standard_output_gets_the_same_lines_again() -> Result<()> {
     })?;
     ensure!([program.line()?, program.line()?] == first[1..], "the same");
     program.wait_for_log(OVER)?;
+    // A time is that of the first transaction which comes again.
+    let time = serde_json::from_str::<Value>(&first[2])?["time"].clone();
+    let time = time.as_str().context("a time")?.to_owned();
+    until("it is accepted", || {
+        let ended = command(&bed, &["rewind", "out", "--to", &time])?;
+        Ok(ended.status.success())
+    })?;
+    ensure!(program.line()? == first[2], "the last again");
     bed.sql("insert into t values (4);")?;
     let next = program.line()?;
     ensure!(next.contains("\"key\":{\"id\":4}"), "{next}");
