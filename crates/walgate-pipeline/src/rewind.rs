@@ -281,6 +281,9 @@ impl Running {
                 .hint("replay the journal into another one: walgate replay --help")
         })?;
         let status = known.status.get();
+        if status.whole == Position::ZERO {
+            return Err(starting());
+        }
         if matches!(status.state, SinkState::Ended | SinkState::Failed) {
             let message = format!("sink {sink} has ended");
             return Err(refused(message).hint("the log says why; start walgate again"));
