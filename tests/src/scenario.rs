@@ -25,7 +25,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use walgate_throwaway::PgVersion;
 
-use crate::{Program, alarms, compact, database, run_script, session};
+use crate::{Bed, Program, alarms, compact, database, file_sink, quiet, run_script, session};
 
 /// A scenario file.
 #[derive(Debug, Default)]
@@ -182,6 +182,75 @@ impl Scenario {
             events.get(at).map_or("(nothing)", |line| line),
             events.join("\n")
         );
+    }
+
+    /// Runs it once and reads it twice, each time with a journal on disk: with transactions that
+    /// come while they run, as far as the server sends any so, and without. What the service writes
+    /// has to be the same to the byte.
+    ///
+    /// # Errors
+    ///
+    /// When a statement or the program fails, or the two differ.
+    pub fn differential(&self, version: PgVersion) -> Result<()> {
+        let name = format!("d_{}", self.name);
+        let url = database(version, &name)?;
+        if version >= PgVersion::V16 {
+            // As soon as there is a change, whatever its size.
+            session(&url)?.batch_execute(&format!(
+                "alter database {name} set debug_logical_replication_streaming = 'immediate'"
+            ))?;
+        }
+        let mut plain = Bed::at(url.clone(), &format!("{name}_plain"), &self.setup)?;
+        let mut streamed = Bed::at(url.clone(), &format!("{name}_streamed"), "")?;
+        for (bed, streaming) in [(&mut plain, false), (&mut streamed, true)] {
+            bed.source = "logical_decoding_work_mem = \"64KiB\"".to_owned();
+            bed.more = format!(
+                "[journal]\npath = \"journal\"\nstreaming = {streaming}\nspool_memory = \"0B\"\n"
+            );
+            bed.configure(&file_sink(&bed.path("all.ndjson")))?;
+            session(&url)?.batch_execute(&format!(
+                "select pg_create_logical_replication_slot('{}', 'pgoutput')",
+                bed.name
+            ))?;
+        }
+        let mut sessions = BTreeMap::new();
+        for (who, script) in &self.run {
+            if !sessions.contains_key(who) {
+                sessions.insert(who.clone(), session(&url)?);
+            }
+            let client = sessions.get_mut(who).context("a session")?;
+            run_script(client, script)?;
+        }
+        let mut written = Vec::new();
+        for bed in [&plain, &streamed] {
+            let ended = bed.run_until_now()?;
+            ensure!(
+                ended.status.success(),
+                "{}: walgate ended with {}: {}",
+                bed.name,
+                ended.status,
+                ended.stderr
+            );
+            quiet(&ended.stderr, &["nothing is known about it"])?;
+            let text = std::fs::read_to_string(bed.path("all.ndjson")).unwrap_or_default();
+            written.push(text);
+        }
+        let lines = |place: usize| written.get(place).into_iter().flat_map(|text| text.lines());
+        let differs = lines(0).zip(lines(1)).find(|(plain, other)| plain != other);
+        if let Some((plain, other)) = differs {
+            bail!(
+                "{} on {version}:\n  plain    {plain}\n  streamed {other}",
+                self.name
+            );
+        }
+        ensure!(
+            lines(0).count() == lines(1).count(),
+            "{} on {version}: {} events, streamed {}",
+            self.name,
+            lines(0).count(),
+            lines(1).count()
+        );
+        Ok(())
     }
 
     /// The file's text with `events` as what is expected on every version.

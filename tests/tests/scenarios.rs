@@ -51,6 +51,56 @@ fn run(version: walgate_throwaway::PgVersion) {
     );
 }
 
+/// Reads each scenario with and without transactions that come while they run: on 14 and 15 only
+/// those that are large, later all of them.
+fn stream(version: walgate_throwaway::PgVersion) {
+    if !versions().contains(&version) {
+        return;
+    }
+    let mut failures = Vec::new();
+    for file in files() {
+        let scenario =
+            Scenario::read(&file).unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
+        if !scenario.applies_to(version) {
+            continue;
+        }
+        if let Err(error) = scenario.differential(version) {
+            failures.push(format!("{}: {error:#}", file.display()));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} scenarios differ when they are streamed:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
+#[test]
+fn scenarios_streamed_on_14() {
+    stream(walgate_throwaway::PgVersion::V14);
+}
+
+#[test]
+fn scenarios_streamed_on_15() {
+    stream(walgate_throwaway::PgVersion::V15);
+}
+
+#[test]
+fn scenarios_streamed_on_16() {
+    stream(walgate_throwaway::PgVersion::V16);
+}
+
+#[test]
+fn scenarios_streamed_on_17() {
+    stream(walgate_throwaway::PgVersion::V17);
+}
+
+#[test]
+fn scenarios_streamed_on_18() {
+    stream(walgate_throwaway::PgVersion::V18);
+}
+
 #[test]
 fn scenarios_on_14() {
     run(walgate_throwaway::PgVersion::V14);
