@@ -69,9 +69,8 @@ pub(super) fn take(plain: &mut Bytes, offset: u64) -> Result<Option<(Kind, Bytes
     let mut fields = Fields::new(plain, offset);
     let kind = fields.u8("a record in a block without kind")?;
     let len = fields.count("a record in a block that is cut off", 1)?;
-    let kind = match Kind::from_byte(kind) {
-        Some(kind @ (Kind::Run | Kind::Gap | Kind::Progress)) => kind,
-        Some(_) | None => return Err(Unreadable::newer(offset, "kind of record in a block", kind)),
+    let Some(kind @ (Kind::Run | Kind::Gap | Kind::Progress)) = Kind::from_byte(kind) else {
+        return Err(Unreadable::newer(offset, "kind of record in a block", kind));
     };
     let mut body = plain.split_to(INNER_BYTES + len);
     Ok(Some((kind, body.split_off(INNER_BYTES))))

@@ -287,7 +287,11 @@ fn decode_base64(text: &[u8], key: &mut [u8; KEY_BYTES]) -> Option<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that can't go on says so")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on says so"
+)]
 mod tests {
     use super::*;
 

@@ -112,7 +112,7 @@ async fn run(seed: u64) {
         options.replay_bytes = 0;
         options.budget_bytes = Some(random.u64(4..16) * options.segment_bytes + 2048 * KIB);
     }
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         options.compression = Compression::Zstd;
     }
     if seed % 4 < 2 {

@@ -228,14 +228,14 @@ fn what_was_altered_with_its_checksum_is_no_damage_and_not_believed() {
     let disk = SimulatedDisk::new(1);
     let mut running = rig(&disk, keys(&[1]));
     append(&mut running, 1..=30);
-    let number = 3;
+    let number = 3u64;
     let mut bytes = disk.contents(&file(number)).expect("a file");
     // The header's record, then the first of the others, ordinal 1.
     let len = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4")) as usize;
     let start = 8 + 12 + len(8);
     let end = start + 12 + len(start);
     bytes[end - 1] ^= 1;
-    let mut checked = u64::from(number).to_le_bytes().to_vec();
+    let mut checked = number.to_le_bytes().to_vec();
     checked.extend_from_slice(&1u32.to_le_bytes());
     checked.extend_from_slice(&bytes[start + 8..end]);
     let crc = crc32c::crc32c(&checked).to_le_bytes();

@@ -245,6 +245,31 @@ fn what_belongs_to_a_disk_needs_one() {
 }
 
 #[test]
+fn the_journal_has_keys_of_one_kind_and_elsewhere() {
+    let with = |lines: &str| format!("[journal]\npath = \"j\"\n{lines}\n{SINK}");
+    refused(
+        &with("encryption_key_file = \"k\"\nencryption_key_command = [\"vault\"]"),
+        &["both `encryption_key_file` and `encryption_key_command`"],
+    );
+    refused(
+        &with("encryption_key_command = [\" \"]"),
+        &["empty program"],
+    );
+    refused(
+        &with("encryption_key_file = \"./j/keys\""),
+        &["lies in the folder that it encrypts"],
+    );
+    refused(&with("encrypt = false"), &["never used without keys"]);
+    refused(&with("compression = \"lz4\""), &["\"lz4\"", "zstd"]);
+    for lines in [
+        "encryption_key_file = \"keys\"\nencrypt = false",
+        "encryption_key_command = [\"vault\"]\ncompression = \"zstd\"",
+    ] {
+        assert!(read(with(lines)).is_ok(), "{lines}");
+    }
+}
+
+#[test]
 fn the_journal_has_a_folder_of_its_own() {
     let with = |path: &str, more: &str| format!("[journal]\npath = \"{path}\"\n{more}");
     let state = |dir: &str| format!("[state]\ndir = \"{dir}\"\n{SINK}");

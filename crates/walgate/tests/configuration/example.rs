@@ -31,6 +31,10 @@ fn every_key_of_it_is_accepted_too() {
         )
         .replace("topic = \"walgate.dead-letters\"\n", "")
         .replace("on_definite = \"stop\"", "on_definite = \"dead-letter\"")
+        .replace(
+            "encryption_key_command = [\"vault\", \"kv\", \"get\", \"-field=keys\", \"secret/walgate\"]\n",
+            "",
+        )
         .replace("tls = false", "tls = true")
         .replace("on_full = \"hold\"", "on_full = \"release-sink\"")
         .replace("allow_data_loss = false", "allow_data_loss = true")
