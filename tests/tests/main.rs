@@ -1,6 +1,7 @@
 //! One binary for all tests with servers: each server is started at most once for a run.
 
 mod arrows;
+mod checks;
 mod documents;
 mod journal_faults;
 mod kill_matrix;

@@ -9,6 +9,8 @@
 //!   trend, and *if the consumer stopped now*. Bursts above any rate seen are excluded;
 //! - [`culprit()`] says in one sentence why log is held back, with the fix.
 //!
+//! [`check`] judges whether a server is ready.
+//!
 //! Nothing here waits on a lock for longer than [`Watcher`] says, needs more than the right to
 //! connect, or changes a server; [`manage`] is the exception, and has the safeties that it needs.
 
@@ -19,6 +21,7 @@
 )]
 
 mod cause;
+pub mod check;
 mod culprit;
 mod error;
 mod forecast;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Statement, ToStatement};
 use walgate_connection::{ConnectionConfig, SqlClient};
 
 use crate::error::WatchError;
@@ -55,6 +56,8 @@ pub struct Server {
     pub provider: Provider,
     /// Where it is, for messages.
     pub endpoint: String,
+    /// The connection is encrypted.
+    pub encrypted: bool,
 }
 
 impl Server {
@@ -148,12 +151,22 @@ impl Watcher {
     /// [`Silent`](WatchError::Silent) the connection is of no use any more.
     pub async fn look(&self) -> Result<Observation, WatchError> {
         let doing = "look at the slots";
+        let text = self.ask(doing, &self.look, &[]).await?;
+        Observation::read(&text).map_err(|source| WatchError::Malformed { doing, source })
+    }
+
+    /// Asks for one text, which comes as bytes.
+    pub(crate) async fn ask(
+        &self,
+        doing: &'static str,
+        query: &(impl ToStatement + ?Sized),
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<String, WatchError> {
         in_time(doing, async {
-            let row = self.sql.query_one(&self.look, &[]).await;
+            let row = self.sql.query_one(query, parameters).await;
             let row = row.map_err(WatchError::sql(doing))?;
             let text: &[u8] = row.try_get(0).map_err(WatchError::sql(doing))?;
-            let text = String::from_utf8_lossy(text);
-            Observation::read(&text).map_err(|source| WatchError::Malformed { doing, source })
+            Ok(String::from_utf8_lossy(text).into_owned())
         })
         .await
     }
@@ -196,5 +209,6 @@ async fn identify(sql: &SqlClient) -> Result<Server, WatchError> {
         may_replicate: identity.may_replicate,
         system_id: system_id.and_then(|text| text.parse().ok()),
         endpoint: sql.endpoint().to_owned(),
+        encrypted: sql.tls().is_some(),
     })
 }

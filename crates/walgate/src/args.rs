@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod config;
 mod demo;
 mod diff;
@@ -16,6 +17,7 @@ mod tail;
 
 use clap::{Parser, Subcommand};
 
+pub use check::CheckArgs;
 pub use config::{ConfigArgs, ConfigCommand, ConfigFile};
 pub use demo::DemoArgs;
 pub use diff::DiffArgs;
@@ -85,6 +87,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Watch changes flow from a throw-away PostgreSQL
     Demo(DemoArgs),
+    /// Tell whether a server is ready for Walgate, and everything that is not
+    Check(CheckArgs),
     /// Tell what the replication slots of a server hold back, why, and until when
     Slots(Box<SlotsArgs>),
     /// List, check, measure and copy a journal on disk

@@ -14,8 +14,8 @@ use crate::ending::{Ending, OTHER};
 use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
 use crate::{
-    completions, config_command, demo, diff, journal_command, manual, record, replay, rewind, run,
-    slots, tail,
+    check, completions, config_command, demo, diff, journal_command, manual, record, replay,
+    rewind, run, slots, tail,
 };
 
 /// What a command has besides its arguments.
@@ -64,6 +64,10 @@ fn dispatch(args: &Args) -> Result<(), Ending> {
         Command::Demo(demo) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
             demo::demo(demo, &console)
+        }
+        Command::Check(asked) => {
+            let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            check::check(asked, &console)
         }
         Command::Slots(asked) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;

@@ -1,8 +1,8 @@
 //! `walgate slots`.
 
 mod manage;
-mod report;
-mod table;
+pub(crate) mod report;
+pub(crate) mod table;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -189,7 +189,7 @@ async fn asked(signals: &mut Signals) {
     while signals.next().await == Request::Reload {}
 }
 
-fn print(text: &str) -> Result<(), Ending> {
+pub(crate) fn print(text: &str) -> Result<(), Ending> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
     let written = written.and_then(|()| stdout.flush());
@@ -197,7 +197,7 @@ fn print(text: &str) -> Result<(), Ending> {
 }
 
 /// How a command ends that the server, or the way to it, has stopped.
-fn refused(error: WatchError) -> Ending {
+pub(crate) fn refused(error: WatchError) -> Ending {
     let hint = error.hint();
     let reason = match (error.kind(), &error) {
         (WatchErrorKind::Denied, _) => StopReason::Permission,

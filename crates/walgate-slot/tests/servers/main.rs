@@ -3,6 +3,7 @@
 
 mod bed;
 mod causes;
+mod checking;
 mod cost;
 mod limits;
 mod look;

@@ -127,7 +127,7 @@ pub struct DropSlotArgs {
 
 /// Half a second to an hour: less would look more often than statistics are written, and more is no
 /// watching.
-fn interval(text: &str) -> Result<Period, String> {
+pub(super) fn interval(text: &str) -> Result<Period, String> {
     let period: Period = text.parse().map_err(|error| format!("{error}"))?;
     let (least, most) = (Period::milliseconds(500), Period::seconds(3600));
     if (least..=most).contains(&period) {

@@ -291,7 +291,7 @@ const fn danger(danger: Danger) -> &'static str {
     }
 }
 
-const fn provider(provider: Provider) -> &'static str {
+pub(crate) const fn provider(provider: Provider) -> &'static str {
     match provider {
         Provider::Rds => "rds",
         Provider::Aurora => "aurora",

@@ -106,7 +106,7 @@ fn sparkline(past: &[u64]) -> String {
 
 /// Names and statements come from other sessions: no control character of theirs reaches the
 /// terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { '\u{fffd}' } else { char })
         .collect()

@@ -1,0 +1,307 @@
+use std::time::{Duration, Instant};
+
+use walgate_core::Lsn;
+
+use super::*;
+use crate::observation::{PreparedTransaction, Slot, Transaction, Walsender};
+use crate::watcher::Provider;
+
+fn server() -> Server {
+    Server {
+        version_num: 170_004,
+        version: "17.4".into(),
+        role: "walgate".into(),
+        database: "shop".into(),
+        sees_everything: true,
+        may_replicate: true,
+        system_id: None,
+        provider: Provider::SelfManaged,
+        endpoint: "db:5432".into(),
+        encrypted: true,
+    }
+}
+
+/// A server with nothing to complain about.
+fn sound() -> Observation {
+    let mut seen = Observation {
+        wal_lsn: Some(Lsn(1 << 40)),
+        ..Observation::default()
+    };
+    let set = |text: &str| Some(text.to_owned());
+    seen.settings.wal_level = set("logical");
+    seen.settings.max_slot_wal_keep_size = set("64GB");
+    seen.settings.max_wal_senders = set("10");
+    seen.settings.max_replication_slots = set("10");
+    seen.settings.wal_sender_timeout = set("1min");
+    seen.settings.synchronous_standby_names = set("");
+    seen
+}
+
+fn facts() -> Facts {
+    Facts {
+        publications: vec![Publication {
+            name: "p".into(),
+            insert: true,
+            update: true,
+            delete: true,
+            truncate: true,
+            ..Publication::default()
+        }],
+        tables: vec![PublishedTable {
+            schema: "public".into(),
+            name: "orders".into(),
+            identity: "d".into(),
+            publishes_changes: true,
+            has_key: true,
+            ..PublishedTable::default()
+        }],
+        ..Facts::default()
+    }
+}
+
+fn wanted() -> Wanted {
+    Wanted {
+        slot: Some("s".into()),
+        publications: vec!["p".into()],
+        tables: vec![("public".into(), "orders".into())],
+        accept_unlimited: false,
+    }
+}
+
+fn judge(server: &Server, seen: &Observation, facts: &Facts, wanted: &Wanted) -> Vec<Finding> {
+    let begin = Instant::now();
+    let mut history = History::new();
+    for (second, back) in [(0, 10_000), (10, 0)] {
+        let mut seen = seen.clone();
+        seen.wal_lsn = seen.wal_lsn.map(|lsn| Lsn(lsn.0.saturating_sub(back)));
+        history.record(begin + Duration::from_secs(second), &seen, None);
+    }
+    check(&Subject {
+        server,
+        seen,
+        history: &history,
+        facts,
+        replication: Ok(()),
+        wanted,
+    })
+}
+
+/// The checks that don't pass, with their level.
+fn troubles(findings: &[Finding]) -> Vec<(&'static str, Level)> {
+    let not = findings.iter().filter(|one| one.level != Level::Pass);
+    not.map(|one| (one.check, one.level)).collect()
+}
+
+fn fix(findings: &[Finding], check: &str) -> String {
+    let found = findings
+        .iter()
+        .find(|one| one.check == check && one.level != Level::Pass);
+    found
+        .and_then(|one| one.fix.clone())
+        .unwrap_or_else(|| panic!("no trouble with {check}: {findings:?}"))
+}
+
+#[test]
+fn a_server_that_is_ready() {
+    let findings = judge(&server(), &sound(), &facts(), &wanted());
+    assert_eq!(troubles(&findings), []);
+    for finding in findings {
+        assert!(
+            finding.why.is_none() && finding.fix.is_none(),
+            "{finding:?}"
+        );
+    }
+}
+
+#[test]
+fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
+    let mut server = server();
+    server.provider = Provider::Rds;
+    server.may_replicate = false;
+    server.sees_everything = false;
+    let mut seen = sound();
+    seen.settings.wal_level = Some("replica".into());
+    seen.settings.max_slot_wal_keep_size = Some("-1".into());
+    seen.settings.max_replication_slots = Some("0".into());
+    seen.settings.max_wal_senders = Some("1".into());
+    seen.settings.wal_sender_timeout = Some("5s".into());
+    seen.settings.idle_replication_slot_timeout = Some("1h".into());
+    seen.settings.synchronous_standby_names = Some("*".into());
+    seen.walsenders = vec![Walsender::default()];
+    seen.transactions = vec![Transaction {
+        pid: 7,
+        xid_age: Some(3),
+        seconds: Some(4000.0),
+        ..Transaction::default()
+    }];
+    seen.prepared = vec![PreparedTransaction {
+        gid: "a".into(),
+        seconds: Some(4000.0),
+        ..PreparedTransaction::default()
+    }];
+    let mut facts = facts();
+    facts.pending_restart = vec!["wal_level".into()];
+    facts.output_plugin_libraries = Some("test_decoding".into());
+    facts.limits = vec![LongSetting {
+        name: "statement_timeout".into(),
+        value: "1min".into(),
+    }];
+    let findings = judge(&server, &seen, &facts, &wanted());
+    let expected = [
+        ("wal_level", Level::Fail),
+        ("role", Level::Fail),
+        ("max_slot_wal_keep_size", Level::Fail),
+        ("max_wal_senders", Level::Fail),
+        ("wal_sender_timeout", Level::Warn),
+        ("idle_replication_slot_timeout", Level::Warn),
+        ("synchronous_standby_names", Level::Warn),
+        ("open_transactions", Level::Warn),
+        ("statistics", Level::Warn),
+        ("prepared_transactions", Level::Warn),
+        ("output_plugin", Level::Fail),
+        ("pending_restart", Level::Warn),
+        ("session_limits", Level::Warn),
+        ("max_replication_slots", Level::Fail),
+    ];
+    assert_eq!(troubles(&findings), expected);
+    let level = fix(&findings, "wal_level");
+    assert!(
+        level.contains("rds.logical_replication = 1; then reboot"),
+        "{level}"
+    );
+    assert_eq!(fix(&findings, "role"), "GRANT rds_replication TO walgate");
+    let accepted = Wanted {
+        accept_unlimited: true,
+        ..wanted()
+    };
+    let findings = judge(&server, &seen, &facts, &accepted);
+    let limit = ("max_slot_wal_keep_size", Level::Warn);
+    assert!(
+        troubles(&findings).contains(&limit),
+        "it is known: {findings:?}"
+    );
+}
+
+#[test]
+fn a_limit_that_is_soon_reached() {
+    let mut seen = sound();
+    seen.settings.max_slot_wal_keep_size = Some("10MB".into());
+    // 1,000 bytes a second: 10 MB are less than 3 hours.
+    let findings = judge(&server(), &seen, &facts(), &wanted());
+    assert_eq!(
+        troubles(&findings),
+        [("max_slot_wal_keep_size", Level::Warn)]
+    );
+}
+
+#[test]
+fn a_slot_that_is_not_what_it_should_be_and_others() {
+    let mut seen = sound();
+    let slot = |name: &str, held: u64| Slot {
+        name: name.into(),
+        slot_type: "logical".into(),
+        plugin: Some("pgoutput".into()),
+        database: Some("shop".into()),
+        restart_lsn: Some(Lsn((1 << 40) - held)),
+        ..Slot::default()
+    };
+    seen.slots = vec![slot("s", 5), slot("orphan", 1 << 30), slot("fresh", 5)];
+    seen.slots[2].catalog_xmin_age = Some(60_000_000);
+    seen.settings.synchronized_standby_slots = Some("ghost".into());
+    let findings = judge(&server(), &seen, &facts(), &wanted());
+    let expected = [
+        ("other_slots", Level::Warn),
+        ("catalog_xmin", Level::Warn),
+        ("synchronized_standby_slots", Level::Fail),
+    ];
+    assert_eq!(troubles(&findings), expected);
+    let drop = fix(&findings, "other_slots");
+    assert!(drop.contains("walgate slots drop orphan"), "{drop}");
+    seen.slots.truncate(1);
+    seen.settings.synchronized_standby_slots = None;
+    let wrong: [fn(&mut Slot); 5] = [
+        |slot| slot.invalidation_reason = Some("wal_removed".into()),
+        |slot| slot.slot_type = "physical".into(),
+        |slot| slot.plugin = Some("wal2json".into()),
+        |slot| slot.database = Some("other".into()),
+        |slot| slot.two_phase = true,
+    ];
+    for break_it in wrong {
+        let mut seen = seen.clone();
+        break_it(&mut seen.slots[0]);
+        let findings = judge(&server(), &seen, &facts(), &wanted());
+        assert_eq!(
+            troubles(&findings),
+            [("slot", Level::Fail)],
+            "{:?}",
+            seen.slots
+        );
+    }
+}
+
+#[test]
+fn publications_and_tables() {
+    let none = Facts::default();
+    let findings = judge(&server(), &sound(), &none, &wanted());
+    let expected = [("publication", Level::Fail), ("tables", Level::Fail)];
+    assert_eq!(troubles(&findings), expected);
+    let add = fix(&findings, "tables");
+    assert_eq!(add, "ALTER PUBLICATION p ADD TABLE public.orders");
+
+    let mut facts = facts();
+    facts.publications[0].delete = false;
+    facts.publications[0].all_tables = true;
+    facts.tables[0].has_key = false;
+    facts.tables[0].candidate = Some("Orders_idx".into());
+    facts.tables[0].large_values = true;
+    facts.tables[0].generated = true;
+    facts.tables[0].partition = true;
+    let findings = judge(&server(), &sound(), &facts, &wanted());
+    let expected = [
+        ("publication", Level::Warn),
+        ("publication", Level::Warn),
+        ("replica_identity", Level::Fail),
+        ("large_values", Level::Warn),
+        ("generated_columns", Level::Warn),
+        ("partitions", Level::Warn),
+    ];
+    assert_eq!(troubles(&findings), expected);
+    assert_eq!(
+        fix(&findings, "replica_identity"),
+        "ALTER TABLE public.orders REPLICA IDENTITY USING INDEX \"Orders_idx\""
+    );
+    // Where only inserts are published nobody needs one.
+    facts.tables[0].publishes_changes = false;
+    let findings = judge(&server(), &sound(), &facts, &wanted());
+    assert!(!troubles(&findings).contains(&("replica_identity", Level::Fail)));
+}
+
+#[test]
+fn plain_text_is_for_this_machine_only() {
+    let mut plain = server();
+    plain.encrypted = false;
+    let judged = |server: &Server| troubles(&judge(server, &sound(), &facts(), &wanted()));
+    assert_eq!(judged(&plain), [("encryption", Level::Warn)]);
+    for local in ["127.0.0.1:5432", "localhost:5432 (::1)", "/run/postgresql"] {
+        plain.endpoint = local.into();
+        assert_eq!(judged(&plain), [], "{local}");
+    }
+}
+
+#[test]
+fn a_standby() {
+    let mut seen = sound();
+    seen.in_recovery = true;
+    let level =
+        |server: &Server, seen: &Observation| troubles(&judge(server, seen, &facts(), &wanted()));
+    assert_eq!(
+        level(&server(), &seen),
+        [("primary", Level::Fail)],
+        "feedback is off"
+    );
+    seen.settings.hot_standby_feedback = Some("on".into());
+    assert_eq!(level(&server(), &seen), [("primary", Level::Warn)]);
+    let mut old = server();
+    old.version_num = 150_000;
+    assert_eq!(level(&old, &seen), [("primary", Level::Fail)]);
+}

@@ -1,0 +1,118 @@
+//! The checks on real servers.
+
+use std::time::Duration;
+
+use walgate_slot::check::{Facts, Finding, Level, Subject, Wanted, check};
+use walgate_throwaway::PgVersion;
+
+use crate::bed::{Bed, options};
+
+async fn findings(bed: &mut Bed, wanted: &Wanted) -> Vec<Finding> {
+    bed.look().await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let seen = bed.look().await;
+    let facts = Facts::read(&bed.watcher, &wanted.publications).await;
+    check(&Subject {
+        server: bed.watcher.server(),
+        seen: &seen,
+        history: &bed.history,
+        facts: &facts.expect("facts"),
+        replication: Ok(()),
+        wanted,
+    })
+}
+
+fn troubles(findings: &[Finding], level: Level) -> Vec<&'static str> {
+    let found = findings.iter().filter(|one| one.level == level);
+    found.map(|one| one.check).collect()
+}
+
+fn fix(findings: &[Finding], check: &str) -> String {
+    let mut found = findings.iter().filter(|one| one.check == check);
+    found.find_map(|one| one.fix.clone()).expect("a fix")
+}
+
+/// Makes what `good` has found nothing in wrong in several ways.
+async fn spoil(bed: &mut Bed, wanted: &mut Wanted) {
+    bed.sql(
+        "CREATE TABLE bad (id int NOT NULL, body text, twice int GENERATED ALWAYS AS (id * 2) STORED);
+         CREATE UNIQUE INDEX by_id ON bad (id);
+         CREATE UNIQUE INDEX by_body ON bad (body);
+         ALTER PUBLICATION p ADD TABLE bad;
+         ALTER ROLE postgres SET statement_timeout = '1min'",
+    );
+    bed.sql("ALTER SYSTEM SET max_slot_wal_keep_size = -1");
+    bed.sql("ALTER SYSTEM SET max_wal_senders = 3");
+    bed.server.reload().expect("reloaded");
+    bed.until_seen("reloaded", |seen| seen.settings.keep_size_bytes().is_none())
+        .await;
+    wanted.tables = vec![("public".into(), "gone".into())];
+    wanted.publications.push("nope".into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_and_bad_on_every_version() {
+    for version in PgVersion::ALL {
+        let options = options(version).setting("max_slot_wal_keep_size", "10GB");
+        let mut bed = Bed::with(&options).await;
+        bed.sql("CREATE TABLE good (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE good");
+        bed.create_slot("s");
+        let mut wanted = Wanted {
+            slot: Some("s".into()),
+            publications: vec!["p".into()],
+            ..Wanted::default()
+        };
+        let found = findings(&mut bed, &wanted).await;
+        assert_eq!(
+            troubles(&found, Level::Fail),
+            [""; 0],
+            "{version}: {found:?}"
+        );
+        assert_eq!(
+            troubles(&found, Level::Warn),
+            [""; 0],
+            "{version}: {found:?}"
+        );
+
+        spoil(&mut bed, &mut wanted).await;
+        let found = findings(&mut bed, &wanted).await;
+        assert_eq!(
+            troubles(&found, Level::Fail),
+            [
+                "max_slot_wal_keep_size",
+                "publication",
+                "tables",
+                "replica_identity"
+            ],
+            "{version}: {found:?}"
+        );
+        assert_eq!(
+            troubles(&found, Level::Warn),
+            [
+                "pending_restart",
+                "session_limits",
+                "large_values",
+                "generated_columns"
+            ],
+            "{version}: {found:?}"
+        );
+
+        // The fixes work.
+        let identity = fix(&found, "replica_identity");
+        assert_eq!(
+            identity,
+            "ALTER TABLE public.bad REPLICA IDENTITY USING INDEX by_id"
+        );
+        bed.sql(&identity);
+        bed.sql("CREATE TABLE gone (id int PRIMARY KEY)");
+        bed.sql(&fix(&found, "tables"));
+        wanted.publications.pop();
+        wanted.accept_unlimited = true;
+        let found = findings(&mut bed, &wanted).await;
+        assert_eq!(
+            troubles(&found, Level::Fail),
+            [""; 0],
+            "{version}: {found:?}"
+        );
+    }
+}
