@@ -13,3 +13,4 @@ mod reading;
 mod refused;
 mod round_trip;
 mod seeks;
+mod spools;
