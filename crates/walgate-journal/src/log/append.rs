@@ -118,6 +118,8 @@ impl Appender {
         if let Some(segment) = catalogue.lock().get_mut(self.header.number) {
             segment.spool_bytes = adoption.spool_bytes;
         }
+        // The active segment is never deleted, and this one may be most of the budget.
+        self.roll(now)?;
         Ok(at.entry)
     }
 

@@ -93,7 +93,7 @@ fn row(recording: &Recording, segment: &Segment) -> Result<Row, Failure> {
         number: segment.number,
         file: format!("{:016x}.segment", segment.number),
         state: state(segment),
-        bytes: segment.bytes,
+        bytes: segment.total_bytes(),
         packed_from: segment.packed_from,
         key: recording.view().key_id(segment.number)?,
         entries: entries(segment),
@@ -111,6 +111,9 @@ fn shape(recording: &Recording, segment: &Segment) -> Result<String, Failure> {
     if let Some(packed_from) = segment.packed_from {
         let percent = segment.bytes.saturating_mul(100) / packed_from.max(1);
         shape.push_str(&format!(", compressed to {percent} %"));
+    }
+    if segment.spool_bytes > 0 {
+        shape.push_str(", with a spool");
     }
     if recording.view().key_id(segment.number)?.is_some() {
         shape.push_str(", encrypted");
