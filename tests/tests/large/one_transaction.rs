@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Bed, CREATED, Program, clean, file_sink, long, stop, until};
+use walgate_tests::{Bed, CREATED, Program, clean, file_sink, long, refused, stop, until};
 use walgate_throwaway::PgVersion;
 
 /// Memory beside the journal.
@@ -147,6 +147,33 @@ fn many_rows_while_they_are_written() -> Result<()> {
         .any(|entry| entry.path().extension().is_some_and(|kind| kind == "spool"));
     ensure!(adopted, "its spool was adopted by the journal");
     Ok(())
+}
+
+/// Row 45: a transaction for which the journal keeps no room while it runs comes when it has
+/// committed, or stops the program, as configured.
+#[test]
+fn many_rows_without_room_while_they_are_written() -> Result<()> {
+    let mut bed = Bed::shared(PgVersion::V17, "large_unstreamed", SETUP)?;
+    let file = bed.path("all.ndjson");
+    bed.source = "logical_decoding_work_mem = \"64KiB\"".to_owned();
+    // Half of it is for spools, which is less than the transaction takes, and all of it is more.
+    let journal = "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n\
+                   budget = \"32MiB\"\nspool_memory = \"1MiB\"\n";
+    bed.more = format!("{journal}on_large_transaction = \"stop\"\n");
+    bed.configure(&file_sink(&file))?;
+    let program = bed.serve()?;
+    bed.sql(&insert(100_000))?;
+    let texts = ["can't be kept", "may take 16777216 bytes", "unstream"];
+    refused(&program.wait()?, 7, &texts, &[CREATED])?;
+    bed.more = journal.to_owned();
+    let ended = bed.catch_up(&[])?;
+    ensure!(
+        ended.stderr.contains("connecting again without streaming"),
+        "{}",
+        ended.stderr
+    );
+    let lines = BufReader::new(std::fs::File::open(&file)?).lines();
+    check_lines(lines, 100_000)
 }
 
 /// Row 45: into a pipe that is read slowly, with `tail`.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark};
+use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark, Xid};
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
 use walgate_replication::{PostgresSource, SourceConfig, Started};
 
@@ -231,6 +231,10 @@ impl Source for Watched {
             tracing::error!(slot_gap_from = %gap.from, slot_gap_to = %gap.to, "{message}");
         }
         Ok(feed)
+    }
+
+    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
+        self.source.unstream(xid, why)
     }
 
     fn timeline(&self) -> Option<u32> {
