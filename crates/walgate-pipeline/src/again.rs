@@ -98,7 +98,8 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         (options.after, options.max_events) = (None, None);
         // What it fails with is told by the chain that has begun it.
         options.demand = Demand::Required;
-        let place = place(rewind.from);
+        let oldest = self.journal.view().map(|log| log.catalogue().oldest());
+        let place = place(rewind.from, oldest.unwrap_or_default());
         let reader = format!("{name} ({})", rewind.id);
         let wiring = Wiring {
             cursor: self.journal.reader(reader, Demand::Optional, place.seen),
@@ -148,12 +149,16 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     }
 }
 
-/// Begins in front of a transaction, also of what has its position and no transaction.
-fn place(from: Position) -> Place {
+/// Begins in front of a transaction, also of what has its position and no transaction, in a journal
+/// that has everything behind `oldest`.
+fn place(from: Position, oldest: Position) -> Place {
     let (epoch, lsn) = (from.epoch(), from.lsn());
     let place = Place::start(epoch, lsn);
-    match lsn.checked_sub(1) {
-        Some(before) => place.seen_up_to(Position::committed(epoch, before)),
+    let before = lsn.checked_sub(1);
+    let before = before.map(|before| Position::committed(epoch, before));
+    match before.filter(|before| *before >= oldest) {
+        Some(before) => place.seen_up_to(before),
+        // What has this very position is not retained, and no gap is to be told of.
         None => place,
     }
 }

@@ -147,6 +147,16 @@ fn state() -> (TempDir, TempDir) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_from_there_on_comes_again_with_the_same_ids_and_then_the_rest() {
+    comes_again(12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_is_retained_comes_again_without_a_gap() {
+    comes_again(0).await;
+}
+
+/// Rewinds to a transaction.
+async fn comes_again(transaction: usize) {
     let (journal, state) = state();
     let Gated { log, gate, acts } = gated();
     let destination = Destination::default();
@@ -158,7 +168,7 @@ async fn everything_from_there_on_comes_again_with_the_same_ids_and_then_the_res
     let held = unmarked(&destination).len();
     is_at(&status, &destination).await;
 
-    let from = commit(&log, 12);
+    let from = commit(&log, transaction);
     let accepted = ask(&rewinds, RewindTo::Lsn(from)).expect("accepted");
     assert_eq!(accepted.from, Position::new(0, from, 0));
     until("it is over", || !state.path().join("rewinds").exists()).await;
@@ -169,7 +179,7 @@ async fn everything_from_there_on_comes_again_with_the_same_ids_and_then_the_res
 
     let (first, again) = (unmarked(&destination), marked(&destination));
     assert_eq!(first.len(), (BEFORE + BEHIND) * ROWS);
-    assert_eq!(again, first[12 * ROWS..held], "the same, in order");
+    assert_eq!(again, first[transaction * ROWS..held], "the same, in order");
     let place = destination
         .lines()
         .iter()
