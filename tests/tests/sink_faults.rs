@@ -6,7 +6,7 @@ mod broker_outages;
 mod kafka_format;
 mod missing_topics;
 mod outputs;
-mod refused_rows;
+pub(crate) mod refused_rows;
 mod schema_changes;
 mod signals;
 mod state_folder;

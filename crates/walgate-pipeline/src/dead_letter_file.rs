@@ -5,14 +5,17 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use walgate_core::SinkError;
+use walgate_journal::segment::Keyring;
 
 use crate::dead_letter::{DeadLetter, DeadLetters, Writing};
 use crate::durable_file::sync_directory;
+use crate::sealed_letter::to_line;
 
 /// Dead letters in a file, one JSON object on a line, each on disk before the position moves.
 #[derive(Debug)]
 pub struct DeadLetterFile {
     path: PathBuf,
+    keys: Keyring,
     file: Option<File>,
 }
 
@@ -21,8 +24,17 @@ impl DeadLetterFile {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            keys: Keyring::default(),
             file: None,
         }
+    }
+
+    /// The same, each letter encrypted with these keys, if they are there for that;
+    /// [`open_letter`](crate::open_letter) reads them.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Keyring) -> Self {
+        self.keys = keys;
+        self
     }
 }
 
@@ -31,8 +43,13 @@ impl DeadLetters for DeadLetterFile {
         Box::pin(async move {
             let path = self.path.clone();
             let file = self.file.take();
-            let line = letter.to_line();
-            let appended = tokio::task::spawn_blocking(move || append(file, &path, &line)).await;
+            let keys = self.keys.clone();
+            let letter_to_write = letter.clone();
+            let appended = tokio::task::spawn_blocking(move || {
+                let line = to_line(&letter_to_write, &keys).map_err(io::Error::other)?;
+                append(file, &path, &line)
+            })
+            .await;
             let result = appended.unwrap_or_else(|panic| Err(io::Error::other(panic)));
             match result {
                 Ok(file) => {
@@ -120,6 +137,37 @@ mod tests {
             ["0000000000000100-00000002", "0000000000000100-00000004"]
         );
         assert_eq!(text.lines().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn letters_are_encrypted_and_read_with_their_key() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("dead.ndjson");
+        let keys = Keyring::parse(&"c3".repeat(32)).expect("a key");
+        let mut plain = DeadLetterFile::new(&path);
+        plain.write(&letter(2)).await.expect("written");
+        let mut sealed = DeadLetterFile::new(&path).with_keys(keys.clone());
+        sealed.write(&letter(3)).await.expect("written");
+        let text = std::fs::read_to_string(&path).expect("text");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].contains("public.orders"));
+        assert!(!lines[1].contains("orders") && !lines[1].contains("SQ=="));
+        assert!(lines[1].contains(&letter(3).id.to_string()), "{}", lines[1]);
+        for (line, index) in lines.iter().zip([2, 3]) {
+            let opened = crate::open_letter(line, &keys).expect("opened");
+            assert_eq!(
+                opened.into_bytes(),
+                letter(index).to_line().trim_ascii_end()
+            );
+        }
+        let locked = crate::open_letter(lines[1], &Keyring::default()).expect_err("locked");
+        assert!(locked.to_string().contains(keys.ids()[0]), "{locked}");
+        let altered = lines[1].replace("\"sealed\":\"", "\"sealed\":\"AAAA");
+        assert!(
+            crate::open_letter(&altered, &keys)
+                .expect_err("altered")
+                .altered
+        );
     }
 
     #[tokio::test]

@@ -39,6 +39,7 @@ mod rewind;
 mod rewind_file;
 mod run;
 mod saving;
+mod sealed_letter;
 mod selection;
 mod start;
 mod status;
@@ -55,6 +56,7 @@ pub use options::{BatchOptions, ConfirmBy, ConfirmOptions, PipelineOptions, Sink
 pub use pattern::{ParsePatternError, TablePattern};
 pub use pipeline::{End, Outcome, Pipeline};
 pub use rewind::{Accepted, Rewind, RewindTo, Rewinds};
+pub use sealed_letter::open_letter;
 pub use selection::{Ops, RowFilter, Selection, TableRule};
 pub use start::{Log, Lost};
 pub use status::{Demand, SinkState, SinkStatus, StatusHandle};

@@ -22,7 +22,7 @@ pub use config::{ConfigArgs, ConfigCommand, ConfigFile};
 pub use demo::DemoArgs;
 pub use diff::DiffArgs;
 pub use global::{Color, GlobalArgs};
-pub use journal::{ExportArgs, FolderArgs, JournalArgs, JournalCommand};
+pub use journal::{ExportArgs, FolderArgs, JournalArgs, JournalCommand, LettersArgs};
 pub use keys::KeyArgs;
 pub use range::{Bound, OnDamage, RangeArgs};
 pub use record::RecordArgs;

@@ -1,6 +1,7 @@
 //! `walgate journal`.
 
 mod export;
+mod letters;
 mod ls;
 mod stat;
 mod verify;
@@ -46,6 +47,7 @@ pub fn journal_command(command: &JournalCommand) -> Result<Said, Ending> {
         JournalCommand::Verify(args) => verify::verify(&Folder::of(args)?, args.json),
         JournalCommand::Stat(args) => stat::stat(&Folder::of(args)?, args.json).map(Said::from),
         JournalCommand::Export(args) => export::export(args).map(Said::from),
+        JournalCommand::Letters(args) => letters::letters(args).map(Said::from),
     }
 }
 

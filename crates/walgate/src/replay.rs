@@ -14,7 +14,9 @@ use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::{Request, Signals};
 use crate::tail;
-use crate::wiring::{Known, Range, Recording, RecordingSource, add_sink, block_on, source_config};
+use crate::wiring::{
+    Known, Range, Recording, RecordingSource, add_sink, block_on, configured_keys, source_config,
+};
 
 /// Hands a recording to stdout or a sink of a configuration, as the first time.
 ///
@@ -117,6 +119,7 @@ impl Replay<'_> {
             database: source.connection.dbname(),
             tables: &[],
             console: self.console,
+            keys: configured_keys(&loaded.config.journal)?,
             replay: Some(replay_id(SystemTime::now())),
         };
         let sink = add_sink(&mut pipeline, name, &sink, &known)?;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{AFTER_A_KILL, Bed, refused};
+use walgate_tests::{AFTER_A_KILL, Bed, file_sink, refused};
 
 use super::beds::{args, bed, lines, object, run, said};
 
@@ -201,4 +201,40 @@ fn keys_that_are_none_are_refused_before_anything_is_touched() -> Result<()> {
     );
     bed.catch_up(&[])?;
     Ok(())
+}
+
+#[test]
+fn dead_letters_are_encrypted_with_the_journal() -> Result<()> {
+    let mut bed = crate::sink_faults::refused_rows::ascii("replay_letters")?;
+    let (file, dead, keys) = (
+        bed.path("all.ndjson"),
+        bed.path("dead.ndjson"),
+        bed.path("keys"),
+    );
+    std::fs::write(&keys, OLD)?;
+    sealed(&mut bed, "encryption_key_file = \"keys\"");
+    let policy = "on_definite = \"dead-letter\"\ndead_letter = { file = \"dead.ndjson\" }";
+    bed.configure(&format!("{}{policy}\n", file_sink(&file)))?;
+    bed.begin()?;
+    bed.sql(r"insert into t values (1, E'MARKER caf\xe9'); insert into t values (2, 'behind');")?;
+    bed.catch_up(&["went to the dead letters"])?;
+    let text = std::fs::read_to_string(&dead)?;
+    ensure!(
+        !text.contains("MARKER") && !text.contains("public.t"),
+        "{text}"
+    );
+    let letters = said("journal letters @ --key-file @", &[&dead, &keys], &[])?;
+    ensure!(letters.len() == 1, "{letters:?}");
+    let letter: serde_json::Value = serde_json::from_str(&letters[0])?;
+    ensure!(
+        letter["table"] == "public.t" && letter["key"]["id"] == "1",
+        "{letter}"
+    );
+    ensure!(
+        letter["row"]["word"]
+            .as_str()
+            .is_some_and(|word| word.contains("MARKER"))
+    );
+    let ended = run(args("journal letters @", &[&dead]))?;
+    refused(&ended, 8, &["encrypted with key", "--key-file"], &[])
 }

@@ -48,6 +48,11 @@ pub enum JournalCommand {
                             A recording holds whole transactions: those that the range touches."
     )]
     Export(ExportArgs),
+    /// Print a file of dead letters, also one that is encrypted
+    #[command(
+        after_help = "Example:\n  walgate journal letters dead.ndjson --key-file journal.keys | jq .error"
+    )]
+    Letters(LettersArgs),
 }
 
 /// Which journal, and for whom the output is.
@@ -65,6 +70,17 @@ pub struct FolderArgs {
     /// One JSON object, for machines
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `walgate journal letters`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LettersArgs {
+    /// The file of a sink's `dead_letter.file`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Its keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
 }
 
 /// Arguments of `walgate journal export`.

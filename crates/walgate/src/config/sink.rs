@@ -153,7 +153,8 @@ pub enum OnDefinite {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DeadLetter {
-    /// A file of JSON lines, fsynced. A relative path starts at the folder of the configuration file.
+    /// A file of JSON lines, fsynced; encrypted when the journal is, and then read with `walgate
+    /// journal letters`. A relative path starts at the folder of the configuration file.
     #[schemars(with = "Option<String>", length(min = 1), extend("examples" = ["/var/lib/walgate/dead.ndjson"]))]
     pub file: Option<PathBuf>,
     /// A topic, for a sink of type `kafka`.

@@ -11,8 +11,9 @@ use walgate_core::{Failure, StopReason};
 use walgate_journal::segment::Keyring;
 use zeroize::Zeroizing;
 
+use super::blocking;
 use crate::args::KeyArgs;
-use crate::config::Journal;
+use crate::config::{Config, Journal, OnDefinite, Sink};
 
 /// A thousand keys, and less than a pipe holds: a program that prints no more ends before it is
 /// read.
@@ -44,6 +45,21 @@ pub(crate) fn configured_keys(journal: &Journal) -> Result<Keyring, Failure> {
         true => keys,
         false => keys.opens_only(),
     })
+}
+
+/// The keys for dead letters in files, where a sink writes any.
+///
+/// # Errors
+///
+/// As for [`configured_keys`].
+pub(crate) async fn keys_of_letters(config: &Config) -> Result<Keyring, Failure> {
+    let writes =
+        |sink: &Sink| sink.on_definite == OnDefinite::DeadLetter && sink.dead_letter.file.is_some();
+    if !config.sinks.values().any(writes) {
+        return Ok(Keyring::default());
+    }
+    let journal = config.journal.clone();
+    blocking(move || configured_keys(&journal)).await
 }
 
 /// The keys in a file. Blocks.

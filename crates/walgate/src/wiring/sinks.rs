@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use walgate_core::{Encoder, Failure, Sink, SinkError, StopReason};
 use walgate_format::{Int8, MaskKey, NativeJson, NativeJsonOptions, Pretty, PrettyOptions};
+use walgate_journal::segment::Keyring;
 use walgate_pipeline::{
     BatchOptions, DeadLetterFile, DeadLetters, Demand, Extras, Pipeline, Remake, SinkDeadLetters,
     SinkOptions, StatusHandle,
@@ -23,6 +24,8 @@ pub(crate) struct Known<'a> {
     pub(crate) tables: &'a [(String, String)],
     /// The terminal.
     pub(crate) console: &'a Console,
+    /// The keys of the journal, with which dead letters in files are encrypted too.
+    pub(crate) keys: Keyring,
     /// What the events come again by, when they do.
     pub(crate) replay: Option<String>,
 }
@@ -52,7 +55,7 @@ pub(crate) fn add_sink(
     let json = json(sink, mask_key.clone());
     match &sink.destination {
         Destination::Stdout(stdout) => {
-            let letters = file_letters(sink);
+            let letters = file_letters(sink, &known.keys);
             Ok(match stdout.format {
                 StdoutFormat::Json => {
                     add_screen(pipeline, options, letters, known.console, move || {
@@ -72,7 +75,12 @@ pub(crate) fn add_sink(
         }
         Destination::File(file) => {
             let output = started(WriterSink::start(FileOutput::new(&file.path)))?;
-            Ok(pipeline.add(options, json(false), output, file_letters(sink)))
+            Ok(pipeline.add(
+                options,
+                json(false),
+                output,
+                file_letters(sink, &known.keys),
+            ))
         }
         Destination::Kafka(settings) => add_kafka(
             pipeline,
@@ -125,7 +133,7 @@ fn add_kafka<E: Encoder + 'static>(
             let letters = KafkaSink::new(letters, known.database, &[]).map_err(refused)?;
             Some(boxed(SinkDeadLetters::new(letters)))
         }
-        _ => file_letters(sink),
+        _ => file_letters(sink, &known.keys),
     };
     let remake = Remake::new(move |id| Ok((encoder(), make(Some(id))?)));
     Ok(pipeline.add_rewindable(options, first, letters, remake))
@@ -193,9 +201,11 @@ fn mask_key(name: &str, sink: &config::Sink) -> Result<Option<MaskKey>, Failure>
         .ok_or_else(|| Failure::new(StopReason::Config, message))
 }
 
-fn file_letters(sink: &config::Sink) -> Option<Box<dyn DeadLetters>> {
+fn file_letters(sink: &config::Sink, keys: &Keyring) -> Option<Box<dyn DeadLetters>> {
     match (&sink.on_definite, &sink.dead_letter.file) {
-        (config::OnDefinite::DeadLetter, Some(path)) => Some(boxed(DeadLetterFile::new(path))),
+        (config::OnDefinite::DeadLetter, Some(path)) => {
+            Some(boxed(DeadLetterFile::new(path).with_keys(keys.clone())))
+        }
         _ => None,
     }
 }
