@@ -11,5 +11,6 @@ mod review_epochs;
 mod runs;
 mod said;
 mod space;
+mod streamed;
 mod stress;
 mod sync;
