@@ -20,6 +20,8 @@ pub enum Cause {
         /// Since when, at least; none when that was never seen.
         since: Option<Duration>,
     },
+    /// It is a standby's copy of a slot of the primary, and moves with that.
+    Copy,
     /// A sink of ours is behind.
     SinkBehind {
         /// Its name.
@@ -145,6 +147,7 @@ impl Culprit {
             Cause::Nothing => "-",
             Cause::Lost { .. } => "lost",
             Cause::Absent { .. } => "no consumer",
+            Cause::Copy => "primary's slot",
             Cause::SinkBehind { .. } => "sink behind",
             Cause::SinkDown { .. } => "sink down",
             Cause::OpenTransaction(_) => "open transaction",
@@ -176,6 +179,10 @@ impl Culprit {
             Cause::Absent { since: Some(since) } => {
                 format!("nobody has read it for {}", duration(*since))
             }
+            Cause::Copy => {
+                "it is a copy of the primary's slot of this name, and moves when that moves"
+                    .to_owned()
+            }
             Cause::SinkBehind { sink, since } => format!("sink {sink} is behind{}", ago(*since)),
             Cause::SinkDown { sink, since } => format!("sink {sink} is down{}", ago(*since)),
             Cause::OpenTransaction(open) => open.in_words(),
@@ -184,11 +191,7 @@ impl Culprit {
                 database,
                 owner,
                 age,
-            } => format!(
-                "the transaction '{gid}', prepared by {owner} in database {database}{}, was \
-                 neither committed nor rolled back",
-                age.map_or_else(String::new, |age| format!(" {} ago", duration(age)))
-            ),
+            } => prepared(gid, database, owner, *age),
             Cause::BeingCreated { pid, waits_for } => being_created(*pid, waits_for.as_ref()),
             Cause::Snapshot => "a subscription copies the first rows of a table".to_owned(),
             Cause::Standbys { blocking } => standbys(blocking),
@@ -247,6 +250,9 @@ impl Culprit {
             Cause::Absent { .. } => format!(
                 "start its consumer, or if it will never come back: walgate slots drop {slot}"
             ),
+            Cause::Copy => {
+                "look at this slot on the primary, and whether the standby keeps up".to_owned()
+            }
             Cause::SinkBehind { sink, .. } | Cause::SinkDown { sink, .. } => format!(
                 "bring sink {sink} back, make it optional (required = false), or keep the log \
                  elsewhere ([journal] path)"
@@ -297,6 +303,14 @@ impl Culprit {
 
 fn ago(since: Option<Duration>) -> String {
     since.map_or_else(String::new, |since| format!(" for {}", duration(since)))
+}
+
+fn prepared(gid: &str, database: &str, owner: &str, age: Option<Duration>) -> String {
+    let ago = age.map_or_else(String::new, |age| format!(" {} ago", duration(age)));
+    format!(
+        "the transaction '{gid}', prepared by {owner} in database {database}{ago}, was neither \
+         committed nor rolled back"
+    )
 }
 
 fn being_created(pid: Option<i32>, waits_for: Option<&OpenTransaction>) -> String {

@@ -87,6 +87,13 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
     if slot.restart_lsn.is_none() {
         return Cause::Nothing;
     }
+    // The worker that copies it uses it, and at first it has confirmed nothing.
+    if slot.synced && scene.seen.in_recovery {
+        return match retained < scene.unremarkable_bytes() {
+            true => Cause::Nothing,
+            false => Cause::Copy,
+        };
+    }
     if slot.is_logical() && slot.confirmed_flush_lsn.is_none() && slot.active {
         return Cause::BeingCreated {
             pid: slot.active_pid,

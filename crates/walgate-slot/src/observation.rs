@@ -89,8 +89,11 @@ pub struct Slot {
     /// 17 and later: it is a copy of the primary's.
     #[serde(default)]
     pub synced: bool,
-    /// 17 and later: for how long nobody has used it, in seconds.
+    /// 17 and later: since when nobody has used it, as the server says it in UTC.
     #[serde(default)]
+    pub inactive_since: Option<String>,
+    /// 17 and later: for how long nobody has used it, in seconds.
+    #[serde(skip)]
     pub inactive_seconds: Option<f64>,
     /// Transactions since the oldest whose catalog rows it keeps from being cleaned up.
     #[serde(default)]
@@ -334,7 +337,12 @@ impl Settings {
 impl Observation {
     /// Reads what the query has given.
     pub(crate) fn read(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        let mut seen: Self = serde_json::from_str(text)?;
+        for slot in &mut seen.slots {
+            let since = slot.inactive_since.as_deref().and_then(setting::epoch);
+            slot.inactive_seconds = since.map(|since| seen.at - since);
+        }
+        Ok(seen)
     }
 
     /// The slot of this name.

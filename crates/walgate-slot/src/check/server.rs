@@ -261,8 +261,8 @@ fn synchronous(subject: &Subject<'_>) -> Finding {
     if commit == Some("off") {
         return Finding::pass(
             CHECK,
-            "no commit waits for Walgate; synchronous_commit is off, which adds up to 600 ms before a \
-             change can be read",
+            "no commit waits for Walgate; synchronous_commit is off, which adds about 150 ms \
+             before a change can be read (the rounds of the WAL writer)",
         );
     }
     Finding::pass(CHECK, "no commit waits for Walgate")

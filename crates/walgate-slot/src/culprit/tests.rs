@@ -167,6 +167,20 @@ fn a_consumer_that_is_not_there() {
 }
 
 #[test]
+fn a_copy_on_a_standby_is_never_to_be_dropped_there() {
+    let mut seen = behind();
+    seen.slots[0].active = false;
+    seen.slots[0].synced = true;
+    seen.in_recovery = true;
+    let found = judge(&seen);
+    assert_eq!(found.cause, Cause::Copy);
+    assert!(!found.fix().expect("a fix").contains("drop"), "{found:?}");
+    // After the promotion it is a slot like any other.
+    seen.in_recovery = false;
+    assert_eq!(judge(&seen).word(), "no consumer");
+}
+
+#[test]
 fn a_sink_of_ours() {
     let sink = |name: &str, down, since| OurSink {
         name: name.into(),

@@ -1,6 +1,8 @@
 //! Standbys: looked at, waited for, and promoted.
 
-use walgate_slot::{Cause, StandbyFault, Watcher};
+use std::time::Duration;
+
+use walgate_slot::{Cause, Culprit, History, StandbyFault, Watcher};
 use walgate_throwaway::PgVersion;
 
 use crate::bed::{Bed, Consumer, config, options};
@@ -24,7 +26,7 @@ async fn a_standby_and_its_promotion() {
             if seen.wal_lsn >= primary.wal_lsn && seen.replayed_lsn >= primary.wal_lsn {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             seen = watcher.look().await.expect("a look");
         }
         assert!(
@@ -46,6 +48,50 @@ async fn a_standby_and_its_promotion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copied_slot_before_and_after_the_promotion() {
+    for version in [PgVersion::V17, PgVersion::V18] {
+        let mut bed = Bed::start(version).await;
+        bed.sql("CREATE PUBLICATION p");
+        bed.sql("SELECT pg_create_logical_replication_slot('s', 'pgoutput', false, false, true)");
+        let consumer = Consumer::Confirms.start(&bed, "s").await;
+        let standby = bed
+            .server
+            .start_standby(&[("sync_replication_slots", "on")])
+            .expect("a standby");
+        let watcher = Watcher::connect(&config(&standby.url()))
+            .await
+            .expect("a watcher");
+        // From here on the standby is what is watched.
+        bed.watcher = watcher;
+        bed.history = History::new();
+        // A copy is temporary until it has caught up with the primary.
+        let copied = |seen: &walgate_slot::Observation| {
+            seen.slot("s")
+                .is_some_and(|slot| slot.synced && !slot.temporary)
+        };
+        for _ in 0..600 {
+            // What a busy primary does by itself: snapshots of the running transactions.
+            bed.sql("CHECKPOINT");
+            if copied(&bed.look().await) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        drop(consumer);
+        bed.fill("postgres", 6);
+        let cause = |wanted: fn(&Cause) -> bool| move |found: &Culprit| wanted(&found.cause);
+        let found = bed
+            .until("s", "a copy", cause(|cause| *cause == Cause::Copy))
+            .await;
+        let fix = found.fix().expect("a fix");
+        assert!(!fix.contains("drop"), "{fix}");
+        standby.promote().expect("promoted");
+        let absent = cause(|cause| matches!(cause, Cause::Absent { .. }));
+        bed.until("s", "nobody's", absent).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failover_slots_that_wait_for_a_standby() {
     for version in [PgVersion::V17, PgVersion::V18] {
         let options = options(version).setting("synchronized_standby_slots", "ghost,sleepy");
@@ -56,8 +102,7 @@ async fn failover_slots_that_wait_for_a_standby() {
         let consumer = Consumer::Confirms.start(&bed, "s").await;
         bed.sql("INSERT INTO t VALUES (1)");
         bed.fill("postgres", 6);
-        let standbys =
-            |found: &walgate_slot::Culprit| matches!(found.cause, Cause::Standbys { .. });
+        let standbys = |found: &Culprit| matches!(found.cause, Cause::Standbys { .. });
         let found = bed.until("s", "blocked", standbys).await;
         let blocking = vec![
             ("ghost".to_owned(), StandbyFault::Missing),
