@@ -103,3 +103,58 @@ fn a_login_that_is_refused() -> Result<()> {
     let ended = run(&[&url])?;
     failed(&ended, 3, &["password authentication failed"])
 }
+
+#[test]
+fn the_scripts_prepare_a_server_and_can_be_run_again() -> Result<()> {
+    for version in [PgVersion::V14, PgVersion::V18] {
+        let options = PostgresOptions::version(version).setting("max_slot_wal_keep_size", "5GB");
+        let server = Postgres::start(&options)?;
+        server.sql(
+            "create table keyed (id int primary key);
+             create table keyless (id int);
+             create table parts (id int primary key) partition by range (id);
+             create table part partition of parts for values from (0) to (10);
+             create role rds_replication",
+        )?;
+        for _ in 0..2 {
+            for script in [
+                include_str!("../../sql/role.sql"),
+                include_str!("../../sql/role_rds.sql"),
+                include_str!("../../sql/publication.sql"),
+                include_str!("../../sql/monitoring.sql"),
+            ] {
+                server.sql(script)?;
+            }
+        }
+        server.sql("select pg_create_logical_replication_slot('s', 'pgoutput')")?;
+        let published = server.sql("select tablename from pg_publication_tables order by 1")?;
+        let published: Vec<_> = published.into_iter().flatten().flatten().collect();
+        ensure!(published == ["keyed", "parts"], "{version}: {published:?}");
+        let mut open = server.admin()?;
+        open.query("begin; insert into keyless values (1)")?;
+        let mut monitor =
+            postgres::Client::connect(&server.url_of("walgate", "postgres"), postgres::NoTls)?;
+        let row = monitor.query_one(
+            "select slot_name::text, retained_bytes::int8, consumer_role::text from walgate_monitoring.slots",
+            &[],
+        )?;
+        ensure!(row.get::<_, String>(0) == "s" && row.get::<_, i64>(1) >= 0);
+        let row = monitor.query_one(
+            "select kind, pid is not null, role from walgate_monitoring.oldest_transactions",
+            &[],
+        )?;
+        ensure!(row.get::<_, String>(0) == "open" && row.get::<_, bool>(1));
+
+        // The role has what it needs, and nothing that is published is wrong.
+        let url = server.url_of("walgate", "postgres");
+        let ended = run(&[&url, "--publication", "walgate", "--json"])?;
+        ensure!(
+            ended.status.success(),
+            "{version}: {}",
+            ended.lines.join("\n")
+        );
+        let report: Value = serde_json::from_str(&ended.lines.join("\n"))?;
+        ensure!(levels(&report, "warn").is_empty(), "{version}: {report}");
+    }
+    Ok(())
+}
