@@ -99,15 +99,19 @@ impl Appender {
     }
 
     /// Appends a transaction whose changes lie in a spool, in a segment of its own. Returns the
-    /// number of its first entry; it has as many as [`Adoption::entries`].
+    /// number of its first entry; it has as many as [`Adoption::entries`](crate::segment::Adoption::entries).
     ///
     /// # Errors
     ///
     /// When it is larger than any record, or of another epoch: nothing was appended.
     pub fn adopt(&mut self, spool: &FinishedSpool, now: PgMicros) -> Result<u64, Failure> {
         let adoption = &spool.adoption;
-        let is_first = |writer: &SegmentWriter| writer.index().entries == 0;
-        if !self.writer.as_ref().is_some_and(is_first) && self.writer.is_some() {
+        // Nor in one that is full of progress: the record would go on in the next, and the spool has
+        // the number of its segment.
+        let fits = |writer: &SegmentWriter| {
+            writer.index().entries == 0 && writer.len() < self.segment_bytes
+        };
+        if self.writer.as_ref().is_some_and(|writer| !fits(writer)) {
             self.roll(now)?;
         }
         self.pending.adopt(self.header.number, spool.name.clone());

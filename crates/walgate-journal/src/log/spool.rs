@@ -244,9 +244,8 @@ impl OnDisk {
                 break;
             }
             if frames.start >= keep {
-                self.end = part.offset;
+                self.forget_last(part.offset)?;
                 first = Some(part.first_index);
-                self.parts.pop();
                 continue;
             }
             let bytes = records::read(self.file.as_ref(), part.offset, part.len as usize)?;
@@ -255,11 +254,19 @@ impl OnDisk {
             let mut rest = stored.reopen();
             first = rest.index_of(keep - frames.start);
             rest.truncate(keep - frames.start);
-            self.end = part.offset;
-            self.parts.pop();
+            self.forget_last(part.offset)?;
             return Ok((first, Some(rest)));
         }
         Ok((first, None))
+    }
+
+    /// The last part is cut off. Its space comes back at once: only what is left counts for the
+    /// budget.
+    fn forget_last(&mut self, end: u64) -> io::Result<()> {
+        self.file.truncate(end)?;
+        self.end = end;
+        self.parts.pop();
+        Ok(())
     }
 }
 

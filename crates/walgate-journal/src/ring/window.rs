@@ -63,7 +63,7 @@ impl Window {
     }
 
     pub(super) fn is_safe(&self, number: u64) -> bool {
-        number < self.synced
+        number < self.synced.min(self.taken)
     }
 
     pub(super) fn progress(&mut self, progress: Position) {
@@ -115,7 +115,9 @@ impl Ring {
         (bytes, bytes > 0 || window.progress.is_some())
     }
 
-    /// Takes what is to be written next: about `max_bytes` of memory, at least one entry.
+    /// Takes what is to be written next: about `max_bytes` of memory, at least one entry, and never
+    /// a part of a spool: the log takes all of its entries at once, and they would be safe before
+    /// they were taken.
     pub(crate) fn take(&mut self, max_bytes: usize) -> Batch {
         let Some(window) = &mut self.window else {
             return Batch::default();
@@ -127,7 +129,7 @@ impl Ring {
         let mut bytes = 0;
         let place = (window.taken - self.base) as usize;
         for entry in self.entries.range(place.min(self.entries.len())..) {
-            if bytes >= max_bytes {
+            if bytes >= max_bytes && !matches!(entry.item, Item::Spooled(_, 1..)) {
                 return batch;
             }
             bytes += entry.cost;
@@ -242,5 +244,59 @@ impl Ring {
             holders.add(Demand::Optional);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use walgate_core::{Lsn, PgMicros, Transaction};
+
+    use super::*;
+    use crate::log::FinishedSpool;
+    use crate::segment::{Adoption, SpoolPart};
+
+    const PART: SpoolPart = SpoolPart {
+        offset: 0,
+        ordinal: 0,
+        len: 0,
+        checksum: 0,
+        first_index: 2,
+    };
+
+    fn spool(parts: usize) -> Arc<FinishedSpool> {
+        let adoption = Adoption {
+            epoch: 0,
+            transaction: Transaction {
+                xid: 9,
+                commit_lsn: Lsn(1000),
+                commit_time: PgMicros(0),
+            },
+            end_lsn: Lsn(1008),
+            spool: 1,
+            spool_bytes: 0,
+            frames: parts as u64,
+            last_index: parts as u32 + 1,
+            relations: Vec::new(),
+            parts: vec![PART; parts],
+        };
+        let name = String::new();
+        Arc::new(FinishedSpool { name, adoption })
+    }
+
+    #[test]
+    fn the_entries_of_a_spool_are_taken_together() {
+        let mut ring = Ring::with_disk(1 << 20, Position::ZERO, 7);
+        ring.push_spool(&spool(20));
+        ring.push_spool(&spool(3));
+        let batch = ring.take(1);
+        assert_eq!((batch.first, batch.items.len()), (7, 22));
+        // The log has both before the second was taken; nobody reads.
+        ring.synced(7 + 22 + 5);
+        assert_eq!(ring.base, 7 + 22, "what was not taken stays");
+        let batch = ring.take(1);
+        assert_eq!((batch.first, batch.items.len()), (29, 5));
+        assert_eq!(ring.unwritten(), (0, false));
     }
 }

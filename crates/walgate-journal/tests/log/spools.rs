@@ -11,7 +11,7 @@ use walgate_core::{
 use walgate_journal::log::{Committed, FinishedSpool, SpoolOptions, Spools, Taken};
 use walgate_journal::storage::{Call, Fault, Storage, When};
 
-use crate::rig::{Rig, file, open, read_all, read_on};
+use crate::rig::{Rig, file, open, options, read_all, read_on};
 use crate::runs::{COMMIT_BYTES, at, commit, relation, rows, whole};
 
 /// What spools of these tests may hold in memory: a few rows.
@@ -407,4 +407,40 @@ fn its_end_is_durable_with_the_log_only() {
     let synced = rig.flush();
     assert_eq!(synced.whole, at(1008, 0));
     assert_eq!(synced.end_entry, spool.adoption.entries());
+}
+
+/// Nothing but keepalives for hours fills a segment as well.
+#[test]
+fn it_has_the_number_of_its_segment_behind_a_segment_full_of_progress() {
+    let mut rig = Rig::new();
+    let mut lsn = 100;
+    while rig.view.catalogue().segments()[0].bytes < options().segment_bytes {
+        rig.progress(lsn);
+        lsn += 1;
+    }
+    let mut spools = spools(&rig);
+    for first in (2..502).step_by(20) {
+        send(&mut spools, 9, lsn, first..first + 20);
+    }
+    let spool = finished(end(&mut spools, 9, lsn, 500));
+    rig.appender.adopt(&spool, PgMicros(0)).expect("adopted");
+    rig.flush();
+    let rig = Rig::on(&rig.disk.crash(), lsn + COMMIT_BYTES);
+    let story = read_all(&rig.view);
+    assert_eq!(story.damaged, []);
+    assert!(story.rows.ends_with(&rows_at(lsn, 2..502)));
+}
+
+#[test]
+fn what_is_rolled_back_gives_its_space_back() {
+    let rig = Rig::new();
+    let mut spools = spools(&rig);
+    send(&mut spools, 9, 1000, 2..22);
+    let before = rig.disk.used();
+    for first in (22..1022).step_by(20) {
+        send(&mut spools, 9, 1000, first..first + 20);
+    }
+    assert!(rig.disk.used() > before + 10 * MEMORY_BYTES as u64);
+    cut(&mut spools, 9, 20);
+    assert!(rig.disk.used() <= before + 2 * MEMORY_BYTES as u64);
 }
