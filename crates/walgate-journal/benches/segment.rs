@@ -10,8 +10,8 @@ use walgate_core::{
     Transaction,
 };
 use walgate_journal::segment::{
-    DefinitionCache, Definitions, Next, Record, SegmentFacts, SegmentHeader, SegmentReader,
-    SegmentWriter, Start,
+    DefinitionCache, Definitions, Keyring, Next, Record, SegmentFacts, SegmentHeader,
+    SegmentReader, SegmentWriter, Start,
 };
 use walgate_pgoutput::Dialect;
 
@@ -115,19 +115,23 @@ fn header() -> SegmentHeader {
     }
 }
 
-fn encode(runs: &[Frames], out: &mut Vec<u8>) {
+fn keys() -> Keyring {
+    Keyring::parse(&"5e".repeat(32)).expect("a key")
+}
+
+fn encode(runs: &[Frames], keys: &Keyring, out: &mut Vec<u8>) {
     let mut definitions = Definitions::default();
-    let mut writer = SegmentWriter::begin(&header(), out).expect("a header");
+    let mut writer = SegmentWriter::begin_with(&header(), keys, out).expect("a header");
     for run in runs {
         let at = writer.append(run, &mut definitions, out);
         at.expect("a sound run");
     }
 }
 
-fn decode(file: &Bytes) -> u64 {
+fn decode(file: &Bytes, keys: &Keyring) -> u64 {
     let mut chunk = file.clone();
     let mut cache = DefinitionCache::new();
-    let Ok(Start::Segment(_, mut reader)) = SegmentReader::open(1, &mut chunk) else {
+    let Ok(Start::Segment(_, mut reader)) = SegmentReader::open_with(1, &mut chunk, keys) else {
         panic!("no segment");
     };
     read_all(&mut reader, &mut chunk, &mut cache)
@@ -143,32 +147,44 @@ fn read_all(reader: &mut SegmentReader, chunk: &mut Bytes, cache: &mut Definitio
     rows
 }
 
-#[divan::bench]
-fn write(bencher: Bencher<'_, '_>) {
+/// As it is, and encrypted.
+const ENCRYPTED: [bool; 2] = [false, true];
+
+fn ring(encrypted: bool) -> Keyring {
+    match encrypted {
+        true => keys(),
+        false => Keyring::default(),
+    }
+}
+
+#[divan::bench(args = ENCRYPTED)]
+fn write(bencher: Bencher<'_, '_>, encrypted: bool) {
     let relation = relation();
     let runs: Vec<_> = (0..RUNS).map(|_| run(&relation)).collect();
+    let keys = ring(encrypted);
     let mut out = Vec::new();
-    encode(&runs, &mut out);
+    encode(&runs, &keys, &mut out);
     let bytes = out.len();
     bencher
         .counter(ItemsCount::new(RUNS * ROWS_OF_A_RUN))
         .counter(BytesCount::new(bytes))
         .bench_local(|| {
             out.clear();
-            encode(&runs, &mut out);
+            encode(&runs, &keys, &mut out);
         });
 }
 
-#[divan::bench]
-fn read(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = ENCRYPTED)]
+fn read(bencher: Bencher<'_, '_>, encrypted: bool) {
     let relation = relation();
     let runs: Vec<_> = (0..RUNS).map(|_| run(&relation)).collect();
+    let keys = ring(encrypted);
     let mut out = Vec::new();
-    encode(&runs, &mut out);
+    encode(&runs, &keys, &mut out);
     let file = Bytes::from(out);
-    assert_eq!(decode(&file), u64::from(RUNS * ROWS_OF_A_RUN));
+    assert_eq!(decode(&file, &keys), u64::from(RUNS * ROWS_OF_A_RUN));
     bencher
         .counter(ItemsCount::new(RUNS * ROWS_OF_A_RUN))
         .counter(BytesCount::new(file.len()))
-        .bench_local(|| decode(&file));
+        .bench_local(|| decode(&file, &keys));
 }

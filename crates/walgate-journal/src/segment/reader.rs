@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use walgate_core::{Gap, Lsn, Relation};
 
-use super::block;
 use super::cipher::SegmentLock;
 use super::definitions::DefinitionCache;
 use super::error::Unreadable;
@@ -14,11 +13,12 @@ use super::fields::Fields;
 use super::header::{MAGIC, SegmentHeader};
 use super::index::SegmentIndex;
 use super::keyring::Keyring;
-use super::record::{self, Flags, Kind, Opened, RECORD_HEADER_BYTES};
+use super::record::{self, Kind, Opened, RECORD_HEADER_BYTES};
 use super::reference::Reference;
-use super::run::{self, Run};
+use super::run::Run;
 use super::trailer::{TRAILER_BYTES, Trailer};
-use super::{cipher, definition, gap, reference};
+
+mod decode;
 
 /// Where a record lies, and what a reader has to know to begin there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -377,122 +377,5 @@ impl SegmentReader {
             chunk.advance(self.block_bytes.min(chunk.len()));
         }
         Ok(Next::Record(at, len, record))
-    }
-
-    /// The records of a block: all of them, or none.
-    fn decode_block(
-        &self,
-        flags: Flags,
-        body: Bytes,
-        cache: &mut DefinitionCache,
-    ) -> Result<VecDeque<Inner>, Unreadable> {
-        let Location {
-            offset, mut entry, ..
-        } = self.next;
-        let first = entry;
-        let (entries, mut plain) = block::open(flags, body, offset)?;
-        let mut inside = VecDeque::new();
-        while let Some((kind, body)) = block::take(&mut plain, offset)? {
-            let len = block::inner_bytes(body.len());
-            let record = self.decode(kind, &body, (entry, len), cache)?;
-            entry = entry.saturating_add(record.entries());
-            // A block is shorter than 2^32.
-            let len = len as u32;
-            inside.push_back(Inner { record, len });
-        }
-        if entry - first != u64::from(entries) || inside.is_empty() {
-            let what = "a block that counts other entries than it has";
-            return Err(Unreadable::damage(offset, what));
-        }
-        Ok(inside)
-    }
-
-    /// The plain body of a record.
-    fn unlock(&self, kind: Kind, flags: Flags, body: Bytes) -> Result<Body, Unreadable> {
-        if !flags.has(Flags::ENCRYPTED) {
-            return Ok(Body::Plain(body));
-        }
-        let Location {
-            offset, ordinal, ..
-        } = self.next;
-        if self.pass_locked && self.lock.is_shut() {
-            return cipher::entries_in_clear(kind, &body, offset).map(Body::Locked);
-        }
-        let place = (self.segment, ordinal);
-        let plain = self.lock.open(place, offset, (kind, flags), &body)?;
-        Ok(Body::Plain(plain))
-    }
-
-    fn decode(
-        &self,
-        kind: Kind,
-        body: &Bytes,
-        (entry, pinned): (u64, usize),
-        cache: &mut DefinitionCache,
-    ) -> Result<Record, Unreadable> {
-        let offset = self.next.offset;
-        let at = offset.saturating_add(RECORD_HEADER_BYTES as u64);
-        let fields = Fields::new(body, at);
-        let numbered = |number: u64| match number == entry {
-            true => Ok(()),
-            false => Err(Unreadable::damage(offset, "an entry out of its turn")),
-        };
-        Ok(match kind {
-            Kind::Header => {
-                return Err(Unreadable::damage(offset, "a second header in a segment"));
-            }
-            Kind::Definition => {
-                let (number, relation) = definition::decode(fields)?;
-                let relation = cache
-                    .define(self.segment, number, relation)
-                    .ok_or_else(|| {
-                        Unreadable::damage(
-                            offset,
-                            "a definition number that has another definition",
-                        )
-                    })?;
-                Record::Definition { number, relation }
-            }
-            Kind::Run => {
-                let run = run::decode(fields, body, pinned, (self.segment, cache))?;
-                numbered(run.entry)?;
-                Record::Run(run)
-            }
-            Kind::Gap => {
-                let (number, epoch, gap) = gap::decode(fields)?;
-                numbered(number)?;
-                Record::Gap {
-                    entry: number,
-                    epoch,
-                    gap,
-                }
-            }
-            Kind::Reference => {
-                let reference = reference::decode(fields, (self.segment, cache))?;
-                numbered(reference.entry)?;
-                Record::Reference(Box::new(reference))
-            }
-            Kind::Block => {
-                return Err(Unreadable::damage(offset, "a block in a block"));
-            }
-            Kind::Part | Kind::Spool => {
-                return Err(Unreadable::damage(
-                    offset,
-                    "a record of a spool in a segment",
-                ));
-            }
-            Kind::Progress => {
-                let (epoch, lsn) = gap::decode_progress(fields)?;
-                Record::Progress { epoch, lsn }
-            }
-            Kind::Index => {
-                let index = SegmentIndex::decode_body(fields, offset)?;
-                if index.next_entry() != entry {
-                    let what = "an index that counts other entries than there are";
-                    return Err(Unreadable::damage(offset, what));
-                }
-                Record::Index(index)
-            }
-        })
     }
 }
