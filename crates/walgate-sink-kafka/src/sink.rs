@@ -417,7 +417,10 @@ impl Sink for KafkaSink {
         if settled.is_ok() && live.flight().failed() {
             // What is on its way may still arrive.
             let drained = tokio::time::timeout_at(deadline.into(), live.drained()).await;
-            tracing::debug!(in_time = drained.is_ok(), "closed a producer that has failed");
+            tracing::debug!(
+                in_time = drained.is_ok(),
+                "closed a producer that has failed"
+            );
         }
         // A producer may fail, by a right that is missing elsewhere, with nothing left to deliver.
         let (is_delivered, left) = live
@@ -452,7 +455,8 @@ mod tests {
     }
 
     async fn close(sink: &mut KafkaSink) -> Result<(), SinkError> {
-        sink.close(Instant::now() + Duration::from_millis(200)).await
+        sink.close(Instant::now() + Duration::from_millis(200))
+            .await
     }
 
     #[tokio::test]
