@@ -1,6 +1,6 @@
 //! `walgate slots create` and `walgate slots drop`.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Read};
 use std::time::Instant;
 
 use walgate_core::{Failure, StopReason};
@@ -235,8 +235,32 @@ fn confirmed(name: &str) -> Result<bool, Ending> {
         return Err(failure.hint("say it beforehand: --yes").into());
     }
     print("Type the name of the slot to drop it: ")?;
+    answered(&mut std::io::stdin().lock(), name)
+        .map_err(|error| Ending::other(format!("can't read the answer: {error}")))
+}
+
+/// Whether the answer is the name; nothing and the end of the input are a no.
+fn answered(input: &mut impl BufRead, name: &str) -> std::io::Result<bool> {
+    /// The longest name, and a line's end: who pipes a file into a terminal is not read for ever.
+    const MOST: u64 = 100;
     let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.map_err(|error| Ending::other(format!("can't read the answer: {error}")))?;
+    input.take(MOST).read_line(&mut answer)?;
     Ok(answer.trim() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_is_a_yes() {
+        let answered = |text: &str| answered(&mut text.as_bytes(), "old").expect("read");
+        for yes in ["old", "old\n", " old \r\n"] {
+            assert!(answered(yes), "{yes:?}");
+        }
+        for no in ["", "\n", "y\n", "yes\n", "older\n", "o\nold\n"] {
+            assert!(!answered(no), "{no:?}");
+        }
+        assert!(!answered(&" ".repeat(200)), "too long");
+    }
 }
