@@ -73,7 +73,8 @@ impl Journal {
             }
             Self::Streamed => {
                 "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n\
-                 streaming = true\nspool_memory = \"64KiB\"\n"
+                 streaming = true\nspool_memory = \"64KiB\"\ncompression = \"zstd\"\n\
+                 encryption_key_command = [\"printf\", \"%064d\", \"5\"]\n"
             }
         }
     }
