@@ -10,10 +10,12 @@ use super::chunk::{Chunk, Target, Then};
 use super::damaged::DamagedPlace;
 use super::files::segment_name;
 use super::records::{self, CHUNK_BYTES, Records, Walk};
-use super::spooled::{self, OpenedSpool, Spool, Spooled};
+use super::spooled::Spooled;
 use super::view::LogView;
-use crate::segment::{Damage, DefinitionCache, Location, Record, Reference, SegmentReader};
+use crate::segment::{Damage, DefinitionCache, Location, Record, SegmentReader};
 use crate::storage::StoredFile;
+
+mod adopted;
 
 /// Definitions that a reader remembers before it begins anew with the next segment: they are shared
 /// with the frames that it has handed out, so this bounds what it holds alone.
@@ -367,69 +369,6 @@ impl LogReader {
                 }
                 Walk::End => return Ok(Step::Tail),
                 Walk::Bad(damage) => return self.bad(&segment, &damage, end),
-            }
-        }
-    }
-
-    /// At a transaction whose changes lie in a spool.
-    fn enter(
-        &mut self,
-        segment: &Segment,
-        reference: Box<Reference>,
-        behind: Location,
-    ) -> Result<Step, Failure> {
-        let number = segment.number;
-        let storage = Arc::clone(self.view.storage());
-        match Spooled::open(storage.as_ref(), number, reference, self.leave_out)? {
-            OpenedSpool::Open(spooled) => {
-                self.next_entry = Some(spooled.number());
-                if let At::In(mut records) = std::mem::replace(&mut self.at, At::Behind(number)) {
-                    records.go_to(behind);
-                    self.at = At::Spool(spooled, records);
-                }
-                Ok(Step::On)
-            }
-            OpenedSpool::Missing if self.view.catalogue().lock().get(number).is_none() => {
-                Ok(self.behind_deleted(number))
-            }
-            OpenedSpool::Missing => Ok(self.lost_rest(segment, &spooled::missing())),
-        }
-    }
-
-    /// Takes entries off a spool.
-    fn walk_spool(&mut self, chunk: &mut Chunk, bytes: &mut usize) -> Result<Step, Failure> {
-        let At::Spool(spooled, _) = &mut self.at else {
-            return Ok(Step::On);
-        };
-        let number = spooled.segment();
-        let storage = Arc::clone(self.view.storage());
-        loop {
-            match spooled.next(storage.as_ref())? {
-                Spool::Entry(entry, read) => {
-                    *bytes += read;
-                    self.leave_out = None;
-                    self.next_entry = Some(spooled.number());
-                    self.reached = self.reached.max(entry.last);
-                    chunk.entries.push(entry);
-                    if *bytes >= CHUNK_BYTES {
-                        return Ok(Step::Enough);
-                    }
-                }
-                Spool::End => {
-                    if let At::Spool(_, records) =
-                        std::mem::replace(&mut self.at, At::Behind(number))
-                    {
-                        self.at = At::In(records);
-                    }
-                    return Ok(Step::On);
-                }
-                Spool::Damaged(damage) => {
-                    let segment = self.view.catalogue().lock().get(number).cloned();
-                    return Ok(match segment {
-                        Some(segment) => self.lost_rest(&segment, &damage),
-                        None => self.behind_deleted(number),
-                    });
-                }
             }
         }
     }
