@@ -404,14 +404,13 @@ impl Source for PostgresSource {
     }
 
     fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
-        let unstream = Unstream {
-            xid,
-            why: Why::NoRoom(why),
-        };
-        match self.phase {
-            Phase::Streaming(_) => self.again(&Again::Unstream(unstream))?,
+        if let Phase::Streaming(session) = &mut self.phase {
+            let unstream = session.sequencer().no_room(xid, why);
+            self.again(&Again::Unstream(unstream))?;
+        } else {
             // The connection is gone already, and with it all that it had sent.
-            _ => self.unstream(&unstream)?,
+            let why = Why::NoRoom(why, None);
+            self.unstream(&Unstream { xid, why })?;
         }
         self.discard = true;
         Ok(())

@@ -163,7 +163,11 @@ fn many_rows_without_room_while_they_are_written() -> Result<()> {
     bed.configure(&file_sink(&file))?;
     let program = bed.serve()?;
     bed.sql(&insert(100_000))?;
-    let texts = ["can't be kept", "may take 16777216 bytes", "unstream"];
+    let texts = [
+        "bytes so far, in public.t, can't be kept",
+        "may take 16777216 bytes",
+        "unstream",
+    ];
     refused(&program.wait()?, 7, &texts, &[CREATED])?;
     bed.more = journal.to_owned();
     let ended = bed.catch_up(&[])?;

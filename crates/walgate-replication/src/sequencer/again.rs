@@ -39,8 +39,8 @@ pub(crate) enum Why {
     TooLargeTogether(Size),
     /// More sub-transactions or definitions than are kept in memory.
     TooManyParts,
-    /// Whoever keeps it has no room, for this reason.
-    NoRoom(String),
+    /// Whoever keeps it has no room, for this reason. How large it is, where that is known.
+    NoRoom(String, Option<Size>),
 }
 
 /// How large a transaction has become.
@@ -59,7 +59,7 @@ impl Unstream {
     pub(crate) const fn is_too_large(&self) -> bool {
         matches!(
             self.why,
-            Why::TooLarge(_) | Why::TooLargeTogether(_) | Why::NoRoom(_)
+            Why::TooLarge(_) | Why::TooLargeTogether(_) | Why::NoRoom(..)
         )
     }
 }
@@ -84,7 +84,12 @@ impl fmt::Display for Unstream {
                  longest is transaction {xid}, in {size}",
                 size.bytes, size.max
             ),
-            Why::NoRoom(why) => write!(f, "transaction {xid} can't be kept: {why}"),
+            Why::NoRoom(why, None) => write!(f, "transaction {xid} can't be kept: {why}"),
+            Why::NoRoom(why, Some(size)) => write!(
+                f,
+                "transaction {xid}, which has {} bytes so far, in {size}, can't be kept: {why}",
+                size.bytes
+            ),
             Why::TooManyParts => write!(
                 f,
                 "transaction {xid} has more sub-transactions or definitions than are kept"

@@ -10,7 +10,7 @@ use walgate_core::{
 use walgate_pgoutput::{Message, RelationOids};
 
 use crate::sequence_error::SequenceError;
-use crate::sequencer::again::Again;
+use crate::sequencer::again::{Again, Unstream};
 use crate::sequencer::stream::{Committed, Stream};
 use crate::sequencer::{Output, Sequencer, Taken};
 
@@ -232,6 +232,11 @@ impl Sequencer {
                 Taken::Again(Box::new(Again::Unstream(unstream)))
             }
         }
+    }
+
+    /// Whoever keeps a transaction has no room for it.
+    pub(crate) fn no_room(&self, xid: Xid, why: String) -> Unstream {
+        self.streams.no_room(xid, why)
     }
 
     /// The chunk that was built so far.

@@ -137,6 +137,20 @@ impl Streams {
         None
     }
 
+    /// Whoever keeps a transaction has no room for it.
+    pub(super) fn no_room(&self, xid: Xid, why: String) -> Unstream {
+        let block = self.block.as_ref().filter(|block| block.xid == xid);
+        let size = block.or_else(|| self.others.get(&xid)).map(|stream| Size {
+            bytes: stream.bytes,
+            max: self.limits.each,
+            tables: stream.tables(),
+        });
+        Unstream {
+            xid,
+            why: Why::NoRoom(why, size),
+        }
+    }
+
     #[cold]
     fn describe(&self, block: &Stream, each: bool, together: bool) -> Unstream {
         let size = |stream: &Stream, bytes: u64, max: u64| Size {
