@@ -8,6 +8,7 @@ use walgate_connection::ConnectionConfig;
 use walgate_core::{
     Failure, Feed, FrameKind, Frames, Lsn, Position, Source, StopReason, Watermark,
 };
+use walgate_journal::segment::Keyring;
 use walgate_journal::storage::{Folder, Storage};
 use walgate_journal::{Cursor, Demand, DiskJournal, DiskOptions, Journal};
 use walgate_replication::{PostgresSource, SourceConfig};
@@ -27,6 +28,7 @@ use crate::wiring::{Cut, block_on, blocking, cut, facts};
 pub fn record(args: &RecordArgs, console: &Console) -> Result<(), Ending> {
     let out = args.out()?;
     check_empty(&out)?;
+    let keys = args.keys.load()?;
     block_on(Box::pin(async {
         let mut signals = Signals::new()
             .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
@@ -34,7 +36,8 @@ pub fn record(args: &RecordArgs, console: &Console) -> Result<(), Ending> {
         let recording = async |connection: ConnectionConfig, names, token: String| {
             let source = tail::source(&tail, connection, names, &token);
             let ends = args.until.is_some();
-            let tally = Box::pin(run(source, &out, ends, console, &mut signals)).await?;
+            let options = options(&out, keys.clone());
+            let tally = Box::pin(run(source, options, ends, console, &mut signals)).await?;
             say(console, &tally.summary(&out));
             Ok(())
         };
@@ -106,7 +109,7 @@ const READER: &str = "the recording";
 
 async fn run(
     source: SourceConfig,
-    out: &Path,
+    options: DiskOptions,
     ends: bool,
     console: &Console,
     signals: &mut Signals,
@@ -128,7 +131,7 @@ async fn run(
     }
     let begin = Position::new(started.identity.epoch, started.resume, 0);
     let facts = facts(&started);
-    let options = options(out);
+    let out = options.folder.clone();
     let journal = blocking(move || DiskJournal::open(options, None)?.start(facts, begin)).await?;
     let keep = journal.reader(READER, Demand::Required, begin);
     say(
@@ -150,8 +153,9 @@ async fn run(
 }
 
 /// Everything is kept, whatever its size and age; what the disk has no room for waits in the slot.
-fn options(out: &Path) -> DiskOptions {
+fn options(out: &Path, keys: Keyring) -> DiskOptions {
     DiskOptions {
+        keys,
         replay_bytes: u64::MAX,
         replay_age: Duration::MAX,
         budget_bytes: Some(u64::MAX),

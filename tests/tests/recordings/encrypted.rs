@@ -238,3 +238,23 @@ fn dead_letters_are_encrypted_with_the_journal() -> Result<()> {
     let ended = run(args("journal letters @", &[&dead]))?;
     refused(&ended, 8, &["encrypted with key", "--key-file"], &[])
 }
+
+#[test]
+fn a_recording_is_encrypted_where_keys_are_named() -> Result<()> {
+    let bed = bed("replay_recorded")?;
+    let (keys, out) = (bed.path("keys"), bed.path("recorded"));
+    std::fs::write(&keys, OLD)?;
+    bed.sql("insert into notes values ('MARKER');")?;
+    let url = Path::new(&bed.direct);
+    let record = "record @ --slot replay_recorded --publication walgate --until now --peek";
+    let words = format!("{record} --key-file @ @");
+    said(&words, &[url, &keys, &out], &[])?;
+    ensure!(clear(&out)?.is_none(), "{:?}", clear(&out)?);
+    let words = "replay @ --key-file @ --format json";
+    let replayed = said(words, &[&out, &keys], &[])?;
+    ensure!(
+        replayed.len() == 1 && replayed[0].contains("MARKER"),
+        "{replayed:?}"
+    );
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use walgate_core::{Failure, StopReason};
 
-use super::{TailArgs, Until};
+use super::{KeyArgs, TailArgs, Until};
 use crate::config::{Secret, SlotName, TablePattern};
 
 const EXAMPLES: &str = "\
@@ -52,6 +52,9 @@ pub struct RecordArgs {
     /// Confirm nothing: the slot stays where it is
     #[arg(long, requires = "slot", help_heading = "Range")]
     pub peek: bool,
+    /// With keys the recording is encrypted with the newest.
+    #[command(flatten)]
+    pub keys: KeyArgs,
 }
 
 impl RecordArgs {
