@@ -78,6 +78,8 @@ pub struct History {
     wal: Track<Written>,
     slots: BTreeMap<String, SlotTrack>,
     databases: BTreeMap<String, Track<i64>>,
+    /// What is written on the average of a long time, as the server says.
+    average: Option<Rate>,
     /// Whose log it is.
     system_id: Option<u64>,
     in_recovery: bool,
@@ -97,6 +99,7 @@ impl History {
             wal: Track::new(DAY),
             slots: BTreeMap::new(),
             databases: BTreeMap::new(),
+            average: None,
             system_id: None,
             in_recovery: false,
         }
@@ -126,6 +129,12 @@ impl History {
         }
         (self.system_id, self.in_recovery) = (system_id, seen.in_recovery);
         self.wal.push(now, Written { wal_lsn, bytes });
+        self.average = seen.average.and_then(|average| {
+            Some(Rate {
+                bytes_per_second: average.bytes_per_second()?,
+                over: Duration::try_from_secs_f64(average.seconds?).ok()?,
+            })
+        });
         self.record_slots(now, seen);
         self.record_databases(now, seen);
     }
@@ -169,6 +178,15 @@ impl History {
         self.databases.retain(|name, _| known(name));
     }
 
+    /// How much time lies between the first sample that is kept and the last.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        match (self.wal.first(), self.wal.last()) {
+            (Some(first), Some(last)) => last.at.duration_since(first.at),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// How fast log was written in the last `window`; none before there are two samples.
     #[must_use]
     pub fn wal_rate(&self, window: Duration) -> Option<Rate> {
@@ -179,11 +197,21 @@ impl History {
 
     /// The highest rate of 15 minutes in the last 24 hours; none before there are two samples. With
     /// less than 15 minutes of samples, the higher of the rates of all of them and of the last
-    /// minute; and never less than the rate of the last 15 minutes.
+    /// minute; and never less than the rate of the last 15 minutes. With less than a day of samples
+    /// also never less than the average since the server's statistics were reset: an hour that was
+    /// not seen may have been a busy one.
     #[must_use]
     pub fn highest_rate(&self) -> Option<Rate> {
-        let (first, last) = (self.wal.first()?, self.wal.last()?);
-        if last.at.duration_since(first.at) < QUARTER {
+        let span = self.span();
+        let seen = self.highest_seen(span);
+        match seen {
+            Some(_) if span < DAY => higher(seen, self.average),
+            seen => seen,
+        }
+    }
+
+    fn highest_seen(&self, span: Duration) -> Option<Rate> {
+        if span < QUARTER {
             return higher(self.wal_rate(MINUTE), self.wal_rate(QUARTER));
         }
         let mut highest = self.wal_rate(QUARTER);

@@ -40,7 +40,7 @@ pub use error::{WatchError, WatchErrorKind};
 pub use forecast::{Danger, Forecast, Headroom, Limit, Limits, NEAR, TimeLeft, forecast};
 pub use history::{HOUR, History, Lag, MINUTE, QUARTER, Rate};
 pub use observation::{
-    Database, Observation, PreparedTransaction, Settings, Slot, SlotStatistics, Transaction,
-    Walsender,
+    Database, LongAverage, Observation, PreparedTransaction, Settings, Slot, SlotStatistics,
+    Transaction, Walsender,
 };
 pub use watcher::{Provider, Server, Watcher};

@@ -62,6 +62,11 @@ impl Manager {
         );
         in_time(doing, async {
             let row = self.sql.query_one(&sql, &[&name]).await;
+            if row.is_err() {
+                // The server sends an error before it has cleaned up. When it answers again, the slot
+                // that it had begun to create is gone; whether it answers well is of no interest.
+                drop(self.sql.simple_query("").await);
+            }
             let row = row.map_err(WatchError::sql(doing))?;
             let lsn: String = row.try_get(0).map_err(WatchError::sql(doing))?;
             Ok(lsn.parse().unwrap_or_default())

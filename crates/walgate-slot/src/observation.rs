@@ -23,6 +23,9 @@ pub struct Observation {
     /// On a standby: how far it has replayed, and so how far it can be decoded.
     #[serde(default, deserialize_with = "lsn")]
     pub replayed_lsn: Option<Lsn>,
+    /// What was written since the statistics of the log were reset; none on a standby, which writes none.
+    #[serde(default)]
+    pub average: Option<LongAverage>,
     /// Settings that decide what slots may hold back.
     pub settings: Settings,
     /// All slots of the server, by name.
@@ -253,6 +256,26 @@ pub struct PreparedTransaction {
     pub xid_age: Option<i64>,
     /// How long ago it was prepared.
     pub seconds: Option<f64>,
+}
+
+/// What was written over a long time: `pg_stat_wal`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct LongAverage {
+    /// Bytes of log.
+    pub bytes: f64,
+    /// In so many seconds.
+    pub seconds: Option<f64>,
+}
+
+impl LongAverage {
+    /// Bytes a second; none for less than an hour, which is no long time.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        const LEAST_SECONDS: f64 = 3600.0;
+        let seconds = self.seconds.filter(|seconds| *seconds >= LEAST_SECONDS)?;
+        Some(self.bytes / seconds)
+    }
 }
 
 /// What is written in a database.

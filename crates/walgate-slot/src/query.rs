@@ -65,6 +65,10 @@ SELECT pg_catalog.textsend(pg_catalog.json_build_object(
         ELSE pg_catalog.pg_current_wal_lsn() END,
     'replayed_lsn', CASE WHEN pg_catalog.pg_is_in_recovery()
         THEN pg_catalog.pg_last_wal_replay_lsn() END,
+    'average', (SELECT pg_catalog.json_build_object('bytes', w.wal_bytes::pg_catalog.float8,
+            'seconds', extract(epoch FROM pg_catalog.clock_timestamp() - w.stats_reset)
+                ::pg_catalog.float8)
+        FROM pg_catalog.pg_stat_wal AS w WHERE NOT pg_catalog.pg_is_in_recovery()),
     'settings', (SELECT pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name, true))
         FROM pg_catalog.unnest(ARRAY[
             'max_slot_wal_keep_size', 'wal_keep_size', 'max_wal_size', 'wal_segment_size',

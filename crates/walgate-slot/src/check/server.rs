@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Finding, Subject};
-use crate::history::{HOUR, Rate};
+use crate::history::Rate;
 use crate::observation::seconds;
 use crate::watcher::{Provider, Server};
 use crate::words::{bytes, duration, rate};
@@ -13,6 +13,9 @@ const LONG_TRANSACTION: Duration = Duration::from_secs(300);
 
 /// Less room than this at the present rate is no time to react in.
 const LEAST_HEADROOM: Duration = Duration::from_secs(4 * 3600);
+
+/// What lasts longer need not be told to the day.
+const VERY_LONG: Duration = Duration::from_secs(365 * 86_400);
 
 /// A shorter `wal_sender_timeout` cuts connections that are only slow.
 const LEAST_SENDER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -168,7 +171,7 @@ fn standby(subject: &Subject<'_>) -> Finding {
 
 fn keep_size(subject: &Subject<'_>) -> Finding {
     const CHECK: &str = "max_slot_wal_keep_size";
-    let written = subject.history.wal_rate(HOUR);
+    let written = subject.history.highest_rate();
     let speed = written.map_or_else(
         || "an unknown rate".to_owned(),
         |written: Rate| rate(written.bytes_per_second),
@@ -186,10 +189,13 @@ fn keep_size(subject: &Subject<'_>) -> Finding {
     let per_second = written.map_or(0.0, |written| written.bytes_per_second);
     #[expect(clippy::cast_precision_loss, reason = "a time needs no byte")]
     let headroom = seconds(limit as f64 / per_second.max(1.0)).unwrap_or(Duration::MAX);
+    let lasts = match headroom < VERY_LONG {
+        true => duration(headroom),
+        false => "more than a year".to_owned(),
+    };
     let seen = format!(
-        "max_slot_wal_keep_size is {}: {} without a consumer at {speed}",
+        "max_slot_wal_keep_size is {}: {lasts} without a consumer at {speed}",
         bytes(limit),
-        duration(headroom)
     );
     if headroom < LEAST_HEADROOM {
         let why = "a consumer that is down for longer loses its slot";

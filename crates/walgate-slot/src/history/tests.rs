@@ -74,6 +74,30 @@ fn the_highest_quarter_of_the_day_is_remembered_and_then_forgotten() {
 }
 
 #[test]
+fn what_was_not_seen_counts_with_its_average_until_a_day_was_seen() {
+    let busy = |wal: u64, hours: f64| {
+        let mut seen = look(wal);
+        seen.average = Some(crate::observation::LongAverage {
+            bytes: 1000.0 * 3600.0 * hours,
+            seconds: Some(3600.0 * hours),
+        });
+        seen
+    };
+    let begin = Instant::now();
+    let highest = |hours, seen_hours: u64| {
+        let mut history = History::new();
+        for minute in 0..=seen_hours * 60 + 1 {
+            history.record(begin + seconds(minute * 60), &busy(minute, hours), None);
+        }
+        history.highest_rate().expect("a rate").bytes_per_second
+    };
+    close(highest(100.0, 0), 1000.0);
+    close(highest(100.0, 23), 1000.0);
+    assert!(highest(100.0, 24) < 1.0, "all of a day was seen");
+    assert!(highest(0.5, 0) < 1.0, "half an hour is no long time");
+}
+
+#[test]
 fn a_young_history_says_over_which_time() {
     assert_eq!(History::new().wal_rate(HOUR), None);
     assert_eq!(History::new().highest_rate(), None);

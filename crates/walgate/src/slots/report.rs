@@ -36,8 +36,10 @@ pub(super) struct ServerReport {
     pub(super) wal_lsn: Option<String>,
     /// Over the last 1, 15 and 60 minutes of this command; null before there are two looks.
     pub(super) wal_bytes_per_second: BTreeMap<&'static str, Option<f64>>,
-    /// The highest of 15 minutes in the last 24 hours of this command.
+    /// The highest of 15 minutes in the last 24 hours of this command; while that is less, not less than the average.
     pub(super) highest_wal_bytes_per_second: Option<f64>,
+    /// Since the statistics of the log were reset; null for less than an hour, and on a standby.
+    pub(super) average_wal_bytes_per_second: Option<f64>,
     /// How much time the rates are from, at most.
     pub(super) measured_seconds: f64,
     pub(super) settings: BTreeMap<&'static str, Option<String>>,
@@ -196,7 +198,11 @@ fn server_report(server: &Server, scene: &Scene<'_>) -> ServerReport {
         wal_lsn: scene.seen.wal_lsn.map(|lsn| lsn.to_string()),
         wal_bytes_per_second: windows(|window| speed(rate(window))),
         highest_wal_bytes_per_second: speed(scene.history.highest_rate()),
-        measured_seconds: rate(HOUR).map_or(0.0, |rate| rate.over.as_secs_f64()),
+        average_wal_bytes_per_second: scene
+            .seen
+            .average
+            .and_then(|average| average.bytes_per_second()),
+        measured_seconds: scene.history.span().as_secs_f64(),
         settings: settings_shown
             .into_iter()
             .map(|(name, value)| (name, value.clone()))

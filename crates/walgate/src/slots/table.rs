@@ -142,11 +142,17 @@ fn server(report: &Report) -> String {
     });
     text.push_str(&format!(
         "FULL IN: at the steepest trend of the last 1, 15 and 60 minutes. IF STOPPED: if the consumer \
-         stopped now,\nat the highest rate of 15 minutes that was seen in {}. Faster bursts are not \
-         counted.\n",
+         stopped now,\nat the highest rate of 15 minutes that was seen in {}{}.\n\
+         Faster bursts are not counted.\n",
         duration(std::time::Duration::from_secs_f64(
             server.measured_seconds.round().max(0.0)
         )),
+        server
+            .average_wal_bytes_per_second
+            .map_or_else(String::new, |average| format!(
+                ", or at the long average of {} where that is more",
+                rate(average)
+            )),
     ));
     for unseen in &report.unseen {
         text.push_str(&format!("not seen: {}\n", clean(unseen)));
