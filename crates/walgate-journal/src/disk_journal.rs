@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use walgate_core::{Checkpoint, Failure, Lsn, PgMicros, Position, Watermark};
 
 use crate::journal::Shared;
-use crate::log::{LogView, Opened, SpoolOptions};
+use crate::log::{LogView, Opened, SpoolOptions, Unadopted};
 use crate::ring::Ring;
 use crate::segment::SegmentFacts;
 use crate::storage::{Folder, Keyed, Storage};
@@ -103,6 +103,7 @@ impl DiskJournal {
             start,
             segment,
             spools: options.spools(budget),
+            unadopted: Arc::default(),
             view,
         };
         let shared = Arc::new(Shared::new(ring, Some(behind)));
@@ -123,6 +124,7 @@ pub(crate) struct Behind {
     /// The segment that the log began with.
     pub(crate) segment: u64,
     pub(crate) spools: SpoolOptions,
+    pub(crate) unadopted: Arc<Unadopted>,
 }
 
 impl Behind {

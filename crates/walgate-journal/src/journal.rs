@@ -248,7 +248,12 @@ impl Journal {
     pub fn spools(&self) -> Option<Spools> {
         let behind = self.shared.behind.as_ref()?;
         let storage = Arc::clone(behind.view.storage());
-        Some(Spools::new(storage, behind.segment, behind.spools))
+        Some(Spools::counted(
+            storage,
+            behind.segment,
+            behind.spools,
+            Arc::clone(&behind.unadopted),
+        ))
     }
 
     /// Appends a gap that the source has announced; every reader is told of it at its place.

@@ -57,5 +57,6 @@ pub use pack::PackedSegment;
 pub use pending::Pending;
 pub use reader::LogReader;
 pub use retention::{Need, Retention, Room};
+pub(crate) use spools::Unadopted;
 pub use spools::{Committed, FinishedSpool, SpoolOptions, Spools, Taken};
 pub use view::LogView;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use walgate_core::{
     Failure, Frames, Lsn, Relation, StopReason, Streamed, StreamedFrames, Transaction, Xid,
@@ -24,6 +25,29 @@ pub struct SpoolOptions {
     pub disk_bytes: u64,
     /// The part of the file system that stays free, in percent.
     pub keep_free_percent: u8,
+}
+
+/// Disk that spools take and no segment has yet. It counts as free for the log: whoever reads the
+/// commit or the abort that ends them must not wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Unadopted {
+    /// Of transactions that run or commit, in bytes.
+    open: AtomicU64,
+    /// Of those that were handed out and not adopted, in bytes.
+    finished: AtomicU64,
+}
+
+impl Unadopted {
+    /// In bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.open.load(Ordering::Relaxed) + self.finished.load(Ordering::Relaxed)
+    }
+
+    /// The log has a segment for it now.
+    pub(crate) fn adopted(&self, spool: &FinishedSpool) {
+        let bytes = spool.adoption.spool_bytes;
+        self.finished.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// A finished spool whose bytes are durable; its name is not yet that of a segment's spool.
@@ -74,6 +98,7 @@ pub struct Spools {
     open: HashMap<Xid, Spool>,
     /// A transaction that has committed and is not on disk as a whole yet.
     committing: Option<(Spool, Commit)>,
+    unadopted: Arc<Unadopted>,
 }
 
 /// A commit as the source announces it.
@@ -90,7 +115,18 @@ impl Spools {
     /// None yet. `segment`: the number of the segment that the log began with in this run, which
     /// no run before has begun with, so that no number of a spool is ever used twice.
     pub fn new(storage: Arc<dyn Storage>, segment: u64, options: SpoolOptions) -> Self {
+        Self::counted(storage, segment, options, Arc::default())
+    }
+
+    /// As [`new`](Self::new), and tells what no segment has yet.
+    pub(crate) fn counted(
+        storage: Arc<dyn Storage>,
+        segment: u64,
+        options: SpoolOptions,
+        unadopted: Arc<Unadopted>,
+    ) -> Self {
         Self {
+            unadopted,
             storage,
             options,
             next_number: segment << 32 | 1,
@@ -125,6 +161,12 @@ impl Spools {
     ///
     /// When it contradicts what came before, or a sync fails, which is final.
     pub fn take(&mut self, streamed: Streamed) -> Result<Taken, Failure> {
+        let taken = self.heed(streamed);
+        self.count();
+        taken
+    }
+
+    fn heed(&mut self, streamed: Streamed) -> Result<Taken, Failure> {
         match streamed {
             Streamed::Chunk { xid, frames } => Ok(self.chunk(xid, &frames)),
             Streamed::AbortSub { xid, keep, .. } => self.cut(xid, keep),
@@ -150,6 +192,12 @@ impl Spools {
                 Ok(Taken::Kept)
             }
         }
+    }
+
+    fn count(&self) {
+        let committing = self.committing.iter().map(|(spool, _)| spool.disk_bytes());
+        let bytes = self.disk_bytes() + committing.sum::<u64>();
+        self.unadopted.open.store(bytes, Ordering::Relaxed);
     }
 
     /// Drops all, committed ones that were handed out aside.
@@ -252,7 +300,7 @@ impl Spools {
             ));
         }
         self.committing = Some((spool, commit));
-        self.go_on()
+        self.write_rest()
     }
 
     /// Tries again to write the rest of a transaction that has committed.
@@ -261,6 +309,12 @@ impl Spools {
     ///
     /// When a sync fails, which is final.
     pub fn go_on(&mut self) -> Result<Taken, Failure> {
+        let taken = self.write_rest();
+        self.count();
+        taken
+    }
+
+    fn write_rest(&mut self) -> Result<Taken, Failure> {
         let Some((mut spool, commit)) = self.committing.take() else {
             return Ok(Taken::Kept);
         };
@@ -293,6 +347,8 @@ impl Spools {
         }
         adoption.spool_bytes = spool.disk_bytes();
         adoption.parts = spool.places();
+        let finished = &self.unadopted.finished;
+        finished.fetch_add(adoption.spool_bytes, Ordering::Relaxed);
         let finished = FinishedSpool {
             name: spool.name(),
             adoption,

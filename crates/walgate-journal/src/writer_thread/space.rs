@@ -70,11 +70,12 @@ impl SpaceKeeper {
 
     /// Deletes what may go. Fails when the disk has lost what it had promised to keep.
     pub(super) fn look(&mut self, files: &mut LogFiles, now: Instant) -> Result<(), Failure> {
-        let space = self
-            .shared
-            .behind
-            .as_ref()
-            .and_then(|behind| behind.view.storage().space().ok());
+        let space = self.shared.behind.as_ref().and_then(|behind| {
+            let space = behind.view.storage().space().ok()?;
+            // Bounded by their own budget; see there why it is not held against the log.
+            let available = space.available.saturating_add(behind.unadopted.bytes());
+            Some(Space { available, ..space })
+        });
         self.budget = self.options.budget(space);
         loop {
             let holders = self.shared.lock().ring.holders();

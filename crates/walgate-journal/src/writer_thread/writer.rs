@@ -225,7 +225,13 @@ impl Writer {
             let given = match &item {
                 Item::Frames(frames) => self.appender.append(frames, now)?,
                 Item::Gap(gap) => Some(self.appender.append_gap(gap, now)?),
-                Item::Spooled(spool, _) => Some(self.appender.adopt(spool, now)?),
+                Item::Spooled(spool, _) => {
+                    let number = self.appender.adopt(spool, now)?;
+                    if let Some(behind) = &self.shared.behind {
+                        behind.unadopted.adopted(spool);
+                    }
+                    Some(number)
+                }
             };
             if given != Some(number) {
                 let message = format!(

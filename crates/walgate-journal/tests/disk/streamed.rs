@@ -8,7 +8,7 @@ use walgate_core::{
     Lsn, PgMicros, Position, Streamed, StreamedFrame, StreamedFrames, Transaction, Xid,
 };
 use walgate_journal::log::{Committed, Spools, Taken};
-use walgate_journal::storage::{Call, Fault, SimulatedDisk, When};
+use walgate_journal::storage::{Call, Fault, SimulatedDisk, Storage, When};
 use walgate_journal::{Demand, DiskJournal, DiskOptions, Journal, Read};
 
 use crate::bed::{
@@ -175,7 +175,7 @@ async fn a_restart_finds_it_and_nothing_else() {
     let journal = opened.start(facts(), start).expect("started");
     let mut reader = journal.reader("sink", Demand::Required, START);
     assert!(rows_to(&mut reader, commit(STEP)).await == all(STEP, 500));
-    let names = walgate_journal::storage::Storage::list(&disk).expect("listed");
+    let names = disk.list().expect("listed");
     assert!(
         !names.iter().any(|name| name.ends_with(".spooling")),
         "{names:?}"
@@ -208,7 +208,7 @@ async fn it_goes_when_everybody_has_it() {
         disk_bytes(stats) < 64 * KIB
     })
     .await;
-    let names = walgate_journal::storage::Storage::list(&disk).expect("listed");
+    let names = disk.list().expect("listed");
     assert!(
         !names.iter().any(|name| name.contains("spool")),
         "{names:?}"
@@ -244,4 +244,43 @@ async fn a_disk_that_never_takes_the_reference_keeps_nobody_waiting_at_the_end()
     });
     ended.await.expect("it ends");
     journal.close().await.expect("closed");
+}
+
+/// Whoever would read its end must not wait for the disk that it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_one_that_takes_the_disk_keeps_nobody_waiting() {
+    const KEEP_FREE: u64 = 40;
+    let disk = SimulatedDisk::new(6);
+    disk.set_capacity(1 << 20);
+    let journal = first_on(
+        &disk,
+        DiskOptions {
+            keep_free_percent: KEEP_FREE as u8,
+            // So little that it looks for room each time.
+            budget_bytes: Some(80 * KIB),
+            segment_bytes: 16 * KIB,
+            spool_bytes: Some(1 << 30),
+            ..on_disk(simulated())
+        },
+    );
+    let mut spools = journal.spools().expect("a disk");
+    let free = || disk.space().expect("space").available;
+    let keep = (1 << 20) / 100 * KEEP_FREE;
+    let mut first = 2;
+    // Less is left than one segment takes, however many are deleted.
+    while free() > keep + 3 * KIB {
+        let frames = chunk(9 * STEP, first..first + 10);
+        let taken = spools.take(Streamed::Chunk { xid: 9, frames });
+        assert!(matches!(taken, Ok(Taken::Kept)), "{taken:?}");
+        first += 10;
+    }
+    for lsn in 1..=20 {
+        let append = journal.append(whole(lsn * STEP, 100, 100));
+        soon("an append", append).await.expect("appended");
+    }
+    durable(&journal, 20 * STEP + 8).await;
+    assert!(free() < keep);
+    let aborted = spools.take(Streamed::Abort { xid: 9 });
+    assert!(matches!(aborted, Ok(Taken::Kept)), "{aborted:?}");
+    assert!(free() > keep);
 }
