@@ -149,6 +149,23 @@ impl Program {
         Ok(kib.parse()?)
     }
 
+    /// Whether it waits for a reader of its standard output: the pipe is full.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn is_blocked(&self) -> Result<bool> {
+        let blocked = |task: std::fs::DirEntry| {
+            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            let call = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+            // 1 is write on x86-64, 64 on aarch64.
+            name.trim() == "walgate-writer"
+                && ["1 ", "64 "].iter().any(|write| call.starts_with(write))
+        };
+        let mut tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()))?;
+        Ok(tasks.any(|task| task.is_ok_and(blocked)))
+    }
+
     /// The next line of its standard output.
     ///
     /// # Errors

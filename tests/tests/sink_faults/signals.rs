@@ -87,17 +87,7 @@ fn the_second_signal_ends_at_once() -> Result<()> {
     bed.sql(
         "insert into ledger select n, 1, 0, repeat('x', 1000) from generate_series(1, 5000) n;",
     )?;
-    until("the pipe is full", || {
-        let wchan = std::fs::read_dir(format!("/proc/{}/task", program.pid()))?;
-        let blocked = |task: std::fs::DirEntry| {
-            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            let stat = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
-            // 1 is write on x86-64, 64 on aarch64.
-            name.trim() == "walgate-writer"
-                && ["1 ", "64 "].iter().any(|call| stat.starts_with(call))
-        };
-        Ok(wchan.filter_map(Result::ok).any(blocked))
-    })?;
+    until("the pipe is full", || program.is_blocked())?;
     program.signal("TERM")?;
     program.wait_for_log("a second signal ends at once")?;
     program.signal("INT")?;

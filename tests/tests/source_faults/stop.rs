@@ -64,6 +64,8 @@ fn a_second_sigterm_ends_it_at_once() -> Result<()> {
     let mut program = bed.serve()?;
     // Nobody reads what it prints.
     bed.insert(1..=20_000)?;
+    // What was read by then would be drained, and not come again.
+    until("the pipe is full", || program.is_blocked())?;
     let before = bed.confirmed()?;
     program.signal("TERM")?;
     program.wait_for_log("a second signal ends at once")?;
