@@ -7,7 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use tracing::{error, info, warn};
-use walgate_core::{Encoder, Failure, Position, Sink};
+use walgate_core::{Encoder, Failure, Position, Sink, StopReason};
 use walgate_journal::Demand;
 
 use crate::chain::{Chain, ChainParts, Ended, Halt, Wiring};
@@ -39,7 +39,7 @@ enum Over {
     Whole,
     /// It was stopped.
     Stopped,
-    /// It can't be read or encoded any more.
+    /// It can't be read now; or never more, nor be encoded, when the reason is the data.
     Unreadable(Failure),
     /// The sink can't go on.
     Failed(Failure),
@@ -62,8 +62,12 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         };
         let until = self.assembler.place().seen;
         let until = until.max(self.progress.tracker.delivered());
-        let chain = self.chain_of(&rewind, until)?;
         let (sink, id, from) = (self.options.name.clone(), &rewind.id, rewind.from);
+        let Some(remake) = &self.remake else {
+            return Ok(true);
+        };
+        let made = (remake.0)(id).map_err(|failure| with_way_out(failure, id, &rewinds))?;
+        let chain = self.chain_of(&rewind, made, until);
         info!(sink, id, %from, %until, "rewinding: what the journal retains comes again");
         let (over, at, letters) = run_boxed(chain).await;
         self.dead_letters = letters;
@@ -72,6 +76,11 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
                 info!(sink, id, %from, %until, "the rewind is over: everything has come again");
                 forget(rewinds).await;
                 Ok(true)
+            }
+            // The disk, or the journal's thread: it may be read again with the next start, and the
+            // rewind then begins again. The chain itself would end like that.
+            Over::Unreadable(failure) if failure.reason != StopReason::Data => {
+                Err(Halt::Failure(with_way_out(failure, id, &rewinds)))
             }
             Over::Unreadable(failure) => {
                 let hint = failure.hint.as_deref();
@@ -88,11 +97,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     }
 
     /// The chain that gives the sink everything again, up to `until`.
-    fn chain_of(&mut self, rewind: &Rewind, until: Position) -> Result<Self, Halt> {
-        let Some(remake) = &self.remake else {
-            return Err(Halt::Stopped);
-        };
-        let (encoder, sink) = (remake.0)(&rewind.id)?;
+    fn chain_of(&mut self, rewind: &Rewind, (encoder, sink): (E, S), until: Position) -> Self {
         let name = self.options.name.as_str();
         let mut options = self.options.clone();
         (options.after, options.max_events) = (None, None);
@@ -121,7 +126,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             opened: None,
             remake: None,
         };
-        Ok(Self::new(parts, wiring))
+        Self::new(parts, wiring)
     }
 
     /// Whether everything up to its end is read.

@@ -385,6 +385,31 @@ async fn the_journal_keeps_what_has_to_come_again() {
     running.run.await.expect("no panic").expect("ends");
 }
 
+/// Only what is damaged for good ends it before its end: else the last event of a row stays wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_to_read_stops_it_and_the_next_start_begins_it_again() {
+    let (journal, state) = state();
+    let Gated { log, acts, .. } = gated();
+    let destination = Destination::default();
+    let mut bench = first(&journal, acts);
+    let status = rewindable(&mut bench, &destination, |sink| sink);
+    let rewinds = rewinds(state.path());
+    let running = start(bench, &rewinds);
+    delivered(&destination, BEFORE * ROWS).await;
+    is_at(&status, &destination).await;
+    let last = commit(&log, BEFORE - 1);
+    until("it is on disk", || running.stored.get().confirmed > last).await;
+    let segment = journal.path().join("0000000000000001.segment");
+    std::fs::remove_file(&segment).expect("it is there");
+    std::fs::create_dir(&segment).expect("made");
+    ask(&rewinds, RewindTo::Lsn(commit(&log, 12))).expect("accepted");
+    let failure = running.run.await.expect("no panic").expect_err("it stops");
+    assert_eq!(failure.reason, StopReason::State, "{failure}");
+    assert!(failure.message.contains("can't be read"), "{failure}");
+    assert!(state.path().join("rewinds").exists(), "it is kept");
+    assert_eq!(marked(&destination), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_refused_with_the_reason() {
     let (journal, state) = state();
