@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::until;
 
 /// Only bounds a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,13 +35,31 @@ pub fn ends(bootstrap: &str, topic: &str) -> Result<Vec<i64>> {
     let topic = metadata.topics().first().context("the topic's metadata")?;
     let mut ends = Vec::new();
     for partition in 0..i32::try_from(topic.partitions().len())? {
-        ends.push(
-            consumer
-                .fetch_watermarks(topic.name(), partition, PATIENCE)?
-                .1,
-        );
+        ends.push(end(&consumer, topic.name(), partition)?);
     }
     Ok(ends)
+}
+
+/// The end of a partition, which may have no leader yet when the broker has just come back.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64> {
+    let mut end = None;
+    until("a partition has a leader", || {
+        match consumer.fetch_watermarks(topic, partition, PATIENCE) {
+            Ok((_, high)) => end = Some(high),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(end.is_some())
+    })?;
+    end.context("the end of a partition")
+}
+
+/// Whether it is about a broker that has just come back.
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
 }
 
 /// All records of a topic, partition by partition.
@@ -72,9 +93,13 @@ pub fn each_record(
         consumer.assign(&assignment)?;
         let mut next = 0;
         while next < end {
-            let record = consumer
+            let record = match consumer
                 .poll(PATIENCE)
-                .context("the broker sends no more")??;
+                .context("the broker sends no more")?
+            {
+                Err(error) if is_passing(&error) => continue,
+                record => record?,
+            };
             next = record.offset() + 1;
             take(partition, stored(&record))?;
         }

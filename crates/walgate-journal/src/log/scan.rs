@@ -93,7 +93,9 @@ impl Scanned<'_> {
             scan.end = records.location();
             // A block is kept or cut as a whole, as what its first record says.
             let in_block = records.is_in_block();
-            if !in_block && matches!(rule, Rule::Discard(confirmed) if scan.has_all(confirmed)) {
+            // A log that had to go back repeats what lies below positions that it has had, so that only
+            // what is whole says that all of it was confirmed.
+            if !in_block && matches!(rule, Rule::Discard(confirmed) if scan.whole >= confirmed) {
                 break Ending::Discarded;
             }
             match records.next(self.storage, self.len, &mut cache)? {

@@ -38,7 +38,7 @@ use world::World;
 const SEEDS: u64 = 2_000;
 /// Seeds that have failed once, besides.
 const ONCE_FAILED: &[u64] = &[
-    11_513, 14_089, 15_340, 17_677, 31_401, 36_062, 41_051, 81_247, 94_686, 143_436,
+    11_513, 14_089, 15_340, 15_793, 17_677, 31_401, 36_062, 41_051, 81_247, 94_686, 143_436,
 ];
 /// Minutes.
 const LONG_SEEDS: u64 = 200_000;
