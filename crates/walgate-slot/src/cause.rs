@@ -48,6 +48,8 @@ pub enum Cause {
         owner: String,
         /// How long ago.
         age: Option<Duration>,
+        /// It is as old as the log; else it only may be.
+        certain: bool,
     },
     /// It is being created, which waits for every transaction that was running.
     BeingCreated {
@@ -91,6 +93,8 @@ pub enum Cause {
 /// A transaction that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenTransaction {
+    /// It is as old as the log that is held back; else that can't be seen, and it only may be it.
+    pub certain: bool,
     /// Its process.
     pub pid: i32,
     /// Its role.
@@ -191,7 +195,11 @@ impl Culprit {
                 database,
                 owner,
                 age,
-            } => prepared(gid, database, owner, *age),
+                certain,
+            } => {
+                let may = if *certain { "" } else { "it may be that " };
+                may.to_owned() + &prepared(gid, database, owner, *age)
+            }
             Cause::BeingCreated { pid, waits_for } => being_created(*pid, waits_for.as_ref()),
             Cause::Snapshot => "a subscription copies the first rows of a table".to_owned(),
             Cause::Standbys { blocking } => standbys(blocking),
@@ -259,7 +267,7 @@ impl Culprit {
             ),
             Cause::OpenTransaction(open) => open.fix(),
             Cause::Prepared { gid, database, .. } => format!(
-                "in database {database}: COMMIT PREPARED '{gid}' or ROLLBACK PREPARED '{gid}'",
+                "ask who prepared it whether it is to be committed; in database {database}: COMMIT PREPARED '{gid}' or ROLLBACK PREPARED '{gid}'",
                 gid = gid.replace('\'', "''")
             ),
             Cause::BeingCreated { waits_for, .. } => waits_for.as_ref().map_or_else(
@@ -370,13 +378,19 @@ impl OpenTransaction {
             .query
             .as_ref()
             .map_or_else(String::new, |query| format!("; its statement: {query}"));
+        let may = if self.certain { "" } else { "it may be that " };
         format!(
-            "pid {}{who} has had a transaction open{age}{idle}{query}",
+            "{may}pid {}{who} has had a transaction open{age}{idle}{query}",
             self.pid
         )
     }
 
     fn fix(&self) -> String {
+        if !self.certain {
+            return "look with a role that has pg_monitor how long that transaction has been open; \
+                    only one that is older than the log that is held back can hold it"
+                .to_owned();
+        }
         format!(
             "end it: SELECT pg_terminate_backend({}); and set idle_in_transaction_session_timeout \
              or transaction_timeout",

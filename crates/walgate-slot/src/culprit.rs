@@ -3,12 +3,17 @@
 use std::time::{Duration, Instant};
 
 use crate::cause::{Cause, Culprit, OpenTransaction, StandbyFault};
-use crate::history::{History, QUARTER};
+use crate::history::{History, Lag, QUARTER};
 use crate::observation::{Observation, PreparedTransaction, Slot, Transaction, Walsender, seconds};
 use crate::setting;
 
 /// A consumer that has said nothing for longer than this is worth a word: clients speak every 10 s.
 const LONG_SILENCE: Duration = Duration::from_secs(30);
+
+/// A transaction that is younger than this holds back nothing that is worth a word: a slot moves with
+/// snapshots of the running transactions, which come every 15 s, so that it lags by up to two of them
+/// behind transactions that have long ended.
+const LEAST_AGE: Duration = Duration::from_secs(30);
 
 /// How long the statistics must have stood still before tables are called idle: they are written
 /// some time after the fact.
@@ -97,7 +102,7 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
     if slot.is_logical() && slot.confirmed_flush_lsn.is_none() && slot.active {
         return Cause::BeingCreated {
             pid: slot.active_pid,
-            waits_for: oldest_open(scene).map(|open| describe(scene, open)),
+            waits_for: awaited(scene, slot),
         };
     }
     if retained < scene.unremarkable_bytes() {
@@ -125,7 +130,7 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
         return cause;
     }
     if confirmed {
-        return transaction(scene);
+        return transaction(scene, slot);
     }
     consumer(scene, slot, unconfirmed)
 }
@@ -193,7 +198,7 @@ fn standbys(scene: &Scene<'_>) -> Option<Cause> {
 }
 
 /// The oldest transaction that has written, open or prepared: decoding begins before it.
-fn transaction(scene: &Scene<'_>) -> Cause {
+fn transaction(scene: &Scene<'_>, slot: &Slot) -> Cause {
     let open = oldest_open(scene);
     let prepared = scene
         .seen
@@ -201,14 +206,48 @@ fn transaction(scene: &Scene<'_>) -> Cause {
         .iter()
         .max_by_key(|prepared| prepared.xid_age);
     let age = |open: &Transaction| open.xid_age;
-    match (open, prepared) {
-        (None, None) => Cause::Settling,
-        (Some(open), None) => Cause::OpenTransaction(describe(scene, open)),
-        (Some(open), Some(prepared)) if age(open) > prepared.xid_age => {
-            Cause::OpenTransaction(describe(scene, open))
+    let found = match (open, prepared) {
+        (None, None) => None,
+        (Some(open), Some(prepared)) if age(open) <= prepared.xid_age => {
+            describe_prepared(scene, slot, prepared)
         }
-        (_, Some(prepared)) => describe_prepared(prepared),
+        (Some(open), _) => describe(scene, slot, open).map(Cause::OpenTransaction),
+        (None, Some(prepared)) => describe_prepared(scene, slot, prepared),
+    };
+    found.unwrap_or(Cause::Settling)
+}
+
+/// What a slot that is being created waits for: it ran when the log of the slot began.
+fn awaited(scene: &Scene<'_>, slot: &Slot) -> Option<OpenTransaction> {
+    describe(scene, slot, oldest_open(scene)?)
+}
+
+/// Whether a transaction of this age holds back log that is as old as that at `restart_lsn`.
+fn blame(scene: &Scene<'_>, slot: &Slot, age: Option<Duration>) -> Blame {
+    let log = slot
+        .restart_lsn
+        .map_or(Lag::None, |restart| scene.history.lag(restart, scene.now));
+    let log = match log {
+        Lag::None => Duration::ZERO,
+        Lag::About(age) | Lag::AtLeast(age) => age,
+    };
+    match age {
+        None => Blame::Possible,
+        Some(age) if age < LEAST_AGE => Blame::None,
+        Some(age) if age < log => Blame::TooYoung,
+        Some(_) => Blame::Likely,
     }
+}
+
+enum Blame {
+    /// It has just begun.
+    None,
+    /// The log that is held back is older.
+    TooYoung,
+    /// Its age is hidden.
+    Possible,
+    /// It is as old as the log.
+    Likely,
 }
 
 fn oldest_open<'a>(scene: &Scene<'a>) -> Option<&'a Transaction> {
@@ -217,14 +256,22 @@ fn oldest_open<'a>(scene: &Scene<'a>) -> Option<&'a Transaction> {
     open.max_by_key(|open| open.xid_age)
 }
 
-fn describe(scene: &Scene<'_>, open: &Transaction) -> OpenTransaction {
+/// None for one that can't be it.
+fn describe(scene: &Scene<'_>, slot: &Slot, open: &Transaction) -> Option<OpenTransaction> {
+    let age = open.seconds.and_then(seconds);
+    let certain = match blame(scene, slot, age) {
+        Blame::None | Blame::TooYoung => return None,
+        Blame::Possible => false,
+        Blame::Likely => true,
+    };
     let query = open.query.as_deref().filter(|_| !scene.hide_queries);
-    OpenTransaction {
+    Some(OpenTransaction {
+        certain,
         pid: open.pid,
         user: open.usename.clone(),
         application: open.application_name.clone(),
         database: open.datname.clone(),
-        age: open.seconds.and_then(seconds),
+        age,
         idle: open
             .state
             .as_deref()
@@ -233,16 +280,29 @@ fn describe(scene: &Scene<'_>, open: &Transaction) -> OpenTransaction {
         query: query
             .filter(|_| open.seconds.is_some())
             .map(|query| query.split_whitespace().collect::<Vec<_>>().join(" ")),
-    }
+    })
 }
 
-fn describe_prepared(prepared: &PreparedTransaction) -> Cause {
-    Cause::Prepared {
+/// None for one that can't be it.
+fn describe_prepared(
+    scene: &Scene<'_>,
+    slot: &Slot,
+    prepared: &PreparedTransaction,
+) -> Option<Cause> {
+    let age = prepared.seconds.and_then(seconds);
+    let certain = match blame(scene, slot, age) {
+        Blame::None => return None,
+        // It began some time before it was prepared, and nobody says when.
+        Blame::TooYoung | Blame::Possible => false,
+        Blame::Likely => true,
+    };
+    Some(Cause::Prepared {
+        certain,
         gid: prepared.gid.clone(),
         database: prepared.database.clone().unwrap_or_default(),
         owner: prepared.owner.clone().unwrap_or_default(),
-        age: prepared.seconds.and_then(seconds),
-    }
+        age,
+    })
 }
 
 fn consumer(scene: &Scene<'_>, slot: &Slot, unconfirmed: u64) -> Cause {

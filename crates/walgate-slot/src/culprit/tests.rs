@@ -113,9 +113,66 @@ fn an_open_transaction() {
     seen.transactions[1].query = Some("<insufficient privilege>".into());
     let blind = judge(&seen).sentence_of();
     assert!(
-        blind.ends_with("has had a transaction open and is idle"),
+        blind.contains("it may be that pid 42")
+            && blind.ends_with("has had a transaction open and is idle"),
         "{blind}"
     );
+    let fix = judge(&seen).fix().expect("a fix");
+    assert!(!fix.contains("terminate"), "it may be another: {fix}");
+}
+
+/// A slot moves with the snapshots of running transactions: on a busy server it is always behind, and
+/// there is always somebody who has just written.
+#[test]
+fn a_transaction_that_is_younger_than_the_log_is_not_blamed() {
+    let mut seen = held_by_transaction();
+    seen.transactions = vec![transaction(Some(3))];
+    for young in [0.005, 29.0] {
+        seen.transactions[0].seconds = Some(young);
+        assert_eq!(judge(&seen).word(), "settling", "{young} s");
+    }
+    seen.transactions[0].seconds = Some(40.0);
+    assert_eq!(judge(&seen).word(), "open transaction");
+    // Where we have watched for longer, the log is known to be older than that.
+    let begin = Instant::now();
+    let mut history = History::new();
+    let mut before = seen.clone();
+    before.wal_lsn = Some(Lsn(2 * MIB));
+    history.record(begin, &before, None);
+    history.record(begin + Duration::from_secs(60), &seen, None);
+    let word = |seen: &Observation| {
+        let scene = Scene {
+            seen,
+            history: &history,
+            now: begin + Duration::from_secs(60),
+            ours: &[],
+            hide_queries: false,
+        };
+        culprit(&scene, &seen.slots[0])
+    };
+    assert_eq!(word(&seen).word(), "settling");
+    seen.transactions[0].seconds = Some(61.0);
+    assert_eq!(word(&seen).word(), "open transaction");
+    // When a prepared one began is not known.
+    seen.transactions.clear();
+    seen.prepared = vec![PreparedTransaction {
+        xid_age: Some(9),
+        seconds: Some(40.0),
+        ..PreparedTransaction::default()
+    }];
+    let said = word(&seen).sentence_of();
+    assert!(said.contains("it may be that the transaction"), "{said}");
+    seen.prepared[0].seconds = Some(0.1);
+    assert_eq!(word(&seen).word(), "settling");
+    // What creation waits for has run since it began.
+    seen.prepared.clear();
+    seen.transactions = vec![transaction(Some(3))];
+    seen.slots[0].confirmed_flush_lsn = None;
+    seen.transactions[0].seconds = Some(0.005);
+    let Cause::BeingCreated { waits_for, .. } = judge(&seen).cause else {
+        panic!("{:?}", judge(&seen));
+    };
+    assert_eq!(waits_for, None);
 }
 
 #[test]

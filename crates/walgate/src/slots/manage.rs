@@ -91,6 +91,8 @@ fn may_create(args: &CreateSlotArgs, server: &Server, seen: &Observation) -> Res
 
 /// Creation was given up behind a transaction.
 fn waits(name: &str, seen: &Observation) -> Ending {
+    /// `statement_timeout` of the creation.
+    const GIVEN_UP_AFTER_SECONDS: f64 = 6.0;
     let message = format!(
         "creating slot {name} waits for transactions that were running, and was given up; there is no \
          such slot"
@@ -99,6 +101,8 @@ fn waits(name: &str, seen: &Observation) -> Ending {
         .transactions
         .iter()
         .filter(|open| open.xid_age.is_some())
+        // Who has begun later is not waited for.
+        .filter(|open| open.seconds.is_none_or(|age| age >= GIVEN_UP_AFTER_SECONDS))
         .max_by_key(|open| open.xid_age);
     let Some(open) = blocker else {
         return Ending::other_with_hint(message, "try again");
