@@ -114,7 +114,8 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
     // Either the consumer has not confirmed, or it has, and decoding would still begin far back.
     let unconfirmed = scene.seen.unconfirmed_bytes(slot).unwrap_or(retained);
     let confirmed = slot.is_logical() && unconfirmed < retained.div_ceil(2);
-    if !slot.active && !confirmed {
+    // Without a reader `restart_lsn` never moves again, whatever held it back before.
+    if !slot.active && !(confirmed && scene.history.is_polled(&slot.name, scene.now)) {
         return absent(scene, slot);
     }
     if is_of_table_copy(&slot.name) {

@@ -69,6 +69,10 @@ struct SlotTrack {
     decoded: Track<i64>,
     /// Nobody was seen using it since then.
     unused_since: Option<Instant>,
+    /// What was confirmed at the last look.
+    confirmed: Option<Lsn>,
+    /// When that was last seen to have moved between two looks that saw nobody: somebody polls.
+    polled_at: Option<Instant>,
     seen: Instant,
 }
 
@@ -152,12 +156,19 @@ impl History {
                 retained: Track::new(HOUR),
                 decoded: Track::new(QUARTER),
                 unused_since: None,
+                confirmed: None,
+                polled_at: None,
                 seen: now,
             });
             track.seen = now;
             track.retained.push(now, retained);
             let decoded = seen.statistics(&slot.name).map_or(0, |row| row.total_bytes);
             track.decoded.push(now, decoded);
+            let unused = !slot.active && track.unused_since.is_some();
+            if unused && track.confirmed < slot.confirmed_flush_lsn {
+                track.polled_at = Some(now);
+            }
+            track.confirmed = slot.confirmed_flush_lsn;
             track.unused_since = match slot.active {
                 true => None,
                 false => track.unused_since.or(Some(now)),
@@ -258,6 +269,14 @@ impl History {
     pub fn unused_for(&self, slot: &str, now: Instant) -> Option<Duration> {
         let since = self.slots.get(slot)?.unused_since?;
         Some(now.saturating_duration_since(since))
+    }
+
+    /// Whether what a slot has confirmed moved in the last 15 minutes while nobody was seen using it:
+    /// its consumer asks from time to time, with `pg_logical_slot_get_changes`.
+    #[must_use]
+    pub fn is_polled(&self, slot: &str, now: Instant) -> bool {
+        let polled = self.slots.get(slot).and_then(|track| track.polled_at);
+        polled.is_some_and(|at| now.saturating_duration_since(at) <= QUARTER)
     }
 
     /// Bytes of changes that were decoded for a slot in the last 15 minutes of samples.

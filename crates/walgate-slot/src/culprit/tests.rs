@@ -223,6 +223,32 @@ fn a_consumer_that_is_not_there() {
     );
 }
 
+/// It kept up behind a transaction and died: without a reader nothing moves again, whatever ends.
+#[test]
+fn a_consumer_that_is_not_there_any_more_though_it_had_confirmed() {
+    let mut seen = held_by_transaction();
+    seen.slots[0].active = false;
+    assert_eq!(judge(&seen).word(), "no consumer");
+    seen.transactions = vec![transaction(Some(5000))];
+    assert_eq!(judge(&seen).word(), "no consumer");
+    // One that asks from time to time is there.
+    let begin = Instant::now();
+    let mut history = History::new();
+    let mut before = seen.clone();
+    before.slots[0].confirmed_flush_lsn = Some(Lsn(999 * MIB));
+    history.record(begin, &before, None);
+    history.record(begin + Duration::from_secs(1), &seen, None);
+    let scene = |after| Scene {
+        seen: &seen,
+        history: &history,
+        now: begin + Duration::from_secs(after),
+        ours: &[],
+        hide_queries: false,
+    };
+    let word = |after| culprit(&scene(after), &seen.slots[0]).word();
+    assert_eq!((word(1), word(1000)), ("open transaction", "no consumer"));
+}
+
 #[test]
 fn a_copy_on_a_standby_is_never_to_be_dropped_there() {
     let mut seen = behind();
