@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cause::{Cause, Culprit, OpenTransaction, StandbyFault};
-use crate::history::{History, Lag, QUARTER};
+use crate::history::{History, Lag};
 use crate::observation::{Observation, PreparedTransaction, Slot, Transaction, Walsender, seconds};
 use crate::setting;
 
@@ -322,7 +322,7 @@ fn consumer(scene: &Scene<'_>, slot: &Slot, unconfirmed: u64) -> Cause {
             silent,
         };
     }
-    if nothing_wanted(scene, slot, unsent) {
+    if nothing_wanted(scene, slot, unsent, unconfirmed) {
         let busy = scene.history.busiest_database();
         return Cause::IdleTables {
             busy: busy.map(|(name, _)| name.to_owned()),
@@ -332,17 +332,22 @@ fn consumer(scene: &Scene<'_>, slot: &Slot, unconfirmed: u64) -> Cause {
 }
 
 /// Log was written and passed by the walsender, and next to nothing of it were changes of tables in
-/// the database of this slot. A walsender that is inside of a large transaction passes nothing.
-fn nothing_wanted(scene: &Scene<'_>, slot: &Slot, unsent: u64) -> bool {
-    let rate = scene.history.wal_rate(QUARTER);
-    let (Some(rate), Some(decoded)) = (rate, scene.history.decoded(&slot.name)) else {
+/// the database of this slot. A walsender that is inside of a large transaction passes nothing. What
+/// was written before we looked may be what the consumer does not confirm: most of it must have been
+/// seen being written.
+fn nothing_wanted(scene: &Scene<'_>, slot: &Slot, unsent: u64, unconfirmed: u64) -> bool {
+    let Some((decoded, span)) = scene.history.decoded(&slot.name) else {
+        return false;
+    };
+    let Some(rate) = scene.history.wal_rate(span) else {
         return false;
     };
     let written = rate.bytes_per_second * rate.over.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let (unsent, decoded) = (unsent as f64, decoded as f64);
+    let (unsent, decoded, unconfirmed) = (unsent as f64, decoded as f64, unconfirmed as f64);
+    let covered = written >= unconfirmed / 2.0;
     // The server's own work in that database (statistics, autovacuum) is decoded too.
-    rate.over >= IDLE_FOR && written > 2.0 * unsent && decoded < written / 20.0
+    rate.over >= IDLE_FOR && covered && written > 2.0 * unsent && decoded < written / 20.0
 }
 
 /// The slot that holds back most, when that is another one and more by what is worth a word.

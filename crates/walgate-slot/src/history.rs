@@ -162,8 +162,10 @@ impl History {
             });
             track.seen = now;
             track.retained.push(now, retained);
-            let decoded = seen.statistics(&slot.name).map_or(0, |row| row.total_bytes);
-            track.decoded.push(now, decoded);
+            match seen.statistics(&slot.name) {
+                Some(row) => track.decoded.push(now, row.total_bytes),
+                None => track.decoded = Track::new(QUARTER),
+            }
             let unused = !slot.active && track.unused_since.is_some();
             if unused && track.confirmed < slot.confirmed_flush_lsn {
                 track.polled_at = Some(now);
@@ -279,12 +281,14 @@ impl History {
         polled.is_some_and(|at| now.saturating_duration_since(at) <= QUARTER)
     }
 
-    /// Bytes of changes that were decoded for a slot in the last 15 minutes of samples.
+    /// Bytes of changes that were decoded for a slot in the last 15 minutes of samples, and in which
+    /// time; none where the server does not say it, and after a reset of its statistics.
     #[must_use]
-    pub fn decoded(&self, slot: &str) -> Option<i64> {
+    pub fn decoded(&self, slot: &str) -> Option<(u64, Duration)> {
         let track = &self.slots.get(slot)?.decoded;
         let (last, first) = (track.last()?, track.first()?);
-        (last.at > first.at).then(|| last.value.saturating_sub(first.value))
+        let bytes = u64::try_from(last.value.saturating_sub(first.value)).ok()?;
+        (last.at > first.at).then(|| (bytes, last.at.duration_since(first.at)))
     }
 
     /// The database with most rows written in the last 15 minutes of samples, and how many.

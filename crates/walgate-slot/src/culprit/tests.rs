@@ -308,7 +308,7 @@ fn idle_tables_beside_a_busy_database() {
     let mut history = History::new();
     let mut seen = behind();
     for second in 0..10 {
-        seen.wal_lsn = Some(Lsn((991 + second) * MIB));
+        seen.wal_lsn = Some(Lsn((100 + 100 * second) * MIB));
         seen.statistics = vec![SlotStatistics {
             name: "shop".into(),
             total_bytes: 12,
@@ -329,8 +329,44 @@ fn idle_tables_beside_a_busy_database() {
         "{said}"
     );
     // A walsender that passes nothing may be in the middle of what is wanted.
-    seen.walsenders[0].sent_lsn = Some(Lsn(991 * MIB));
+    seen.walsenders[0].sent_lsn = Some(Lsn(540 * MIB));
     assert_eq!(judge_with(&seen, &history, &[]).word(), "not confirmed");
+}
+
+/// It was sent much and confirms nothing, and nothing is written just now: it is stuck, not idle.
+#[test]
+fn two_quiet_seconds_are_no_idle_tables() {
+    let begin = Instant::now();
+    let look = |seen: &mut Observation, history: &mut History, second, total_bytes| {
+        seen.wal_lsn = Some(Lsn((997 + second) * MIB));
+        seen.statistics = vec![SlotStatistics {
+            name: "shop".into(),
+            total_bytes,
+            ..SlotStatistics::default()
+        }];
+        history.record(begin + Duration::from_secs(second), seen, None);
+    };
+    let mut seen = behind();
+    let mut history = History::new();
+    look(&mut seen, &mut history, 0, 12);
+    look(&mut seen, &mut history, 3, 12);
+    assert_eq!(judge_with(&seen, &history, &[]).word(), "not confirmed");
+    // Statistics that are reset, or not there, say nothing.
+    let mut seen = behind();
+    seen.slots[0].restart_lsn = Some(Lsn(900 * MIB));
+    seen.slots[0].confirmed_flush_lsn = Some(Lsn(901 * MIB));
+    for (first, then) in [(Some(12), Some(3)), (None, Some(3)), (Some(3), None)] {
+        let mut history = History::new();
+        for (second, total_bytes) in [(0, first), (97, then)] {
+            look(&mut seen, &mut History::new(), 0, total_bytes.unwrap_or(0));
+            seen.wal_lsn = Some(Lsn((903 + second) * MIB));
+            if total_bytes.is_none() {
+                seen.statistics.clear();
+            }
+            history.record(begin + Duration::from_secs(second), &seen, None);
+        }
+        assert_eq!(judge_with(&seen, &history, &[]).word(), "not confirmed");
+    }
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn who_uses_slots_and_what_is_decoded_and_written() {
         history.record(at(second), &seen, None);
     }
     assert_eq!(history.unused_for("s", at(9)), Some(seconds(4)));
-    assert_eq!(history.decoded("s"), Some(9));
+    assert_eq!(history.decoded("s").map(|(bytes, _)| bytes), Some(9));
     assert_eq!(history.busiest_database(), Some(("busy", 90)));
     history.record(
         at(10),

@@ -151,9 +151,10 @@ async fn idle_tables(bed: &mut Bed) {
     let mut busy = bed.server.admin_in("busy").expect("a session");
     busy.query("CREATE TABLE b AS SELECT 1 AS id")
         .expect("a table");
-    bed.fill("busy", FILES);
     // What was written before is another story.
     bed.history = History::new();
+    bed.look().await;
+    bed.fill("busy", FILES);
     let named = Cause::IdleTables {
         busy: Some("busy".to_owned()),
     };
