@@ -141,7 +141,9 @@ impl World {
     }
 
     fn append_runs(&mut self, runs: Vec<Frames>, commit: &StreamedCommit) {
-        let bytes: usize = runs.iter().map(|run| run.bytes.len()).sum();
+        // The messages, and the table of the frames.
+        let size = |run: &Frames| run.bytes.len() + 11 * run.frames.len();
+        let bytes = runs.iter().map(size).sum();
         self.largest(bytes);
         for run in runs {
             let Some(log) = &mut self.log else { return };
