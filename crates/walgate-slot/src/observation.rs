@@ -37,7 +37,8 @@ pub struct Observation {
     /// Who streams the log, physically or logically.
     #[serde(deserialize_with = "list")]
     pub walsenders: Vec<Walsender>,
-    /// The ten oldest transactions that run, oldest first; without those of walsenders and ours.
+    /// The ten oldest transactions that run, those that have written before those that read, and of
+    /// each the oldest first; without those of walsenders and ours.
     #[serde(deserialize_with = "list")]
     pub transactions: Vec<Transaction>,
     /// The ten oldest prepared transactions, oldest first.

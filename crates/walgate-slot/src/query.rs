@@ -105,7 +105,8 @@ SELECT pg_catalog.textsend(pg_catalog.json_build_object(
         FROM activity AS a
         WHERE (a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL)
           AND a.pid NOT IN (SELECT w.pid FROM pg_catalog.pg_stat_replication AS w)
-        ORDER BY GREATEST(pg_catalog.age(a.backend_xid), pg_catalog.age(a.backend_xmin)) DESC
+        ORDER BY a.backend_xid IS NULL,
+                 GREATEST(pg_catalog.age(a.backend_xid), pg_catalog.age(a.backend_xmin)) DESC
         LIMIT 10) AS o),
     'prepared', (SELECT pg_catalog.json_agg(o) FROM (
         SELECT p.gid, p.owner, p.database, pg_catalog.age(p.transaction) AS xid_age,

@@ -52,6 +52,29 @@ async fn everything_is_seen_on_every_version() {
     }
 }
 
+/// Ten long reports are older than the transaction that has written: it is the one that matters.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_do_not_hide_who_has_written() {
+    let mut bed = Bed::start(PgVersion::V17).await;
+    bed.sql("CREATE TABLE t (id int)");
+    let session = || bed.server.admin().expect("a session");
+    let mut reports: Vec<_> = (0..11).map(|_| session()).collect();
+    for report in &mut reports {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+        report.query(begin).expect("begun");
+        report.query("SELECT count(*) FROM t").expect("read");
+    }
+    bed.sql("INSERT INTO t VALUES (1)");
+    let mut writer = bed.server.admin().expect("a session");
+    writer.query("BEGIN").expect("begun");
+    writer.query("INSERT INTO t VALUES (2)").expect("written");
+    let seen = bed.look().await;
+    assert_eq!(seen.transactions.len(), 10);
+    let first = seen.transactions.first().expect("a transaction");
+    assert!(first.xid_age.is_some(), "{:?}", seen.transactions);
+    drop(reports);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_may_only_connect() {
     for version in [PgVersion::V14, PgVersion::V18] {
