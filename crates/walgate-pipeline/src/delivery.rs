@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 use tracing::warn;
 use walgate_core::{
-    Batch, Body, Change, EncodeError, Encoder, Failure, Frames, Gap, Lsn, Sink, SinkError,
-    StopReason,
+    Batch, Body, Change, EncodeError, Encoder, Failure, Frames, Gap, GapReason, Lsn, Position,
+    Sink, SinkError, StopReason,
 };
 use walgate_journal::Read;
 
@@ -301,6 +301,11 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             self.pass();
             return Ok(());
         };
+        if self.had(gap, position) {
+            warn!(sink, %from, %to, reason = %gap.reason, "the journal has not got all of this any more: it does not come again");
+            self.pass();
+            return Ok(());
+        }
         warn!(sink, %from, %to, reason = %gap.reason, "changes are lost for this sink");
         let change = Change {
             position,
@@ -312,6 +317,16 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             encoded.map_err(|error| self.failure(StopReason::Data, refusal(&change, error)))?;
         self.batch.push(position, change.body.op(), None, encoded);
         Ok(())
+    }
+
+    /// Whether the sink has had what a gap says, and it only does not come again: nobody has lost
+    /// anything. Gaps of the log come again as they are.
+    fn had(&self, gap: &Gap, position: Position) -> bool {
+        let of_the_reader = matches!(
+            gap.reason,
+            GapReason::SinkFellBehind | GapReason::JournalDamaged
+        );
+        of_the_reader && self.until.is_some_and(|until| position <= until)
     }
 
     /// Hands the batch over, and hears meanwhile of what is delivered.

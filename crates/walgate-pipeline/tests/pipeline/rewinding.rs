@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use walgate_core::{Failure, Lsn, Position, SinkError, StopReason};
+use walgate_journal::OnDamage;
 use walgate_pipeline::{End, Outcome, Remake, RewindTo, Rewinds, SinkOptions, StatusHandle, Stop};
 
 use crate::bench::{Bench, START, end, ids, inserts, runs};
@@ -408,6 +409,38 @@ async fn a_disk_that_fails_to_read_stops_it_and_the_next_start_begins_it_again()
     assert!(failure.message.contains("can't be read"), "{failure}");
     assert!(state.path().join("rewinds").exists(), "it is kept");
     assert_eq!(marked(&destination), Vec::<String>::new());
+}
+
+/// Whoever has had it has lost nothing: there is no gap to tell of.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_journal_has_lost_does_not_come_again_and_is_no_gap() {
+    let (journal, state) = state();
+    let Gated { log, acts, .. } = gated();
+    let destination = Destination::default();
+    let mut bench = with_options(&journal, acts, |options| options.on_damage = OnDamage::Gap);
+    let status = rewindable(&mut bench, &destination, |sink| sink);
+    let rewinds = rewinds(state.path());
+    let running = start(bench, &rewinds);
+    delivered(&destination, BEFORE * ROWS).await;
+    is_at(&status, &destination).await;
+    let last = commit(&log, BEFORE - 1);
+    until("it is on disk", || running.stored.get().confirmed > last).await;
+    let segment = journal.path().join("0000000000000001.segment");
+    let mut bytes = std::fs::read(&segment).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).expect("written");
+    ask(&rewinds, RewindTo::Lsn(commit(&log, 0))).expect("accepted");
+    until("it is over", || !state.path().join("rewinds").exists()).await;
+    let (had, again) = (unmarked(&destination), marked(&destination));
+    assert!(
+        !again.is_empty() && again.len() < had.len(),
+        "{}",
+        again.len()
+    );
+    assert!(again.iter().all(|line| had.contains(line)), "{again:#?}");
+    running.stop.now();
+    running.run.await.expect("no panic").expect("ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
