@@ -182,6 +182,11 @@ fn headroom(seen: &Observation, slot: &Slot, limits: Limits) -> Option<Headroom>
     let retained = seen.retained_bytes(slot).unwrap_or(0);
     let keep_size = match slot.lost() {
         Some(_) => Some(0),
+        // The server computes it against a position that stands at 0/0 in recovery.
+        None if seen.in_recovery => seen
+            .settings
+            .kept_bytes()
+            .map(|kept| kept.saturating_sub(retained)),
         None => slot
             .safe_wal_size
             .map(|bytes| u64::try_from(bytes).unwrap_or(0)),

@@ -76,7 +76,8 @@ pub struct Slot {
     pub confirmed_flush_lsn: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
-    /// Bytes until it is in danger of being lost, may be negative; none without a limit.
+    /// Bytes until it is in danger of being lost, may be negative; none without a limit. On a standby
+    /// it is nonsense: the server counts from 0/0 there.
     pub safe_wal_size: Option<i64>,
     /// It decodes prepared transactions.
     #[serde(default)]
@@ -328,6 +329,14 @@ impl Settings {
         self.max_slot_wal_keep_size
             .as_deref()
             .and_then(setting::bytes)
+    }
+
+    /// What the server keeps for a slot: `max_slot_wal_keep_size`, or `wal_keep_size` where that is
+    /// more; none without a limit.
+    #[must_use]
+    pub fn kept_bytes(&self) -> Option<u64> {
+        let anyway = self.wal_keep_size.as_deref().and_then(setting::bytes);
+        Some(self.keep_size_bytes()?.max(anyway.unwrap_or(0)))
     }
 
     /// `idle_replication_slot_timeout`; none when it is off, or not there.

@@ -215,6 +215,29 @@ fn the_headroom_is_the_least_of_what_is_known() {
 }
 
 #[test]
+fn on_a_standby_the_settings_count_and_not_what_the_server_computes_there() {
+    let mut slot = slot();
+    slot.safe_wal_size = Some(1 << 42);
+    let mut seen = seen(&slot);
+    seen.in_recovery = true;
+    let found = |seen: &Observation| headroom(seen, &slot, Limits::default());
+    assert_eq!(found(&seen), None, "no limit is set");
+    seen.settings.max_slot_wal_keep_size = Some("3GB".into());
+    let keep = |bytes| {
+        Some(Headroom {
+            bytes,
+            limit: Limit::KeepSize,
+        })
+    };
+    assert_eq!(found(&seen), keep(GIB));
+    seen.settings.wal_keep_size = Some("4GB".into());
+    assert_eq!(found(&seen), keep(2 * GIB));
+    seen.settings.wal_keep_size = Some("0".into());
+    seen.settings.max_slot_wal_keep_size = Some("1GB".into());
+    assert_eq!(found(&seen), keep(0));
+}
+
+#[test]
 fn without_a_limit_or_samples_nothing_is_promised() {
     let slot = slot();
     let without = forecast(&seen(&slot), &slot, &History::new(), Limits::default());
