@@ -139,6 +139,10 @@ async fn run(seed: u64) {
     }
     assert!(seen.iter().all(|count| *count >= RUNS), "{seen:?}");
     soon("closing", journal.close()).await.expect("closed");
+    if limited {
+        // Who has left without releasing the end holds it, and an end does not wait for room.
+        return;
+    }
     assert_eq!(journal.stats().bytes, 0);
     let tail = journal.durable().expect("a disk").get();
     assert!(tail.0 % STEP == 8, "{tail}: {}", commit(tail.0));
