@@ -57,7 +57,12 @@ pub enum Cause {
         pid: Option<i32>,
         /// What it waits for, where that can be seen.
         waits_for: Option<OpenTransaction>,
+        /// It is on a standby: what it waits for is on the primary.
+        on_standby: bool,
     },
+    /// It is on a standby and has confirmed everything: transactions of the primary hold it back, or
+    /// no snapshot of them has come.
+    PrimaryTransactions,
     /// A copy of the first rows of a subscription runs.
     Snapshot,
     /// It waits for standbys: those of `synchronized_standby_slots`.
@@ -157,6 +162,7 @@ impl Culprit {
             Cause::OpenTransaction(_) => "open transaction",
             Cause::Prepared { .. } => "prepared transaction",
             Cause::BeingCreated { .. } => "being created",
+            Cause::PrimaryTransactions => "primary",
             Cause::Snapshot => "snapshot",
             Cause::Standbys { .. } => "standby",
             Cause::IdleTables { .. } => "idle tables",
@@ -200,7 +206,15 @@ impl Culprit {
                 let may = if *certain { "" } else { "it may be that " };
                 may.to_owned() + &prepared(gid, database, owner, *age)
             }
-            Cause::BeingCreated { pid, waits_for } => being_created(*pid, waits_for.as_ref()),
+            Cause::BeingCreated {
+                pid,
+                waits_for,
+                on_standby,
+            } => being_created(*pid, waits_for.as_ref(), *on_standby),
+            Cause::PrimaryTransactions => "the place to decode again from has not moved: a \
+                 transaction of the primary may be open for long, or no snapshot of its running \
+                 transactions has come"
+                .to_owned(),
             Cause::Snapshot => "a subscription copies the first rows of a table".to_owned(),
             Cause::Standbys { blocking } => standbys(blocking),
             Cause::IdleTables { busy } => format!(
@@ -270,6 +284,10 @@ impl Culprit {
                 "ask who prepared it whether it is to be committed; in database {database}: COMMIT PREPARED '{gid}' or ROLLBACK PREPARED '{gid}'",
                 gid = gid.replace('\'', "''")
             ),
+            Cause::PrimaryTransactions
+            | Cause::BeingCreated {
+                on_standby: true, ..
+            } => LOOK_AT_PRIMARY.to_owned(),
             Cause::BeingCreated { waits_for, .. } => waits_for.as_ref().map_or_else(
                 || "wait for the transactions that were running to end".to_owned(),
                 OpenTransaction::fix,
@@ -321,9 +339,23 @@ fn prepared(gid: &str, database: &str, owner: &str, age: Option<Duration>) -> St
     )
 }
 
-fn being_created(pid: Option<i32>, waits_for: Option<&OpenTransaction>) -> String {
+/// What helps where only the primary knows who holds back a slot of a standby.
+pub const LOOK_AT_PRIMARY: &str = "look at the primary for transactions that are open or prepared for \
+     long; if there are none (16 and later), there: SELECT pg_log_standby_snapshot()";
+
+fn being_created(
+    pid: Option<i32>,
+    waits_for: Option<&OpenTransaction>,
+    on_standby: bool,
+) -> String {
     let who = pid.map_or_else(String::new, |pid| format!(" by pid {pid}"));
     let open = waits_for.map_or_else(String::new, |open| format!(": {}", open.in_words()));
+    if on_standby {
+        return format!(
+            "it is being created{who}, and waits for the primary: for a snapshot of its running \
+             transactions, and for those to end"
+        );
+    }
     format!("it is being created{who}, and waits for the transactions that were running{open}")
 }
 

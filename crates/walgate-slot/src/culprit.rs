@@ -103,6 +103,7 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
         return Cause::BeingCreated {
             pid: slot.active_pid,
             waits_for: awaited(scene, slot),
+            on_standby: scene.seen.in_recovery,
         };
     }
     if retained < scene.unremarkable_bytes() {
@@ -200,6 +201,10 @@ fn standbys(scene: &Scene<'_>) -> Option<Cause> {
 
 /// The oldest transaction that has written, open or prepared: decoding begins before it.
 fn transaction(scene: &Scene<'_>, slot: &Slot) -> Cause {
+    // Sessions of a standby write nothing: whoever holds it back is on the primary.
+    if scene.seen.in_recovery {
+        return Cause::PrimaryTransactions;
+    }
     let open = oldest_open(scene);
     let prepared = scene
         .seen

@@ -34,7 +34,7 @@ mod track;
 mod watcher;
 pub mod words;
 
-pub use cause::{Cause, Culprit, OpenTransaction, StandbyFault};
+pub use cause::{Cause, Culprit, LOOK_AT_PRIMARY, OpenTransaction, StandbyFault};
 pub use culprit::{OurSink, OurSlot, Scene, culprit};
 pub use error::{WatchError, WatchErrorKind};
 pub use forecast::{Danger, Forecast, Headroom, Limit, Limits, NEAR, TimeLeft, forecast};

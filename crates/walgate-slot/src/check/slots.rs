@@ -100,7 +100,13 @@ fn sound(subject: &Subject<'_>, slot: &Slot) -> Finding {
 }
 
 fn orphans(subject: &Subject<'_>) -> Vec<Finding> {
-    let unused = subject.seen.slots.iter().filter(|slot| !slot.active);
+    // A copy on a standby is the primary's, and can't be dropped here.
+    let is_copy = |slot: &Slot| slot.synced && subject.seen.in_recovery;
+    let unused = subject
+        .seen
+        .slots
+        .iter()
+        .filter(|slot| !slot.active && !is_copy(slot));
     let other = unused.filter(|slot| subject.wanted.slot.as_deref() != Some(slot.name.as_str()));
     other
         .filter_map(|slot| {

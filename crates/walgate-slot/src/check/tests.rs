@@ -240,6 +240,30 @@ fn a_slot_that_is_not_what_it_should_be_and_others() {
 }
 
 #[test]
+fn a_copy_on_a_standby_is_no_orphan() {
+    let mut seen = sound();
+    let end = seen.wal_lsn.expect("a position");
+    seen.slots.push(Slot {
+        name: "other".into(),
+        slot_type: "logical".into(),
+        synced: true,
+        restart_lsn: Some(Lsn(end.0.saturating_sub(1 << 30))),
+        ..Slot::default()
+    });
+    seen.wal_lsn = Some(Lsn(end.0 + (1 << 30)));
+    let orphans = |seen: &Observation| {
+        let findings = judge(&server(), seen, &facts(), &wanted());
+        troubles(&findings).contains(&("other_slots", Level::Warn))
+    };
+    assert!(
+        orphans(&seen),
+        "after the promotion it is a slot like any other"
+    );
+    seen.in_recovery = true;
+    assert!(!orphans(&seen));
+}
+
+#[test]
 fn publications_and_tables() {
     let none = Facts::default();
     let findings = judge(&server(), &sound(), &none, &wanted());

@@ -263,6 +263,23 @@ fn a_copy_on_a_standby_is_never_to_be_dropped_there() {
     assert_eq!(judge(&seen).word(), "no consumer");
 }
 
+/// Sessions of a standby write nothing, so that nobody here is to blame, and nothing here helps.
+#[test]
+fn a_slot_on_a_standby_is_held_by_the_primary() {
+    let mut seen = held_by_transaction();
+    seen.in_recovery = true;
+    let found = judge(&seen);
+    assert_eq!(found.cause, Cause::PrimaryTransactions);
+    let fix = found.fix().expect("a fix");
+    assert!(fix.contains("pg_log_standby_snapshot"), "{fix}");
+    seen.slots[0].confirmed_flush_lsn = None;
+    let found = judge(&seen);
+    assert_eq!(found.word(), "being created");
+    assert!(found.sentence_of().contains("the primary"), "{found:?}");
+    let fix = found.fix().expect("a fix");
+    assert!(fix.contains("pg_log_standby_snapshot"), "{fix}");
+}
+
 #[test]
 fn a_sink_of_ours() {
     let sink = |name: &str, down, since| OurSink {

@@ -6,7 +6,9 @@ use std::time::Instant;
 use walgate_core::{Failure, StopReason};
 use walgate_slot::manage::{Dropped, Manager};
 use walgate_slot::words::bytes;
-use walgate_slot::{History, Observation, Scene, Server, Slot, WatchErrorKind, Watcher, culprit};
+use walgate_slot::{
+    History, LOOK_AT_PRIMARY, Observation, Scene, Server, Slot, WatchErrorKind, Watcher, culprit,
+};
 
 use super::{Meant, grant, print, refused};
 use crate::args::{CreateSlotArgs, DropSlotArgs};
@@ -97,6 +99,9 @@ fn waits(name: &str, seen: &Observation) -> Ending {
         "creating slot {name} waits for transactions that were running, and was given up; there is no \
          such slot"
     );
+    if seen.in_recovery {
+        return Ending::other_with_hint(message, LOOK_AT_PRIMARY);
+    }
     let blocker = seen
         .transactions
         .iter()
@@ -160,7 +165,7 @@ fn may_drop<'a>(name: &str, server: &Server, seen: &'a Observation) -> Result<&'
         let failure = Failure::new(StopReason::SlotBusy, message);
         return Err(failure.hint("stop its consumer first"));
     }
-    if slot.synced {
+    if slot.synced && seen.in_recovery {
         let message = format!("slot {name} is a copy of the primary's, and was not dropped");
         let failure = Failure::new(StopReason::Config, message);
         return Err(failure.hint("drop it on the primary; the copy goes with it"));
