@@ -173,6 +173,15 @@ async fn a_reader_that_may_be_released_is_released() {
         errors.iter().all(|line| line.contains("slow")),
         "{errors:#?}"
     );
+    // Nothing more is deleted while it reads.
+    durable(&journal, 200 * STEP + 8).await;
+    until(&journal, "there is room", |stats| {
+        stats
+            .disk
+            .as_ref()
+            .is_some_and(|disk| disk.bytes <= disk.budget_bytes)
+    })
+    .await;
     let gap = read(&mut slow).await;
     assert!(
         gap.starts_with("gap 0/0..") && gap.ends_with("sink_fell_behind"),
