@@ -89,6 +89,13 @@ impl WatchError {
         }
     }
 
+    /// Whether the server itself said no: then nothing was done. After any other failure it may have
+    /// been done all the same.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Sql { source, .. } if source.as_db_error().is_some())
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -152,6 +159,7 @@ mod tests {
             seconds: 5,
         };
         assert!(silent.is_transient());
+        assert!(!silent.is_refusal(), "it may have been done");
         assert_eq!(silent.to_string(), "look: no answer within 5 s");
     }
 }

@@ -51,7 +51,8 @@ impl Manager {
     /// # Errors
     ///
     /// When the server refuses, and when transactions that were running have not ended after 6 s
-    /// ([`TooSlow`](crate::WatchErrorKind::TooSlow)): then there is no slot.
+    /// ([`TooSlow`](crate::WatchErrorKind::TooSlow)): then there is no slot. Where no answer came (not
+    /// [`is_refusal`](WatchError::is_refusal)), there may be one.
     pub async fn create(&self, name: &str, failover: bool) -> Result<Lsn, WatchError> {
         let doing = "create the slot";
         // The fifth argument is not there before 17.

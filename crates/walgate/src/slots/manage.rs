@@ -7,7 +7,8 @@ use walgate_core::{Failure, StopReason};
 use walgate_slot::manage::{Dropped, Manager};
 use walgate_slot::words::bytes;
 use walgate_slot::{
-    History, LOOK_AT_PRIMARY, Observation, Scene, Server, Slot, WatchErrorKind, Watcher, culprit,
+    History, LOOK_AT_PRIMARY, Observation, Scene, Server, Slot, WatchError, WatchErrorKind,
+    Watcher, culprit,
 };
 
 use super::{Meant, grant, print, refused};
@@ -26,11 +27,21 @@ pub(super) async fn create(args: &CreateSlotArgs) -> Result<(), Ending> {
     let manager = Manager::connect(&meant.connection).await.map_err(refused)?;
     let lsn = match manager.create(name, args.failover).await {
         Ok(lsn) => lsn,
-        Err(error) if error.kind() == WatchErrorKind::TooSlow => {
-            let seen = watcher.look().await.map_err(refused)?;
-            return Err(waits(name, &seen));
+        Err(error) => {
+            let answered = error.is_refusal();
+            if answered && error.kind() != WatchErrorKind::TooSlow {
+                return Err(refused(error));
+            }
+            // The connection may be gone as well.
+            let seen = match Watcher::connect(&meant.connection).await {
+                Ok(watcher) => watcher.look().await.ok(),
+                Err(_) => None,
+            };
+            return Err(match seen {
+                Some(seen) if answered && seen.slot(name).is_none() => waits(name, &seen),
+                seen => may_exist(name, seen.as_ref(), &error),
+            });
         }
-        Err(error) => return Err(refused(error)),
     };
     let database = &watcher.server().database;
     let mut said = format!(
@@ -91,6 +102,23 @@ fn may_create(args: &CreateSlotArgs, server: &Server, seen: &Observation) -> Res
     Ok(())
 }
 
+/// Nobody knows what became of the creation, but a slot that is there keeps log from now on.
+fn may_exist(name: &str, seen: Option<&Observation>, error: &WatchError) -> Ending {
+    if let Some((seen, slot)) = seen.and_then(|seen| Some((seen, seen.slot(name)?))) {
+        let message = format!("{error}; but there is a {}", described(seen, slot));
+        let hint = format!(
+            "it keeps the log until it is read: use it, or if it is not wanted: walgate slots drop {name}"
+        );
+        return Ending::other_with_hint(message, hint);
+    }
+    let message = format!("{error}; slot {name} may have been created, or be created yet");
+    let hint = format!(
+        "look with walgate slots: if it is there it keeps the log until it is read, or until: \
+         walgate slots drop {name}"
+    );
+    Ending::other_with_hint(message, hint)
+}
+
 /// Creation was given up behind a transaction.
 fn waits(name: &str, seen: &Observation) -> Ending {
     /// `statement_timeout` of the creation.
@@ -121,6 +149,14 @@ fn waits(name: &str, seen: &Observation) -> Ending {
         open.datname.as_ref().map(|name| format!("database {name}")),
     ];
     let who: Vec<_> = who.into_iter().flatten().collect();
+    if open.seconds.is_none() {
+        let hint = format!(
+            "it may be that of pid {} ({}); a role with pg_monitor sees how long it has been open",
+            open.pid,
+            who.join(", ")
+        );
+        return Ending::other_with_hint(message, hint);
+    }
     let hint = format!(
         "the oldest is that of pid {pid} ({}): let it end, or SELECT pg_terminate_backend({pid})",
         who.join(", "),
@@ -260,6 +296,37 @@ fn answered(input: &mut impl BufRead, name: &str) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_that_may_be_there_is_not_said_to_be_missing() {
+        let error = WatchError::Silent {
+            doing: "create the slot",
+            seconds: 8,
+        };
+        let told = |seen: Option<&Observation>| match may_exist("shop", seen, &error) {
+            Ending::Other { message, hint } => format!("{message} {}", hint.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        };
+        let mut seen = Observation::default();
+        for seen in [None, Some(&seen)] {
+            let text = told(seen);
+            assert!(
+                text.contains("slot shop may have been created")
+                    && text.contains("walgate slots drop shop"),
+                "{text}"
+            );
+        }
+        let mut slot = Slot::default();
+        slot.name = "shop".to_owned();
+        slot.slot_type = "logical".to_owned();
+        seen.slots.push(slot);
+        let text = told(Some(&seen));
+        assert!(
+            text.contains("but there is a logical slot shop")
+                && text.contains("walgate slots drop shop"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn only_the_name_is_a_yes() {
