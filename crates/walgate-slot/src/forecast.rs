@@ -11,6 +11,13 @@ pub const NEAR: Duration = Duration::from_secs(3600);
 /// Growth slower than this is none: what an idle server writes by itself.
 const STANDSTILL_BYTES_PER_SECOND: f64 = 1.0;
 
+/// What a server that was quiet while we looked may write the next moment: a file of the log a
+/// second, which a batch on an ordinary disk does. Only counts where we looked for a short time.
+const BURST_BYTES_PER_SECOND: u64 = 16 << 20;
+
+/// Less than one part in so many that is left is near the limit, whatever the rates are.
+const NEAR_SHARE: u64 = 20;
+
 /// Limits that the server does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -45,7 +52,7 @@ pub struct Headroom {
 /// When the headroom is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeLeft {
-    /// Not as things go.
+    /// Not as things go. Never said of a short look where little is left.
     Never,
     /// After this time.
     In(Duration),
@@ -69,6 +76,17 @@ impl TimeLeft {
             #[expect(clippy::cast_precision_loss, reason = "a time needs no byte")]
             Some(rate) => Duration::try_from_secs_f64(headroom.bytes as f64 / rate)
                 .map_or(Self::Never, Self::In),
+        }
+    }
+
+    /// A short quiet time is no promise, unless what is left is enough for [`NEAR`] of a burst.
+    fn of_short_look(self, headroom: Option<Headroom>, looked: Duration) -> Self {
+        let enough = BURST_BYTES_PER_SECOND * NEAR.as_secs();
+        match self {
+            Self::Never if looked < QUARTER && headroom.is_some_and(|left| left.bytes < enough) => {
+                Self::Unknown
+            }
+            left => left,
         }
     }
 
@@ -99,7 +117,7 @@ pub enum Danger {
     None,
     /// It can't be said: there is no limit that anybody told us, or there are no samples yet.
     Unknown,
-    /// One of the times is less than an hour.
+    /// One of the times is less than an hour, or less than a twentieth is left.
     Near,
     /// It happened: the limit is reached, or the slot is lost.
     Reached,
@@ -134,9 +152,11 @@ pub fn forecast(seen: &Observation, slot: &Slot, history: &History, limits: Limi
         .iter()
         .filter_map(|(_, trend)| *trend)
         .max_by(f64::total_cmp);
-    let at_trend = TimeLeft::of(headroom, steepest);
+    let looked = history.span();
+    let at_trend = TimeLeft::of(headroom, steepest).of_short_look(headroom, looked);
     let highest = history.highest_rate();
-    let if_stopped = TimeLeft::of(headroom, highest.map(|rate| rate.bytes_per_second));
+    let if_stopped = TimeLeft::of(headroom, highest.map(|rate| rate.bytes_per_second))
+        .of_short_look(headroom, looked);
     let idle_left = idle_left(seen, slot);
     let nearest = at_trend
         .sooner(if_stopped)
@@ -148,11 +168,18 @@ pub fn forecast(seen: &Observation, slot: &Slot, history: &History, limits: Limi
         highest,
         if_stopped,
         idle_left,
-        danger: danger(slot, nearest),
+        danger: danger(slot, nearest, is_nearly_full(seen, slot, headroom)),
     }
 }
 
-fn danger(slot: &Slot, left: TimeLeft) -> Danger {
+/// What is left is a small part of what there was, or only the next checkpoint is waited for.
+fn is_nearly_full(seen: &Observation, slot: &Slot, headroom: Option<Headroom>) -> bool {
+    let retained = seen.retained_bytes(slot).unwrap_or(0);
+    slot.wal_status.as_deref() == Some("unreserved")
+        || headroom.is_some_and(|left| left.bytes < retained / (NEAR_SHARE - 1))
+}
+
+fn danger(slot: &Slot, left: TimeLeft, nearly_full: bool) -> Danger {
     if slot.lost().is_some() {
         return Danger::Reached;
     }
@@ -163,6 +190,7 @@ fn danger(slot: &Slot, left: TimeLeft) -> Danger {
     match left {
         TimeLeft::In(Duration::ZERO) => Danger::Reached,
         TimeLeft::In(time) if time < NEAR => Danger::Near,
+        _ if nearly_full => Danger::Near,
         TimeLeft::In(_) | TimeLeft::Never => Danger::None,
         TimeLeft::NoLimit | TimeLeft::Unknown => Danger::Unknown,
     }

@@ -254,6 +254,39 @@ fn without_a_limit_or_samples_nothing_is_promised() {
     );
 }
 
+/// Two looks in a quiet moment say nothing of the nightly batch.
+#[test]
+fn a_short_quiet_time_is_no_promise() {
+    let mut slot = slot();
+    slot.safe_wal_size = Some(1 << 30);
+    let seen = seen(&slot);
+    let mut history = History::new();
+    let begin = Instant::now();
+    for second in [0, 2] {
+        history.record(begin + Duration::from_secs(second), &seen, None);
+    }
+    let found = |slot: &Slot, history: &History| {
+        let found = forecast(&seen, slot, history, Limits::default());
+        (found.at_trend, found.if_stopped, found.danger)
+    };
+    let unknown = (TimeLeft::Unknown, TimeLeft::Unknown, Danger::Unknown);
+    assert_eq!(found(&slot, &history), unknown);
+    slot.safe_wal_size = Some(20 << 20);
+    assert_eq!(
+        found(&slot, &history).2,
+        Danger::Near,
+        "2 GiB and 20 MiB left"
+    );
+    slot.safe_wal_size = Some(1 << 40);
+    let never = (TimeLeft::Never, TimeLeft::Never, Danger::None);
+    assert_eq!(found(&slot, &history), never, "enough for an hour's burst");
+    slot.safe_wal_size = Some(1 << 30);
+    history.record(begin + QUARTER, &seen, None);
+    assert_eq!(found(&slot, &history), never, "watched for long");
+    slot.wal_status = Some("unreserved".into());
+    assert_eq!(found(&slot, &history).2, Danger::Near);
+}
+
 #[test]
 fn an_unused_slot_is_lost_when_the_server_says_so() {
     let mut slot = slot();
