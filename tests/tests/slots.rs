@@ -117,7 +117,12 @@ fn the_slot_of_a_configuration_is_marked_and_its_consumer_named() -> Result<()> 
     let found = object(&["-c", config, "--json"])?;
     let slot = &found["slots"][0];
     ensure!(slot["ours"] == true && slot["state"] == "active", "{slot}");
-    ensure!(slot["danger"] == "none" && slot["culprit"] == "-", "{slot}");
+    // A short look at a server that may be quiet promises nothing of its 1 GiB.
+    ensure!(
+        slot["danger"] == "none" || slot["danger"] == "unknown",
+        "{slot}"
+    );
+    ensure!(slot["culprit"] == "-", "{slot}");
     let consumer = slot["consumer"].as_str().unwrap_or_default();
     ensure!(consumer.starts_with("application \"walgate\""), "{slot}");
     let text = said(&["-c", config])?;

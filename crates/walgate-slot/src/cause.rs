@@ -229,21 +229,7 @@ impl Culprit {
                 unsent,
                 blocked,
                 silent,
-            } => format!(
-                "{}{}",
-                match blocked {
-                    true => format!("the server waits until {} reads what it sends", self.who()),
-                    false => format!(
-                        "{} of it are not decoded and sent yet to {}",
-                        bytes(*unsent),
-                        self.who()
-                    ),
-                },
-                silent.map_or_else(String::new, |silent| format!(
-                    ", which has been silent for {}",
-                    duration(silent)
-                ))
-            ),
+            } => self.not_sent(*unsent, *blocked, *silent),
             Cause::NotConfirmed { unconfirmed } => format!(
                 "{} has not confirmed {} that were decoded for it",
                 self.who(),
@@ -309,6 +295,21 @@ impl Culprit {
             }
             Cause::StandbyBehind => "look at the standby, and at the network to it".to_owned(),
         })
+    }
+
+    fn not_sent(&self, unsent: u64, blocked: bool, silent: Option<Duration>) -> String {
+        let what = match blocked {
+            true => format!("the server waits until {} reads what it sends", self.who()),
+            false => format!(
+                "{} of it are not decoded and sent yet to {}",
+                bytes(unsent),
+                self.who()
+            ),
+        };
+        let silent = silent.map_or_else(String::new, |silent| {
+            format!(", which has been silent for {}", duration(silent))
+        });
+        what + &silent
     }
 
     fn who(&self) -> &str {

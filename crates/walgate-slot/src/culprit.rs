@@ -116,7 +116,8 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
     let unconfirmed = scene.seen.unconfirmed_bytes(slot).unwrap_or(retained);
     let confirmed = slot.is_logical() && unconfirmed < retained.div_ceil(2);
     // Without a reader `restart_lsn` never moves again, whatever held it back before.
-    if !slot.active && !(confirmed && scene.history.is_polled(&slot.name, scene.now)) {
+    let polled = confirmed && scene.history.is_polled(&slot.name, scene.now);
+    if !slot.active && !polled {
         return absent(scene, slot);
     }
     if is_of_table_copy(&slot.name) {
