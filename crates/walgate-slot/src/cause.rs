@@ -380,7 +380,11 @@ fn standbys(blocking: &[(String, StandbyFault)]) -> String {
 fn prevention(why: &str) -> &'static str {
     match why {
         "idle_timeout" => "raise idle_replication_slot_timeout above the longest planned downtime",
-        "rows_removed" | "conflict" => "set hot_standby_feedback = on on the standby",
+        "rows_removed" => "set hot_standby_feedback = on on the standby",
+        // 16 does not tell which of the two it was.
+        "conflict" => {
+            "set hot_standby_feedback = on on the standby, and keep wal_level = logical on the primary"
+        }
         "wal_level_insufficient" => "set wal_level = logical again",
         _ => "raise max_slot_wal_keep_size, or be down for less long",
     }

@@ -130,10 +130,13 @@ impl Slot {
         if let Some(why) = self.invalidation_reason.as_deref() {
             return Some(why);
         }
-        if self.wal_status.as_deref() == Some("lost") {
-            return Some("wal_removed");
+        let lost = self.wal_status.as_deref() == Some("lost");
+        // 16 says of every invalidated logical slot that it conflicts, but takes the position only
+        // from one whose log was removed.
+        if self.conflicting == Some(true) && (self.restart_lsn.is_some() || !lost) {
+            return Some("conflict");
         }
-        (self.conflicting == Some(true)).then_some("conflict")
+        lost.then_some("wal_removed")
     }
 
     /// For how long nobody has used it, where the server says so (17 and later).
@@ -503,6 +506,11 @@ mod tests {
         };
         assert_eq!(slot.lost(), Some("wal_removed"));
         assert_eq!(seen.retained_bytes(&slot), None);
+        // 16: a conflict leaves the position, removed log takes it.
+        slot.conflicting = Some(true);
+        assert_eq!(slot.lost(), Some("conflict"));
+        slot.restart_lsn = None;
+        assert_eq!(slot.lost(), Some("wal_removed"));
         slot.invalidation_reason = Some("idle_timeout".into());
         assert_eq!(slot.lost(), Some("idle_timeout"));
     }

@@ -112,3 +112,53 @@ async fn failover_slots_that_wait_for_a_standby() {
         drop(consumer);
     }
 }
+
+/// 16 shows every invalidated slot as `lost`, and does not say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_lost_to_a_conflict_is_no_question_of_size() {
+    for version in [PgVersion::V16, PgVersion::V17] {
+        let mut bed = Bed::start(version).await;
+        let standby = bed
+            .server
+            .start_standby(&[("hot_standby_feedback", "off")])
+            .expect("a standby");
+        let mut session = standby.admin().expect("a session");
+        let creating = std::thread::spawn(move || {
+            let create = "SELECT pg_create_logical_replication_slot('s', 'pgoutput')";
+            session
+                .query(create)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        });
+        // What a busy primary does by itself: it waits for a snapshot of the running transactions.
+        while !creating.is_finished() {
+            bed.sql("SELECT pg_log_standby_snapshot()");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        creating.join().expect("no panic").expect("created");
+        bed.watcher = Watcher::connect(&config(&standby.url()))
+            .await
+            .expect("a watcher");
+        bed.history = History::new();
+        let mut lost = None;
+        for _ in 0..600 {
+            bed.sql("CREATE TABLE gone (id int)");
+            bed.sql("DROP TABLE gone");
+            bed.sql("VACUUM pg_catalog.pg_class");
+            let found = bed.judge("s").await;
+            if let Cause::Lost { why } = &found.cause {
+                lost = Some((why.clone(), found.fix().expect("a fix")));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (why, fix) = lost.expect("lost");
+        let expected = if version == PgVersion::V16 {
+            "conflict"
+        } else {
+            "rows_removed"
+        };
+        assert_eq!(why, expected);
+        assert!(fix.contains("hot_standby_feedback"), "{fix}");
+    }
+}
