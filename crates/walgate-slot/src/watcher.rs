@@ -10,6 +10,7 @@ use walgate_connection::{ConnectionConfig, SqlClient};
 use crate::error::WatchError;
 use crate::observation::Observation;
 use crate::query::{CONNECTION_SETTINGS, IDENTITY, LOOK, SYSTEM_IDENTIFIER};
+use crate::words::identifier;
 
 /// The oldest server that is supported.
 const OLDEST_VERSION_NUM: i32 = 140_000;
@@ -69,8 +70,9 @@ impl Server {
         }
         vec![format!(
             "who other sessions are, their age and their queries are hidden from {role}: \
-             GRANT pg_monitor TO {role}",
-            role = self.role
+             GRANT pg_monitor TO {name}",
+            role = self.role,
+            name = identifier(&self.role)
         )]
     }
 }

@@ -54,6 +54,124 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// Words that are no names without quotes.
+///
+/// <https://www.postgresql.org/docs/current/sql-keywords-appendix.html>
+const RESERVED: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "binary",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "group",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "intersect",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "natural",
+    "not",
+    "notnull",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "outer",
+    "overlaps",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "session_user",
+    "similar",
+    "some",
+    "symmetric",
+    "system_user",
+    "table",
+    "tablesample",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+];
+
+/// An identifier as SQL takes it: in quotes where it needs them.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    let simple = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_';
+    let begins = name.starts_with(|char: char| char.is_ascii_lowercase() || char == '_');
+    if begins && name.chars().all(simple) && !RESERVED.contains(&name) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +193,21 @@ mod tests {
             (9_000_000, "104d"),
         ] {
             assert_eq!(duration(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn names_as_sql_takes_them() {
+        for (name, as_sql) in [
+            ("walgate", "walgate"),
+            ("app-user", "\"app-user\""),
+            ("svc@project.iam", "\"svc@project.iam\""),
+            ("App", "\"App\""),
+            ("1st", "\"1st\""),
+            ("user", "\"user\""),
+            ("a\"b", "\"a\"\"b\""),
+        ] {
+            assert_eq!(identifier(name), as_sql);
         }
     }
 }

@@ -219,7 +219,7 @@ pub(crate) fn refused(error: WatchError) -> Ending {
 
 /// What gives a role the right to create and drop slots there.
 fn grant(server: &Server) -> String {
-    let role = &server.role;
+    let role = walgate_slot::words::identifier(&server.role);
     match server.provider {
         Provider::Rds | Provider::Aurora => format!("GRANT rds_replication TO {role}"),
         Provider::CloudSql | Provider::Azure | Provider::SelfManaged => {

@@ -1,6 +1,7 @@
 //! Publications and their tables.
 
 use super::{Finding, PublishedTable, Subject};
+use crate::words::identifier;
 
 /// So many names are printed; the rest is counted.
 const MOST_NAMES: usize = 10;
@@ -30,7 +31,7 @@ fn publications(subject: &Subject<'_>) -> Vec<Finding> {
                 CHECK,
                 format!("publication {name} does not exist in database {}", subject.server.database),
                 "nothing would be sent; and a slot never sees a publication that is younger than itself",
-                format!("CREATE PUBLICATION {} FOR TABLE schema.table, …", quoted(name)),
+                format!("CREATE PUBLICATION {} FOR TABLE schema.table, …", identifier(name)),
             ));
             continue;
         };
@@ -53,7 +54,7 @@ fn publications(subject: &Subject<'_>) -> Vec<Finding> {
                 "these changes never arrive",
                 format!(
                     "ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate'), unless that is meant",
-                    quoted(name)
+                    identifier(name)
                 ),
             ),
         });
@@ -89,7 +90,7 @@ fn missing_tables(subject: &Subject<'_>) -> Option<Finding> {
         .tables
         .iter()
         .filter(|table| !published(table))
-        .map(|(schema, name)| format!("{}.{}", quoted(schema), quoted(name)))
+        .map(|(schema, name)| format!("{}.{}", identifier(schema), identifier(name)))
         .collect();
     let publication = subject.wanted.publications.first()?;
     (!missing.is_empty()).then(|| {
@@ -99,7 +100,7 @@ fn missing_tables(subject: &Subject<'_>) -> Option<Finding> {
             "their changes never arrive; DROP TABLE and CREATE TABLE take a table out silently",
             format!(
                 "ALTER PUBLICATION {} ADD TABLE {}",
-                quoted(publication),
+                identifier(publication),
                 missing.join(", ")
             ),
         )
@@ -126,13 +127,13 @@ fn identities(subject: &Subject<'_>) -> Vec<Finding> {
     without
         .into_iter()
         .map(|table| {
-            let full = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+            let full = format!("{}.{}", identifier(&table.schema), identifier(&table.name));
             let fix = table.candidate.as_ref().map_or_else(
                 || format!("ALTER TABLE {full} ADD PRIMARY KEY (…), or REPLICA IDENTITY FULL"),
                 |index| {
                     format!(
                         "ALTER TABLE {full} REPLICA IDENTITY USING INDEX {}",
-                        quoted(index)
+                        identifier(index)
                     )
                 },
             );
@@ -194,14 +195,4 @@ fn listed(names: &[String]) -> String {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
-}
-
-/// An identifier as SQL takes it.
-fn quoted(name: &str) -> String {
-    let simple = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_';
-    let begins = name.starts_with(|char: char| char.is_ascii_lowercase() || char == '_');
-    if begins && name.chars().all(simple) {
-        return name.to_owned();
-    }
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

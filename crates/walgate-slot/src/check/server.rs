@@ -6,7 +6,7 @@ use super::{Finding, Subject};
 use crate::history::Rate;
 use crate::observation::seconds;
 use crate::watcher::{Provider, Server};
-use crate::words::{bytes, duration, rate};
+use crate::words::{bytes, duration, identifier, rate};
 
 /// An open transaction of this age will make the creation of a slot wait.
 const LONG_TRANSACTION: Duration = Duration::from_secs(300);
@@ -116,9 +116,11 @@ fn role(subject: &Subject<'_>) -> Finding {
         );
     }
     let fix = match server.provider {
-        Provider::Rds | Provider::Aurora => format!("GRANT rds_replication TO {}", server.role),
+        Provider::Rds | Provider::Aurora => {
+            format!("GRANT rds_replication TO {}", identifier(&server.role))
+        }
         Provider::CloudSql | Provider::Azure | Provider::SelfManaged => {
-            format!("ALTER ROLE {} REPLICATION", server.role)
+            format!("ALTER ROLE {} REPLICATION", identifier(&server.role))
         }
     };
     let seen = format!("role {} may not use replication slots", server.role);
@@ -303,7 +305,10 @@ fn prepared(subject: &Subject<'_>) -> Option<Finding> {
             "prepared_transactions",
             format!("'{}' was prepared {} ago", oldest.gid, duration(age)),
             "a slot can't be created before it ends, and no slot moves past it",
-            format!("ROLLBACK PREPARED '{}'", oldest.gid.replace('\'', "''")),
+            format!(
+                "ask who prepared it; then COMMIT PREPARED '{gid}' or ROLLBACK PREPARED '{gid}'",
+                gid = oldest.gid.replace('\'', "''")
+            ),
         )
     })
 }
@@ -315,7 +320,7 @@ fn visibility(server: &Server) -> Finding {
             "statistics",
             "other sessions can't be seen",
             unseen.clone(),
-            format!("GRANT pg_monitor TO {}", server.role),
+            format!("GRANT pg_monitor TO {}", identifier(&server.role)),
         ),
     }
 }
@@ -365,7 +370,8 @@ fn limits(subject: &Subject<'_>) -> Vec<Finding> {
             "it ends sessions that are meant to last",
             format!(
                 "ALTER ROLE {} SET {} = 0 (Walgate sets statement_timeout itself)",
-                subject.server.role, limit.name
+                identifier(&subject.server.role),
+                limit.name
             ),
         )
     })

@@ -170,6 +170,21 @@ fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
         "{level}"
     );
     assert_eq!(fix(&findings, "role"), "GRANT rds_replication TO walgate");
+    server.role = "svc@project.iam".into();
+    let quoted = judge(&server, &seen, &facts, &wanted());
+    for (check, statement) in [
+        ("role", "GRANT rds_replication TO \"svc@project.iam\""),
+        ("statistics", "GRANT pg_monitor TO \"svc@project.iam\""),
+        ("session_limits", "ALTER ROLE \"svc@project.iam\" SET "),
+    ] {
+        let said = fix(&quoted, check);
+        assert!(said.starts_with(statement), "{said}");
+    }
+    let prepared = fix(&findings, "prepared_transactions");
+    assert!(
+        prepared.contains("COMMIT PREPARED 'a' or ROLLBACK PREPARED 'a'"),
+        "{prepared}"
+    );
     let accepted = Wanted {
         accept_unlimited: true,
         ..wanted()
