@@ -248,6 +248,9 @@ fn what_is_lost(meant: &Meant, seen: &Observation, slot: &Slot) -> String {
             file.display()
         ));
     }
+    if let Some(warning) = stops_failover_slots(seen, slot) {
+        text.push_str(&warning);
+    }
     let scene = Scene {
         seen,
         history: &History::new(),
@@ -270,6 +273,16 @@ fn what_is_lost(meant: &Meant, seen: &Observation, slot: &Slot) -> String {
             }
         })
         .collect()
+}
+
+/// Walsenders of failover slots wait without end for a slot that is named and not there.
+fn stops_failover_slots(seen: &Observation, slot: &Slot) -> Option<String> {
+    let named = seen.settings.standby_slots().contains(&slot.name.as_str());
+    named.then(|| {
+        "it is named in synchronized_standby_slots: without it no failover slot delivers anything; \
+         take it out of there and reload first\n"
+            .to_owned()
+    })
 }
 
 /// Asks for the name on a terminal; elsewhere nobody can answer.
@@ -326,6 +339,17 @@ mod tests {
                 && text.contains("walgate slots drop shop"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_slot_that_failover_slots_wait_for_is_told() {
+        let mut slot = Slot::default();
+        slot.name = "standby1".to_owned();
+        let mut seen = Observation::default();
+        assert_eq!(stops_failover_slots(&seen, &slot), None);
+        seen.settings.synchronized_standby_slots = Some("other, standby1".to_owned());
+        let text = stops_failover_slots(&seen, &slot).unwrap_or_default();
+        assert!(text.contains("reload first"), "{text}");
     }
 
     #[test]
