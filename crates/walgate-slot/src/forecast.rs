@@ -210,6 +210,8 @@ fn headroom(seen: &Observation, slot: &Slot, limits: Limits) -> Option<Headroom>
     let retained = seen.retained_bytes(slot).unwrap_or(0);
     let keep_size = match slot.lost() {
         Some(_) => Some(0),
+        // It holds back nothing that could be lost; servers show a number from nowhere.
+        None if slot.restart_lsn.is_none() => None,
         // The server computes it against a position that stands at 0/0 in recovery.
         None if seen.in_recovery => seen
             .settings

@@ -254,6 +254,16 @@ fn without_a_limit_or_samples_nothing_is_promised() {
     );
 }
 
+#[test]
+fn a_slot_that_never_reserved_log_has_nothing_to_lose() {
+    let mut slot = slot();
+    slot.restart_lsn = None;
+    slot.safe_wal_size = Some(-(1 << 40));
+    let found = forecast(&seen(&slot), &slot, &History::new(), Limits::default());
+    assert_eq!((found.headroom, found.danger), (None, Danger::None));
+    assert_eq!(found.at_trend, TimeLeft::NoLimit);
+}
+
 /// Two looks in a quiet moment say nothing of the nightly batch.
 #[test]
 fn a_short_quiet_time_is_no_promise() {
