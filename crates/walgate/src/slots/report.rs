@@ -72,8 +72,9 @@ pub(super) struct SlotReport {
     pub(super) unconfirmed_bytes: Option<u64>,
     /// Not decoded and sent yet.
     pub(super) unsent_bytes: Option<u64>,
-    /// Age of the oldest log that is not confirmed; 0 when only an idle server's own lies behind.
-    pub(super) lag_seconds: f64,
+    /// Age of the oldest log that is not confirmed; 0 when only an idle server's own lies behind,
+    /// null where nothing is confirmed: physical slots, and those that are being created.
+    pub(super) lag_seconds: Option<f64>,
     /// The age is at least so much: the log is older than our first look.
     pub(super) lag_is_more: bool,
     /// How fast `retained_bytes` grows, over the last 1, 15 and 60 minutes.
@@ -222,14 +223,7 @@ fn slot_report(scene: &Scene<'_>, slot: &Slot, limits: Limits) -> SlotReport {
     let seen = scene.seen;
     let ahead: Forecast = forecast(seen, slot, scene.history, limits);
     let culprit: Culprit = culprit(scene, slot);
-    let lag = slot
-        .confirmed_flush_lsn
-        .map_or(Lag::None, |lsn| scene.history.lag(lsn, scene.now));
-    let (lag_seconds, lag_is_more) = match lag {
-        Lag::None => (0.0, false),
-        Lag::About(time) => (time.as_secs_f64(), false),
-        Lag::AtLeast(time) => (time.as_secs_f64(), true),
-    };
+    let (lag_seconds, lag_is_more) = lag(scene, slot);
     let statistics = seen.statistics(&slot.name);
     let seconds = |left: TimeLeft| left.time().map(|time| time.as_secs_f64());
     SlotReport {
@@ -274,6 +268,18 @@ fn slot_report(scene: &Scene<'_>, slot: &Slot, limits: Limits) -> SlotReport {
         at_trend: ahead.at_trend,
         if_stopped: ahead.if_stopped,
         past: past(scene, &slot.name),
+    }
+}
+
+/// Seconds, and whether it is more; no seconds where nothing is confirmed: that is not known.
+fn lag(scene: &Scene<'_>, slot: &Slot) -> (Option<f64>, bool) {
+    let (Some(confirmed), Some(_)) = (slot.confirmed_flush_lsn, scene.seen.wal_lsn) else {
+        return (None, false);
+    };
+    match scene.history.lag(confirmed, scene.now) {
+        Lag::None => (Some(0.0), false),
+        Lag::About(time) => (Some(time.as_secs_f64()), false),
+        Lag::AtLeast(time) => (Some(time.as_secs_f64()), true),
     }
 }
 
@@ -336,4 +342,36 @@ fn past(scene: &Scene<'_>, slot: &str) -> Vec<u64> {
             before
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use walgate_slot::History;
+
+    use super::*;
+
+    #[test]
+    fn a_slot_without_confirmations_has_no_lag_and_not_none() {
+        let mut seen = Observation::default();
+        seen.wal_lsn = "1/0".parse().ok();
+        let mut slot = Slot::default();
+        let mut history = History::new();
+        let now = Instant::now();
+        history.record(now, &seen, None);
+        let found = |slot: &Slot| {
+            let scene = Scene {
+                seen: &seen,
+                history: &history,
+                now,
+                ours: &[],
+                hide_queries: false,
+            };
+            lag(&scene, slot)
+        };
+        assert_eq!(found(&slot), (None, false));
+        slot.confirmed_flush_lsn = seen.wal_lsn;
+        assert_eq!(found(&slot), (Some(0.0), false));
+    }
 }
