@@ -96,6 +96,15 @@ impl WatchError {
         matches!(self, Self::Sql { source, .. } if source.as_db_error().is_some())
     }
 
+    /// Something is no text in the encoding that we asked for (22021, 22P05).
+    pub(crate) fn is_of_encoding(&self) -> bool {
+        let Self::Sql { source, .. } = self else {
+            return false;
+        };
+        let code = source.code().map(SqlState::code);
+        matches!(code, Some("22021" | "22P05"))
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

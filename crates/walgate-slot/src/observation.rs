@@ -44,6 +44,9 @@ pub struct Observation {
     /// The ten oldest prepared transactions, oldest first.
     #[serde(deserialize_with = "list")]
     pub prepared: Vec<PreparedTransaction>,
+    /// The statements of the transactions were left out: one of them can't be sent as UTF-8.
+    #[serde(skip)]
+    pub statements_left_out: bool,
     /// What is written in each database.
     #[serde(deserialize_with = "list")]
     pub databases: Vec<Database>,

@@ -47,8 +47,17 @@ SELECT pg_catalog.jsonb_build_object(
 pub(crate) const SYSTEM_IDENTIFIER: &str =
     "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()";
 
+/// Where [`LOOK`] reads the statements of other sessions.
+const STATEMENT: &str = "\"left\"(a.query, 200) AS query";
+
+/// [`LOOK`] without the statements of other sessions: where a database has the encoding `SQL_ASCII`,
+/// they may be bytes that the server refuses to send as UTF-8.
+pub(crate) fn look_without_statements() -> String {
+    LOOK.replace(STATEMENT, "NULL::pg_catalog.text AS query")
+}
+
 /// Asked at each look. `$`-parameters there are none, so it is planned once. The answer is bytes:
-/// queries of databases with other encodings are shown as they are, and need not be UTF-8.
+/// statements of databases with other encodings may be no UTF-8.
 pub(crate) const LOOK: &str = "
 WITH activity AS MATERIALIZED (
     SELECT a.pid, a.usename, a.application_name, a.client_addr, a.datname, a.state, a.backend_type,
@@ -119,3 +128,14 @@ SELECT pg_catalog.textsend(pg_catalog.json_build_object(
             'rows_written', d.tup_inserted + d.tup_updated + d.tup_deleted))
         FROM pg_catalog.pg_stat_database AS d WHERE d.datname IS NOT NULL)
 )::pg_catalog.text)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_can_be_left_out() {
+        let text = look_without_statements();
+        assert!(!text.contains("a.query, 200"), "{text}");
+    }
+}

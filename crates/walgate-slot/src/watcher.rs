@@ -9,7 +9,9 @@ use walgate_connection::{ConnectionConfig, SqlClient};
 
 use crate::error::WatchError;
 use crate::observation::Observation;
-use crate::query::{CONNECTION_SETTINGS, IDENTITY, LOOK, SYSTEM_IDENTIFIER};
+use crate::query::{
+    CONNECTION_SETTINGS, IDENTITY, LOOK, SYSTEM_IDENTIFIER, look_without_statements,
+};
 use crate::words::identifier;
 
 /// The oldest server that is supported.
@@ -153,8 +155,18 @@ impl Watcher {
     /// [`Silent`](WatchError::Silent) the connection is of no use any more.
     pub async fn look(&self) -> Result<Observation, WatchError> {
         let doing = "look at the slots";
-        let text = self.ask(doing, &self.look, &[]).await?;
-        Observation::read(&text).map_err(|source| WatchError::Malformed { doing, source })
+        let read = |text: &str| {
+            Observation::read(text).map_err(|source| WatchError::Malformed { doing, source })
+        };
+        match self.ask(doing, &self.look, &[]).await {
+            Err(error) if error.is_of_encoding() => {
+                let query = look_without_statements();
+                let mut seen = read(&self.ask(doing, query.as_str(), &[]).await?)?;
+                seen.statements_left_out = true;
+                Ok(seen)
+            }
+            text => read(&text?),
+        }
     }
 
     /// Asks for one text, which comes as bytes.

@@ -52,6 +52,31 @@ async fn everything_is_seen_on_every_version() {
     }
 }
 
+/// `SQL_ASCII` cuts a statement in the middle of a letter, and the server refuses to send it as UTF-8.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_no_text_hides_nothing_else() {
+    let mut bed = Bed::start(PgVersion::V17).await;
+    bed.sql("CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'");
+    let mut open = bed.server.admin_in("bytes").expect("a session");
+    open.query("BEGIN").expect("begun");
+    open.query("CREATE TABLE t (id int)").expect("written");
+    let odd = format!("SELECT  '{}'", "ä".repeat(150));
+    open.query(&odd).expect("a statement");
+    bed.watcher = Watcher::connect(&config(&bed.server.url_of("postgres", "bytes")))
+        .await
+        .expect("a watcher");
+    assert_eq!(bed.watcher.server().database, "bytes");
+    let seen = bed.look().await;
+    assert!(seen.statements_left_out);
+    let first = seen.transactions.first().expect("the transaction");
+    assert_eq!(
+        (first.datname.as_deref(), &first.query),
+        (Some("bytes"), &None)
+    );
+    open.query("SELECT 1").expect("a statement");
+    assert!(!bed.look().await.statements_left_out);
+}
+
 /// Ten long reports are older than the transaction that has written: it is the one that matters.
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_do_not_hide_who_has_written() {

@@ -157,7 +157,7 @@ impl Report {
                     seconds: prepared.seconds,
                 })
                 .collect(),
-            unseen: server.unseen(),
+            unseen: unseen(server, seen),
         }
     }
 
@@ -167,6 +167,14 @@ impl Report {
             .map_err(|error| Ending::other(format!("what was found is no JSON: {error}")))?;
         Ok(text + "\n")
     }
+}
+
+fn unseen(server: &Server, seen: &Observation) -> Vec<String> {
+    let mut unseen = server.unseen();
+    if seen.statements_left_out {
+        unseen.push("the statements of sessions: one of them is no UTF-8".to_owned());
+    }
+    unseen
 }
 
 fn server_report(server: &Server, scene: &Scene<'_>) -> ServerReport {
