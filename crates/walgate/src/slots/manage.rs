@@ -11,6 +11,7 @@ use walgate_slot::{
     Watcher, culprit,
 };
 
+use super::table::clean;
 use super::{Meant, grant, print, refused};
 use crate::args::{CreateSlotArgs, DropSlotArgs};
 use crate::ending::Ending;
@@ -148,7 +149,7 @@ fn waits(name: &str, seen: &Observation) -> Ending {
             .map(|name| format!("application \"{name}\"")),
         open.datname.as_ref().map(|name| format!("database {name}")),
     ];
-    let who: Vec<_> = who.into_iter().flatten().collect();
+    let who: Vec<_> = who.into_iter().flatten().map(|name| clean(&name)).collect();
     if open.seconds.is_none() {
         let hint = format!(
             "it may be that of pid {} ({}); a role with pg_monitor sees how long it has been open",
@@ -197,6 +198,7 @@ fn may_drop<'a>(name: &str, server: &Server, seen: &'a Observation) -> Result<&'
     };
     if slot.active {
         let holder = slot.holder().unwrap_or_else(|| "somebody".to_owned());
+        let holder = clean(&holder);
         let message = format!("slot {name} is in use by {holder}, and was not dropped");
         let failure = Failure::new(StopReason::SlotBusy, message);
         return Err(failure.hint("stop its consumer first"));
@@ -222,34 +224,34 @@ fn described(seen: &Observation, slot: &Slot) -> String {
     let held = seen.retained_bytes(slot).map_or_else(String::new, |held| {
         format!(", which holds back {}", bytes(held))
     });
-    format!("{} slot {}{of}{held}", slot.slot_type, slot.name)
+    clean(&format!("{} slot {}{of}{held}", slot.slot_type, slot.name))
 }
 
 fn what_is_lost(meant: &Meant, seen: &Observation, slot: &Slot) -> String {
-    let mut text = described(seen, slot) + "\n";
+    let mut lines = vec![described(seen, slot)];
     match (slot.lost(), slot.confirmed_flush_lsn, seen.wal_lsn) {
-        (Some(why), ..) => text.push_str(&format!(
-            "it is lost already ({why}): nothing more is lost with it\n"
+        (Some(why), ..) => lines.push(format!(
+            "it is lost already ({why}): nothing more is lost with it"
         )),
-        (None, Some(confirmed), Some(end)) => text.push_str(&format!(
-            "its consumer can never read what was committed from {confirmed} to {end} ({} of log)\n",
+        (None, Some(confirmed), Some(end)) => lines.push(format!(
+            "its consumer can never read what was committed from {confirmed} to {end} ({} of log)",
             bytes(end.bytes_since(confirmed))
         )),
         (None, ..) if !slot.is_logical() => {
-            text.push_str("a standby that reads it may have to be built anew\n");
+            lines.push("a standby that reads it may have to be built anew".to_owned());
         }
         (None, ..) => {}
     }
     if let Some((ours, file)) = &meant.ours
         && ours.name == slot.name
     {
-        text.push_str(&format!(
-            "it is the slot of {}: the next start stops with exit code 4, because changes are missing\n",
+        lines.push(format!(
+            "it is the slot of {}: the next start stops with exit code 4, because changes are missing",
             file.display()
         ));
     }
     if let Some(warning) = stops_failover_slots(seen, slot) {
-        text.push_str(&warning);
+        lines.push(warning);
     }
     let scene = Scene {
         seen,
@@ -259,20 +261,13 @@ fn what_is_lost(meant: &Meant, seen: &Observation, slot: &Slot) -> String {
         hide_queries: true,
     };
     if let Some((other, whose, held)) = culprit(&scene, slot).held_anyway {
-        text.push_str(&format!(
-            "it frees no log: slot {other} ({whose}) holds back {} all the same\n",
+        lines.push(format!(
+            "it frees no log: slot {other} ({whose}) holds back {} all the same",
             bytes(held)
         ));
     }
-    text.chars()
-        .map(|char| {
-            if char.is_control() && char != '\n' {
-                '\u{fffd}'
-            } else {
-                char
-            }
-        })
-        .collect()
+    // Names are other people's: none of them may look like a line of ours.
+    lines.iter().map(|line| clean(line) + "\n").collect()
 }
 
 /// Walsenders of failover slots wait without end for a slot that is named and not there.
@@ -280,7 +275,7 @@ fn stops_failover_slots(seen: &Observation, slot: &Slot) -> Option<String> {
     let named = seen.settings.standby_slots().contains(&slot.name.as_str());
     named.then(|| {
         "it is named in synchronized_standby_slots: without it no failover slot delivers anything; \
-         take it out of there and reload first\n"
+         take it out of there and reload first"
             .to_owned()
     })
 }
@@ -350,6 +345,18 @@ mod tests {
         seen.settings.synchronized_standby_slots = Some("other, standby1".to_owned());
         let text = stops_failover_slots(&seen, &slot).unwrap_or_default();
         assert!(text.contains("reload first"), "{text}");
+    }
+
+    #[test]
+    fn a_name_forges_no_line() {
+        let mut slot = Slot::default();
+        slot.database = Some("d\nit is lost already\u{202e}".to_owned());
+        let seen = Observation::default();
+        let text = described(&seen, &slot);
+        assert!(
+            !text.contains('\n') && !text.contains('\u{202e}'),
+            "{text:?}"
+        );
     }
 
     #[test]

@@ -105,10 +105,18 @@ fn sparkline(past: &[u64]) -> String {
 }
 
 /// Names and statements come from other sessions: no control character of theirs reaches the
-/// terminal.
+/// terminal, nor one that turns the direction of the text.
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .map(|char| match char {
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            char if char.is_control() => '\u{fffd}',
+            char => char,
+        })
         .collect()
 }
 
@@ -174,6 +182,7 @@ mod tests {
 
     #[test]
     fn control_characters_stay_out() {
+        assert_eq!(clean("a\u{202e}b\u{2066}"), "a\u{fffd}b\u{fffd}");
         assert_eq!(clean("a\x1b[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
     }
 }
