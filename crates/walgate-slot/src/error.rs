@@ -6,7 +6,8 @@ use walgate_connection::ConnectError;
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WatchErrorKind {
-    /// The connection is gone, or the server is starting or stopping: connect again.
+    /// The connection is gone, the server is starting or stopping, or a standby's replay ended what
+    /// was being done: connect again.
     Disconnected,
     /// The server took longer than `statement_timeout`, or did not answer at all.
     TooSlow,
@@ -127,6 +128,9 @@ fn by_code(code: &SqlState) -> WatchErrorKind {
     match code.code() {
         "57014" => WatchErrorKind::TooSlow,
         "55P03" => WatchErrorKind::Locked,
+        // A standby ends what conflicts with its replay, and a deadlock its victim: the same may work
+        // in a moment.
+        "40001" | "40P01" => WatchErrorKind::Disconnected,
         // Passwords, rights, pg_hba.conf.
         "42501" | "28000" | "28P01" => WatchErrorKind::Denied,
         "55006" | "42704" | "42710" => WatchErrorKind::Slot,
@@ -154,6 +158,8 @@ mod tests {
         for (code, kind) in [
             ("57014", WatchErrorKind::TooSlow),
             ("55P03", WatchErrorKind::Locked),
+            ("40001", WatchErrorKind::Disconnected),
+            ("40P01", WatchErrorKind::Disconnected),
             ("42501", WatchErrorKind::Denied),
             ("28P01", WatchErrorKind::Denied),
             ("57P01", WatchErrorKind::Disconnected),

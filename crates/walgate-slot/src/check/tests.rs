@@ -170,21 +170,6 @@ fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
         "{level}"
     );
     assert_eq!(fix(&findings, "role"), "GRANT rds_replication TO walgate");
-    server.role = "svc@project.iam".into();
-    let quoted = judge(&server, &seen, &facts, &wanted());
-    for (check, statement) in [
-        ("role", "GRANT rds_replication TO \"svc@project.iam\""),
-        ("statistics", "GRANT pg_monitor TO \"svc@project.iam\""),
-        ("session_limits", "ALTER ROLE \"svc@project.iam\" SET "),
-    ] {
-        let said = fix(&quoted, check);
-        assert!(said.starts_with(statement), "{said}");
-    }
-    let prepared = fix(&findings, "prepared_transactions");
-    assert!(
-        prepared.contains("COMMIT PREPARED 'a' or ROLLBACK PREPARED 'a'"),
-        "{prepared}"
-    );
     let accepted = Wanted {
         accept_unlimited: true,
         ..wanted()
@@ -194,6 +179,32 @@ fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
     assert!(
         troubles(&findings).contains(&limit),
         "it is known: {findings:?}"
+    );
+}
+
+#[test]
+fn advice_is_valid_sql_and_no_blind_rollback() {
+    let mut server = server();
+    server.may_replicate = false;
+    server.sees_everything = false;
+    server.role = "svc@project.iam".into();
+    let mut seen = sound();
+    seen.prepared = vec![PreparedTransaction {
+        gid: "a".into(),
+        seconds: Some(4000.0),
+        ..PreparedTransaction::default()
+    }];
+    let findings = judge(&server, &seen, &facts(), &wanted());
+    for (check, statement) in [
+        ("role", "ALTER ROLE \"svc@project.iam\" REPLICATION"),
+        ("statistics", "GRANT pg_monitor TO \"svc@project.iam\""),
+    ] {
+        assert_eq!(fix(&findings, check), statement);
+    }
+    let prepared = fix(&findings, "prepared_transactions");
+    assert!(
+        prepared.contains("COMMIT PREPARED 'a' or ROLLBACK PREPARED 'a'"),
+        "{prepared}"
     );
 }
 
