@@ -128,7 +128,7 @@ fn cause(scene: &Scene<'_>, slot: &Slot, retained: u64) -> Cause {
     }
     if slot.failover
         && !confirmed
-        && let Some(cause) = standbys(scene)
+        && let Some(cause) = standbys(scene, slot)
     {
         return cause;
     }
@@ -175,8 +175,13 @@ fn is_of_table_copy(name: &str) -> bool {
         && parts.next().is_none()
 }
 
-fn standbys(scene: &Scene<'_>) -> Option<Cause> {
+fn standbys(scene: &Scene<'_>, slot: &Slot) -> Option<Cause> {
     let end = scene.seen.wal_lsn?;
+    let sender = scene.seen.walsender(slot);
+    let waits = sender.and_then(Walsender::waits_for_standbys);
+    // What was sent already can't be waiting for a standby.
+    let held = scene.seen.unsent_bytes(slot).unwrap_or(0) >= scene.unremarkable_bytes();
+    let may_wait = waits.unwrap_or(held);
     let fault = |name: &str| {
         let Some(slot) = scene.seen.slot(name) else {
             return Some(StandbyFault::Missing);
@@ -197,7 +202,9 @@ fn standbys(scene: &Scene<'_>) -> Option<Cause> {
         .into_iter()
         .filter_map(|name| fault(name).map(|fault| (name.to_owned(), fault)))
         .collect();
-    (!blocking.is_empty()).then_some(Cause::Standbys { blocking })
+    let for_ever = |fault| matches!(fault, StandbyFault::Missing | StandbyFault::Lost);
+    let blocks = may_wait || blocking.iter().any(|(_, fault)| for_ever(*fault));
+    (blocks && !blocking.is_empty()).then_some(Cause::Standbys { blocking })
 }
 
 /// The oldest transaction that has written, open or prepared: decoding begins before it.

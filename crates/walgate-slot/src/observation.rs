@@ -220,6 +220,16 @@ impl Walsender {
     }
 }
 
+impl Walsender {
+    /// It waits for the standbys of `synchronized_standby_slots`; none when what it waits for is
+    /// hidden.
+    #[must_use]
+    pub fn waits_for_standbys(&self) -> Option<bool> {
+        let event = self.wait_event.as_deref()?;
+        Some(event == "WaitForStandbyConfirmation")
+    }
+}
+
 /// A transaction that runs. What this role may not see is none.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[non_exhaustive]

@@ -409,6 +409,30 @@ fn a_standby_that_failover_slots_wait_for() {
     );
 }
 
+/// A consumer that was sent everything and confirms nothing waits for no standby.
+#[test]
+fn a_standby_is_blamed_only_where_the_walsender_waits_for_it() {
+    let mut seen = behind();
+    seen.slots[0].failover = true;
+    seen.settings.synchronized_standby_slots = Some("burst".into());
+    seen.slots.push(Slot {
+        name: "burst".into(),
+        slot_type: "physical".into(),
+        active: true,
+        restart_lsn: Some(Lsn(900 * MIB)),
+        ..Slot::default()
+    });
+    assert_eq!(judge(&seen).word(), "not confirmed");
+    seen.walsenders[0].wait_event = Some("WaitForStandbyConfirmation".into());
+    assert_eq!(judge(&seen).word(), "standby");
+    // Where that is hidden, what was not sent may be waiting.
+    seen.walsenders[0].wait_event = None;
+    seen.walsenders[0].sent_lsn = Some(Lsn(900 * MIB));
+    assert_eq!(judge(&seen).word(), "standby");
+    seen.walsenders[0].wait_event = Some("WalSenderMain".into());
+    assert_eq!(judge(&seen).word(), "not confirmed");
+}
+
 #[test]
 fn another_slot_that_holds_back_more() {
     let mut seen = behind();
