@@ -81,7 +81,7 @@ pub enum Cause {
         unsent: u64,
         /// The server waits until the consumer reads what it sends.
         blocked: bool,
-        /// For how long the consumer has been silent, when that is long.
+        /// How old the consumer's last message is by its own clock, when that is long.
         silent: Option<Duration>,
     },
     /// The consumer was sent everything up to the last transaction, and has not confirmed it.
@@ -307,7 +307,10 @@ impl Culprit {
             ),
         };
         let silent = silent.map_or_else(String::new, |silent| {
-            format!(", which has been silent for {}", duration(silent))
+            format!(
+                ", whose last message is dated {} ago, by its own clock",
+                duration(silent)
+            )
         });
         what + &silent
     }

@@ -312,6 +312,12 @@ fn what_a_consumer_has_got_and_what_not() {
         matches!(found.cause, Cause::NotSent { unsent, silent: Some(_), .. } if unsent == 997 * MIB),
         "{found:?}"
     );
+    // The time of its message is the client's own: a clock that is slow is no silence.
+    let said = found.sentence_of();
+    assert!(
+        said.contains("by its own clock") && !said.contains("silent"),
+        "{said}"
+    );
     // In the middle of a large transaction the position says that everything was sent.
     seen.walsenders[0].sent_lsn = Some(Lsn(1000 * MIB));
     seen.walsenders[0].wait_event = Some("WalSenderWriteData".into());
