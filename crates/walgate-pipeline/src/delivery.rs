@@ -405,7 +405,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         Ok(())
     }
 
-    fn flushed(&mut self, position: walgate_core::Position) -> Result<(), Halt> {
+    fn flushed(&mut self, position: Position) -> Result<(), Halt> {
         self.progress.deliver(position);
         let handed = self.progress.tracker.handed();
         if self.progress.tracker.is_drained() {
