@@ -148,7 +148,7 @@ impl Rules<'_> {
             self.refuse(
                 &["journal", "memory"],
                 message,
-                "the default of 24MiB is enough for most",
+                "the default of 16MiB is enough for most",
             );
         }
         for (name, sink) in &config.sinks {
