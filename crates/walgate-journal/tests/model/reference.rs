@@ -206,10 +206,18 @@ impl Reference {
     }
 
     /// Whether a recovery that keeps the entries below `end` may forget those up to `durable`: they
-    /// are deleted or damaged, or only repeat what is kept.
-    pub(crate) fn may_forget(&self, end: u64, durable: u64) -> bool {
+    /// are deleted or damaged, or only repeat what is kept. Behind damage, what lies
+    /// above `confirmed` and what is kept comes again.
+    pub(crate) fn may_forget(&self, end: u64, durable: u64, confirmed: Option<Lsn>) -> bool {
         let kept = self.highest(end);
-        let needed = |number: &u64| self.highest_of(*number..number + 1) > kept;
+        let comes_again = |number: u64| {
+            let first = self.get(number).map(|entry| entry.first.max(kept));
+            confirmed
+                .zip(first)
+                .is_some_and(|(confirmed, first)| first > Position::new(EPOCH, confirmed, 0))
+        };
+        let needed =
+            |number: &u64| self.highest_of(*number..number + 1) > kept && !comes_again(*number);
         (end.max(self.deleted)..durable)
             // What follows damage may be cut with it, so that the slot sends it again.
             .find(needed)

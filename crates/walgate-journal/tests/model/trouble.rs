@@ -271,7 +271,8 @@ impl World {
         }
         // What only repeats is not needed: a confirmed keepalive behind a repeat may count as that.
         assert!(
-            self.model.may_forget(end, least),
+            self.model
+                .may_forget(end, least, self.rotten_from.map(|_| confirmed)),
             "entry {end} was durable and is lost"
         );
         assert!(
