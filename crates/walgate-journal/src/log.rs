@@ -43,6 +43,7 @@ mod spool;
 mod spooled;
 mod spools;
 mod strays;
+mod unscanned;
 mod view;
 
 pub use append::Appender;

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use walgate_core::{Failure, PgMicros, Position};
+use walgate_core::{Failure, Position};
 
 use super::catalogue::{Catalogue, Segment, SegmentState};
 use super::damaged::DamagedPlace;
 use super::found::{self, Found};
 use super::scan::{Ending, Rule, Scan, Scanned};
 use super::strays;
-use super::view::{LogView, times};
-use crate::segment::{Damage, SegmentHeader, SegmentIndex};
+use super::unscanned::{Before, of_index, unreadable};
+use super::view::LogView;
+use crate::segment::{Damage, SegmentHeader};
 use crate::storage::Storage;
 
 /// What a check of every byte has found.
@@ -171,26 +172,6 @@ impl LogView {
     }
 }
 
-/// Where the segments before end.
-#[derive(Debug, Clone, Copy)]
-struct Before {
-    highest: Position,
-    whole: Position,
-    end_entry: u64,
-    created: PgMicros,
-}
-
-impl Default for Before {
-    fn default() -> Self {
-        Self {
-            highest: Position::ZERO,
-            whole: Position::ZERO,
-            end_entry: 0,
-            created: PgMicros(0),
-        }
-    }
-}
-
 /// What is missing between two segments.
 fn missing(before: &Before, segment: &Segment) -> Option<DamagedPlace> {
     let entries = before.end_entry < segment.first_entry;
@@ -251,7 +232,7 @@ fn look_at(
         return Ok(of_index(found, &index, before, next, data_end));
     }
     let Ok(scan) = scan(storage, found, before.whole)? else {
-        return Ok(unknown(found, before, next));
+        return Ok(unreadable(found, before, next));
     };
     let damaged = scan.ending == Ending::Damaged && next.is_some();
     let end_entry = scan.index.next_entry();
@@ -279,58 +260,4 @@ fn look_at(
         },
         ..segment
     })
-}
-
-fn of_index(
-    found: &Found,
-    index: &SegmentIndex,
-    before: &Before,
-    next: Option<&SegmentHeader>,
-    data_end: u64,
-) -> Segment {
-    let header = found.header();
-    let epoch = header.map_or_else(|| index.last.epoch(), |header| header.facts.epoch);
-    let whole = index.whole.map(|lsn| Position::new(epoch, lsn, 0));
-    Segment {
-        number: found.number,
-        first_entry: index.first_entry,
-        end_entry: index.next_entry(),
-        before: index.before,
-        highest: index.last,
-        whole: whole.unwrap_or_default().max(before.whole),
-        created: header.map_or(before.created, |header| header.created),
-        closed: next.map(|next| next.created),
-        commit_times: times(index),
-        bytes: found.len,
-        spool_bytes: 0,
-        packed_from: found.packed_from(),
-        written: found.len,
-        synced: found.len,
-        data_end,
-        state: SegmentState::Sealed,
-    }
-}
-
-/// A segment that can't be read at all.
-fn unknown(found: &Found, before: &Before, next: Option<&SegmentHeader>) -> Segment {
-    Segment {
-        number: found.number,
-        first_entry: before.end_entry,
-        end_entry: next.map_or(before.end_entry, |next| {
-            next.first_entry.max(before.end_entry)
-        }),
-        before: before.highest,
-        highest: next.map_or(before.highest, |next| next.before.max(before.highest)),
-        whole: before.whole,
-        created: before.created,
-        closed: next.map(|next| next.created),
-        commit_times: None,
-        bytes: found.len,
-        spool_bytes: 0,
-        packed_from: found.packed_from(),
-        written: found.len,
-        synced: found.len,
-        data_end: found.len,
-        state: SegmentState::Open,
-    }
 }

@@ -14,6 +14,7 @@ use super::marker;
 use super::repair::{Cut, Kept, Repair};
 use super::scan::{Ending, Rule, Scan, Scanned};
 use super::strays;
+use super::unscanned::{Before, of_index, unreadable};
 use super::view::times;
 use crate::segment::{EncodeError, RECORD_HEADER_BYTES, SegmentHeader, SegmentIndex};
 use crate::storage::{Storage, unusable};
@@ -268,6 +269,18 @@ impl<'a> Survey<'a> {
         last.map_or(Position::ZERO, |last| last.highest)
     }
 
+    /// What lies before the segment at hand.
+    fn before(&self) -> Before {
+        let known = &self.recovered;
+        let created = known.segments.last().map(|last| last.created);
+        Before {
+            highest: self.newest(),
+            whole: known.whole,
+            end_entry: known.next_entry,
+            created: created.unwrap_or(PgMicros(0)),
+        }
+    }
+
     /// Whether everything that was confirmed lies before the segment at hand.
     fn is_all_confirmed(&self) -> bool {
         self.recovered.whole >= self.confirmed || self.newest() >= self.confirmed
@@ -322,28 +335,10 @@ impl<'a> Survey<'a> {
             from,
             to,
         });
-        let first_entry = self.recovered.next_entry;
+        // Nothing says when it was closed.
         let segment = Segment {
-            number: found.number,
-            first_entry,
-            end_entry: next.map_or(first_entry, |next| next.first_entry.max(first_entry)),
-            before: from,
-            highest: to.unwrap_or(from),
-            whole: self.recovered.whole,
-            created: self
-                .recovered
-                .segments
-                .last()
-                .map_or(PgMicros(0), |last| last.created),
             closed: None,
-            commit_times: None,
-            bytes: found.len,
-            spool_bytes: 0,
-            packed_from: found.packed_from(),
-            written: found.len,
-            synced: found.len,
-            data_end: found.len,
-            state: SegmentState::Open,
+            ..unreadable(found, &self.before(), next)
         };
         self.lose_definitions(found.len);
         self.push(segment, None);
@@ -360,27 +355,10 @@ impl<'a> Survey<'a> {
         let known = &mut self.recovered;
         known.whole = known.whole.max(whole);
         known.next_definition = known.next_definition.max(index.next_definition);
-        let created = known
-            .segments
-            .last()
-            .map_or(PgMicros(0), |last| last.created);
+        let data_end = found.index_offset.unwrap_or(found.len);
         let segment = Segment {
-            number: found.number,
-            first_entry: index.first_entry,
-            end_entry: index.next_entry(),
-            before: index.before,
-            highest: index.last,
             whole,
-            created,
-            closed: None,
-            commit_times: None,
-            bytes: found.len,
-            spool_bytes: 0,
-            packed_from: found.packed_from(),
-            written: found.len,
-            synced: found.len,
-            data_end: found.index_offset.unwrap_or(found.len),
-            state: SegmentState::Sealed,
+            ..of_index(found, index, &self.before(), None, data_end)
         };
         self.push(segment, None);
     }
