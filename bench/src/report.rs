@@ -23,7 +23,7 @@ pub(crate) fn line(contender: &Contender, figure: &Figure, backlog: &Backlog) ->
         backlog.changes as f64 / figure.wall_s,
         figure.client_cpu_s / millions,
         figure.walsender_cpu_s / millions,
-        mebibytes(figure.peak_memory_bytes),
+        mebibytes(figure.peak_memory_bytes as i64),
     )
 }
 
@@ -86,7 +86,7 @@ fn table(contenders: &[Contender], rounds: &[Round], backlog: &Backlog) -> Strin
             of(&|figure| backlog.changes as f64 / figure.wall_s),
             of(&|figure| figure.client_cpu_s / millions),
             of(&|figure| figure.walsender_cpu_s / millions),
-            mebibytes(peak),
+            mebibytes(peak as i64),
         );
     }
     table
@@ -99,7 +99,8 @@ fn median(rounds: &[Round], figure: impl Fn(&Round) -> Option<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn mebibytes(bytes: u64) -> f64 {
+/// For people; differences may be negative.
+pub(crate) fn mebibytes(bytes: i64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 

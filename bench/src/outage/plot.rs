@@ -7,6 +7,7 @@ use plotters::prelude::*;
 
 use super::Story;
 use super::sample::Sample;
+use crate::report::mebibytes;
 
 const SIZE: (u32, u32) = (960, 480);
 
@@ -17,7 +18,6 @@ const GREY: RGBColor = RGBColor(0x88, 0x88, 0x88);
 /// Draws what each run's slot holds back, and what the slot of pg_recvlogical does.
 pub(crate) fn draw(stories: &[Story], path: &Path) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("the plot can't be drawn: {error}");
-    let mebibytes = |bytes: i64| bytes as f64 / f64::from(1 << 20);
     let all = || stories.iter().flat_map(|story| &story.samples);
     let most_seconds = all().map(|sample| sample.seconds).fold(1.0, f64::max);
     let most = all()

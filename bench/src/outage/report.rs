@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Story, plot};
 use crate::machine;
+use crate::report::mebibytes;
 
 /// The figures of one run that count.
 struct Summary {
@@ -37,10 +38,6 @@ impl Summary {
                 .unwrap_or_default(),
         }
     }
-}
-
-fn mebibytes(bytes: i64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 /// Prints the figures, and stores them with the plot.
