@@ -251,31 +251,9 @@ impl World {
                 *time /= 200;
             }
         }
-        let confirmed = Watermark::new(start.confirmed);
-        let stop = Stop::new();
         let lost = pipeline.lost(&start, &log);
         assert_eq!(lost, [], "what a required sink needs is there");
-        let end = runtime.block_on(async {
-            let store = Box::new(self.stored.clone());
-            let running = pipeline.run(
-                source,
-                log,
-                start,
-                Some(store),
-                confirmed.clone(),
-                stop.clone(),
-            );
-            tokio::select! {
-                outcome = running => Some(outcome.expect("nothing needs a human").end),
-                () = meet(fate, &stop) => None,
-            }
-        });
-        drop(runtime);
-        assert!(
-            confirmed.get() <= self.stored.get().confirmed,
-            "confirmed before it was kept"
-        );
-        end
+        self.run(runtime, pipeline, source, log, fate)
     }
 
     /// One process, from its start to its end.
@@ -295,11 +273,24 @@ impl World {
         }
         let start = self.stored.get();
         let source = source(&self.log, start.confirmed, random);
+        let log = in_memory(journal_bytes, &start);
+        self.run(runtime, pipeline, source, log, fate)
+    }
+
+    /// Runs until the source ends, or fate comes.
+    fn run(
+        &self,
+        runtime: tokio::runtime::Runtime,
+        pipeline: Pipeline,
+        source: ScriptedSource,
+        log: walgate_pipeline::Log,
+        fate: Fate,
+    ) -> Option<End> {
+        let start = self.stored.get();
         let confirmed = Watermark::new(start.confirmed);
         let stop = Stop::new();
         let end = runtime.block_on(async {
             let store = Box::new(self.stored.clone());
-            let log = in_memory(journal_bytes, &start);
             let running = pipeline.run(
                 source,
                 log,

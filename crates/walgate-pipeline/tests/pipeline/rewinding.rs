@@ -1,6 +1,6 @@
 //! A sink that runs gets again what the journal on disk retains.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -141,6 +141,30 @@ async fn is_at(status: &StatusHandle, destination: &Destination) {
     until("the sink is there", || status.get().delivered >= position).await;
 }
 
+/// Runs it until the sink has everything before the gate, and the chain knows.
+async fn start_to_the_gate(
+    bench: Bench,
+    rewinds: &Rewinds,
+    status: &StatusHandle,
+    destination: &Destination,
+) -> Running {
+    let running = start(bench, rewinds);
+    delivered(destination, BEFORE * ROWS).await;
+    is_at(status, destination).await;
+    running
+}
+
+/// Waits until everything before the gate is on disk; returns the file.
+async fn on_disk(running: &Running, log: &Log, journal: &Path) -> PathBuf {
+    let last = commit(log, BEFORE - 1);
+    until("it is on disk", || running.stored.get().confirmed > last).await;
+    journal.join("0000000000000001.segment")
+}
+
+async fn until_over(state: &Path) {
+    until("it is over", || !state.join("rewinds").exists()).await;
+}
+
 fn state() -> (TempDir, TempDir) {
     let folder = || tempfile::tempdir().expect("a folder");
     (folder(), folder())
@@ -172,7 +196,7 @@ async fn comes_again(transaction: usize) {
     let from = commit(&log, transaction);
     let accepted = ask(&rewinds, RewindTo::Lsn(from)).expect("accepted");
     assert_eq!(accepted.from, Position::new(0, from, 0));
-    until("it is over", || !state.path().join("rewinds").exists()).await;
+    until_over(state.path()).await;
     gate.notify_one();
     let outcome = running.run.await.expect("no panic").expect("ends");
     assert_eq!((outcome.end, outcome.confirmed), (End::Source, log.end));
@@ -283,12 +307,10 @@ async fn a_sink_that_fails_meanwhile_is_tried_again() {
         sink
     });
     let rewinds = rewinds(state.path());
-    let running = start(bench, &rewinds);
-    delivered(&destination, BEFORE * ROWS).await;
-    is_at(&status, &destination).await;
+    let running = start_to_the_gate(bench, &rewinds, &status, &destination).await;
     let held = unmarked(&destination).len();
     ask(&rewinds, RewindTo::Lsn(commit(&log, 10))).expect("accepted");
-    until("it is over", || !state.path().join("rewinds").exists()).await;
+    until_over(state.path()).await;
     gate.notify_one();
     running.run.await.expect("no panic").expect("ends");
     let first = unmarked(&destination);
@@ -313,9 +335,7 @@ async fn a_sink_that_fails_for_good_meanwhile_stops_it_with_the_way_out() {
         sink
     });
     let rewinds = rewinds(state.path());
-    let running = start(bench, &rewinds);
-    delivered(&destination, BEFORE * ROWS).await;
-    is_at(&status, &destination).await;
+    let running = start_to_the_gate(bench, &rewinds, &status, &destination).await;
     ask(&rewinds, RewindTo::Lsn(commit(&log, 10))).expect("accepted");
     let failure = running.run.await.expect("no panic").expect_err("stops");
     assert_eq!(failure.reason, StopReason::Sink);
@@ -375,7 +395,7 @@ async fn the_journal_keeps_what_has_to_come_again() {
     );
     assert!(view.catalogue().oldest() <= from, "it is kept");
     stuck.notify_one();
-    until("it is over", || !state.path().join("rewinds").exists()).await;
+    until_over(state.path()).await;
     let again = marked(&destination);
     assert_eq!(again, unmarked(&destination)[40 * ROWS..][..again.len()]);
     until("it is not needed any more", || {
@@ -395,12 +415,8 @@ async fn a_disk_that_fails_to_read_stops_it_and_the_next_start_begins_it_again()
     let mut bench = first(&journal, acts);
     let status = rewindable(&mut bench, &destination, |sink| sink);
     let rewinds = rewinds(state.path());
-    let running = start(bench, &rewinds);
-    delivered(&destination, BEFORE * ROWS).await;
-    is_at(&status, &destination).await;
-    let last = commit(&log, BEFORE - 1);
-    until("it is on disk", || running.stored.get().confirmed > last).await;
-    let segment = journal.path().join("0000000000000001.segment");
+    let running = start_to_the_gate(bench, &rewinds, &status, &destination).await;
+    let segment = on_disk(&running, &log, journal.path()).await;
     std::fs::remove_file(&segment).expect("it is there");
     std::fs::create_dir(&segment).expect("made");
     ask(&rewinds, RewindTo::Lsn(commit(&log, 12))).expect("accepted");
@@ -420,18 +436,14 @@ async fn what_the_journal_has_lost_does_not_come_again_and_is_no_gap() {
     let mut bench = with_options(&journal, acts, |options| options.on_damage = OnDamage::Gap);
     let status = rewindable(&mut bench, &destination, |sink| sink);
     let rewinds = rewinds(state.path());
-    let running = start(bench, &rewinds);
-    delivered(&destination, BEFORE * ROWS).await;
-    is_at(&status, &destination).await;
-    let last = commit(&log, BEFORE - 1);
-    until("it is on disk", || running.stored.get().confirmed > last).await;
-    let segment = journal.path().join("0000000000000001.segment");
+    let running = start_to_the_gate(bench, &rewinds, &status, &destination).await;
+    let segment = on_disk(&running, &log, journal.path()).await;
     let mut bytes = std::fs::read(&segment).expect("it is there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&segment, bytes).expect("written");
     ask(&rewinds, RewindTo::Lsn(commit(&log, 0))).expect("accepted");
-    until("it is over", || !state.path().join("rewinds").exists()).await;
+    until_over(state.path()).await;
     let (had, again) = (unmarked(&destination), marked(&destination));
     assert!(
         !again.is_empty() && again.len() < had.len(),
@@ -462,9 +474,7 @@ async fn what_makes_no_sense_is_refused_with_the_reason() {
         ScriptedSink::new(&Destination::default()),
         SinkOptions::new("plain"),
     );
-    let running = start(bench, &rewinds);
-    delivered(&destination, BEFORE * ROWS).await;
-    is_at(&status, &destination).await;
+    let running = start_to_the_gate(bench, &rewinds, &status, &destination).await;
     let refused = |sink: &str, to, parts: &[&str]| {
         let failure = rewinds.ask(sink, to, "x".to_owned()).expect_err(sink);
         assert_eq!(failure.reason, StopReason::Config);
