@@ -9,6 +9,13 @@ use walgate_throwaway::{PgVersion, Postgres};
 
 use crate::{CREATED, Ended, Program, SlotRow, clean, database, run_script, session, slot, until};
 
+/// `[journal]` on disk in small segments, with these lines too. Takes its budget from the disk
+/// however full the rest of the machine has made it: what stays free is tested where it is tested.
+#[must_use]
+pub fn journal_on_disk(lines: &str) -> String {
+    format!("[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nkeep_free = 0\n{lines}\n")
+}
+
 /// A database and all that a `walgate run` on it needs.
 pub struct Bed {
     /// Name of the database and of the slot.

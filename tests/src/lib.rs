@@ -12,7 +12,7 @@ mod topic;
 mod verdict;
 mod workload;
 
-pub use bed::{Bed, file_sink};
+pub use bed::{Bed, file_sink, journal_on_disk};
 pub use event::{commit_lsn, compact, events, fold, parse, place};
 pub use program::{Ended, Program, program};
 pub use scenario::Scenario;

@@ -25,7 +25,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use walgate_throwaway::PgVersion;
 
-use crate::{Bed, Program, alarms, compact, database, file_sink, quiet, run_script, session};
+use crate::{
+    Bed, Program, alarms, compact, database, file_sink, journal_on_disk, quiet, run_script, session,
+};
 
 /// A scenario file.
 #[derive(Debug, Default)]
@@ -204,9 +206,7 @@ impl Scenario {
         let mut streamed = Bed::at(url.clone(), &format!("{name}_streamed"), "")?;
         for (bed, streaming) in [(&mut plain, false), (&mut streamed, true)] {
             bed.source = "logical_decoding_work_mem = \"64KiB\"".to_owned();
-            bed.more = format!(
-                "[journal]\npath = \"journal\"\nstreaming = {streaming}\nspool_memory = \"0B\"\n"
-            );
+            bed.more = journal_on_disk(&format!("streaming = {streaming}\nspool_memory = \"0B\""));
             bed.configure(&file_sink(&bed.path("all.ndjson")))?;
             session(&url)?.batch_execute(&format!(
                 "select pg_create_logical_replication_slot('{}', 'pgoutput')",

@@ -16,8 +16,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use walgate_tests::{
-    AFTER_A_KILL, Bed, LEDGER, Ledger, Replay, Workload, each_record, ends, ledger, long, place,
-    quiet, seed,
+    AFTER_A_KILL, Bed, LEDGER, Ledger, Replay, Workload, each_record, ends, journal_on_disk,
+    ledger, long, place, quiet, seed,
 };
 use walgate_throwaway::{PgVersion, shared_kafka};
 
@@ -65,17 +65,14 @@ impl Journal {
         }
     }
 
-    const fn section(self) -> &'static str {
+    fn section(self) -> String {
         match self {
-            Self::Memory => "",
-            Self::Disk => {
-                "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n"
-            }
-            Self::Streamed => {
-                "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n\
-                 streaming = true\nspool_memory = \"64KiB\"\ncompression = \"zstd\"\n\
-                 encryption_key_command = [\"printf\", \"%064d\", \"5\"]\n"
-            }
+            Self::Memory => String::new(),
+            Self::Disk => journal_on_disk("replay_bytes = \"0B\""),
+            Self::Streamed => journal_on_disk(
+                "replay_bytes = \"0B\"\nstreaming = true\nspool_memory = \"64KiB\"\n\
+                 compression = \"zstd\"\nencryption_key_command = [\"printf\", \"%064d\", \"5\"]",
+            ),
         }
     }
 }
@@ -91,7 +88,7 @@ fn torment<T>(
     let name = &format!("{name}_{}", journal.name());
     let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
     let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
-    journal.section().clone_into(&mut bed.more);
+    bed.more = journal.section();
     if journal == Journal::Streamed {
         "logical_decoding_work_mem = \"64KiB\"".clone_into(&mut bed.source);
     }

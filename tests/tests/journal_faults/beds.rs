@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, CREATED, LEDGER, Program, Workload, events, file_sink, until};
+use walgate_tests::{
+    Bed, CREATED, LEDGER, Program, Workload, events, file_sink, journal_on_disk, until,
+};
 use walgate_throwaway::PgVersion;
 
 /// What a sink that is down may say.
@@ -22,13 +24,8 @@ const NOWHERE: &str = "127.0.0.1:1";
 pub(crate) fn bed(name: &str) -> Result<Bed> {
     let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
     let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
-    bed.more = journal("");
+    bed.more = journal_on_disk("");
     Ok(bed)
-}
-
-/// `[journal]` with these lines too.
-pub(crate) fn journal(lines: &str) -> String {
-    format!("[journal]\npath = \"journal\"\nsegment = \"1MiB\"\n{lines}\n")
 }
 
 /// A sink named `out` that is a file.

@@ -1,9 +1,9 @@
 //! Damage of what PostgreSQL no longer has: found, named, never delivered, never cut off.
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Bed, refused, stop};
+use walgate_tests::{Bed, journal_on_disk, refused, stop};
 
-use super::beds::{DOWN, bed, begin_and_take_down, journal, once_in_order, out, segments, up};
+use super::beds::{DOWN, bed, begin_and_take_down, once_in_order, out, segments, up};
 
 /// Rows of a segment and more.
 const MUCH: &str =
@@ -63,7 +63,7 @@ fn below_what_is_confirmed_stops_with_names() -> Result<()> {
 #[test]
 fn below_what_is_confirmed_is_a_gap_by_policy() -> Result<()> {
     let (mut bed, _) = damaged("journal_damage_gap")?;
-    bed.more = journal("on_damage = \"gap\"");
+    bed.more = journal_on_disk("on_damage = \"gap\"");
     bed.catch_up(&["changes are lost", "journal"])?;
     let all = out(&bed)?;
     let (gaps, rest): (Vec<_>, Vec<_>) =

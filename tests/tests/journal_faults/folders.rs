@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Bed, Ended, Program, events, failed, refused, stop, until};
+use walgate_tests::{Bed, Ended, Program, events, failed, journal_on_disk, refused, stop, until};
 
-use super::beds::{DOWN, bed, begin_and_take_down, journal, out, segments, up};
+use super::beds::{DOWN, bed, begin_and_take_down, out, segments, up};
 
 /// A bed whose sink is down and lacks row 1, which is confirmed.
 fn behind(name: &str) -> Result<Bed> {
@@ -82,7 +82,7 @@ fn in_use() -> Result<()> {
     let ended = Program::start(args)?.wait()?;
     failed(&ended, 8, &["in use by process", &pid, "hint: "])?;
     stop(program, &[])?;
-    bed.more = journal("");
+    bed.more = journal_on_disk("");
     bed.catch_up(&[])?;
     ensure!(ids(&bed.path("out.ndjson"))? == [1]);
     Ok(())
@@ -138,7 +138,7 @@ fn lost_while_nobody_is_behind() -> Result<()> {
 #[test]
 fn lost_where_the_sinks_confirm() -> Result<()> {
     let mut bed = bed("journal_sinks")?;
-    bed.more = journal("confirm = \"sinks\"");
+    bed.more = journal_on_disk("confirm = \"sinks\"");
     begin_and_take_down(&mut bed)?;
     let before = bed.confirmed()?;
     let program = bed.serve()?;

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Bed, CREATED, Program, clean, file_sink, ledger, replay, until};
+use walgate_tests::{
+    Bed, CREATED, Program, clean, file_sink, journal_on_disk, ledger, replay, until,
+};
 
-use super::beds::{DOWN, bed, begin_and_take_down, journal, once_in_order, out, up};
+use super::beds::{DOWN, bed, begin_and_take_down, once_in_order, out, up};
 
 /// Starts the service in a name space of its own, with a small disk at `folder`: nobody needs to be
 /// root for that, and the disk goes with it. Returns how the test sees the folder.
@@ -49,7 +51,7 @@ fn fill(disk: &Path) -> Result<PathBuf> {
 fn the_disk_is_full_for_a_while() -> Result<()> {
     let mut bed = bed("journal_full")?;
     let disk = bed.path("disk");
-    bed.more = journal("keep_free = 0\nreplay_bytes = \"0B\"").replace(
+    bed.more = journal_on_disk("replay_bytes = \"0B\"").replace(
         "\"journal\"",
         &format!("\"{}\"", disk.join("journal").display()),
     );
@@ -89,7 +91,7 @@ fn the_disk_is_full_for_a_while() -> Result<()> {
 #[test]
 fn the_budget_is_full_and_holds() -> Result<()> {
     let mut bed = bed("journal_budget")?;
-    bed.more = journal("budget = \"8MiB\"\nmemory = \"4MiB\"");
+    bed.more = journal_on_disk("budget = \"8MiB\"\nmemory = \"4MiB\"");
     begin_and_take_down(&mut bed)?;
     let mut program = bed.serve()?;
     for n in 0..30 {
@@ -120,7 +122,7 @@ fn the_budget_is_full_and_holds() -> Result<()> {
 #[test]
 fn the_budget_is_full_and_a_sink_is_released() -> Result<()> {
     let mut bed = bed("journal_release")?;
-    bed.more = journal(
+    bed.more = journal_on_disk(
         "budget = \"8MiB\"\nmemory = \"4MiB\"\non_full = \"release-sink\"\nrelease = [\"out\"]\nallow_data_loss = true",
     );
     begin_and_take_down(&mut bed)?;

@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{Bed, CREATED, Program, clean, file_sink, long, refused, stop, until};
+use walgate_tests::{
+    Bed, CREATED, Program, clean, file_sink, journal_on_disk, long, refused, stop, until,
+};
 use walgate_throwaway::PgVersion;
 
 /// Memory beside the journal.
@@ -124,7 +126,7 @@ fn many_rows_while_they_are_written() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V17, "large_streamed", SETUP)?;
     let file = bed.path("all.ndjson");
     bed.source = "logical_decoding_work_mem = \"64KiB\"".to_owned();
-    bed.more = "[journal]\npath = \"journal\"\nstreaming = true\n".to_owned();
+    bed.more = journal_on_disk("streaming = true");
     bed.configure(&file_sink(&file))?;
     let mut program = bed.serve()?;
     bed.sql(&insert(rows()))?;
@@ -157,8 +159,8 @@ fn many_rows_without_room_while_they_are_written() -> Result<()> {
     let file = bed.path("all.ndjson");
     bed.source = "logical_decoding_work_mem = \"64KiB\"".to_owned();
     // Half of it is for spools, which is less than the transaction takes, and all of it is more.
-    let journal = "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\nreplay_bytes = \"0B\"\n\
-                   budget = \"32MiB\"\nspool_memory = \"1MiB\"\n";
+    let journal =
+        journal_on_disk("replay_bytes = \"0B\"\nbudget = \"32MiB\"\nspool_memory = \"1MiB\"");
     bed.more = format!("{journal}on_large_transaction = \"stop\"\n");
     bed.configure(&file_sink(&file))?;
     let program = bed.serve()?;

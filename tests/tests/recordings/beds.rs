@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use walgate_tests::{Bed, CREATED, Ended, Program, clean, file_sink};
+use walgate_tests::{Bed, CREATED, Ended, Program, clean, file_sink, journal_on_disk};
 use walgate_throwaway::PgVersion;
 
 const SETUP: &str = "create table shop (id int primary key, name text, amount numeric);
@@ -30,7 +30,7 @@ insert into notes values ('end');";
 /// A database with two tables, and a service with a journal and a file. Its slot is made.
 pub(crate) fn bed(name: &str) -> Result<Bed> {
     let mut bed = Bed::shared(PgVersion::V17, name, SETUP)?;
-    bed.more = "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\n".to_owned();
+    bed.more = journal_on_disk("");
     let sink = file_sink(&bed.path("out.ndjson")) + "transactions = true\n";
     bed.configure(&sink)?;
     bed.catch_up(&[CREATED])?;

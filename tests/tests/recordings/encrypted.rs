@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use walgate_tests::{AFTER_A_KILL, Bed, file_sink, refused};
+use walgate_tests::{AFTER_A_KILL, Bed, file_sink, journal_on_disk, refused};
 
 use super::beds::{args, bed, lines, object, run, said};
 
@@ -22,9 +22,7 @@ const ROWS: &str = "do $$ begin for n in 1..6000 loop \
 const LARGE: &str = "insert into notes select 'MARKER ' || n || repeat(' large', 40) from generate_series(1, 60000) n;";
 
 fn sealed(bed: &mut Bed, lines: &str) {
-    bed.more = format!(
-        "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\ncompression = \"zstd\"\n{lines}\n"
-    );
+    bed.more = journal_on_disk(&format!("compression = \"zstd\"\n{lines}"));
 }
 
 /// Whether a file of the folder holds any of the texts.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, Ended, LEDGER, Ledger, Program, Stored, place, records, replay};
+use walgate_tests::{
+    Bed, Ended, LEDGER, Ledger, Program, Stored, journal_on_disk, place, records, replay,
+};
 use walgate_throwaway::PgVersion;
 
 use crate::sink_faults::topics::{creating, header, kafka_sink};
@@ -19,7 +21,7 @@ pub(crate) const OVER: &str = "the rewind is over";
 pub(crate) fn bed(name: &str, bootstrap: &str) -> Result<Bed> {
     let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
     let mut bed = Bed::shared(PgVersion::V17, name, &setup)?;
-    bed.more = "[journal]\npath = \"journal\"\nsegment = \"1MiB\"\n".to_owned();
+    bed.more = journal_on_disk("");
     let more = format!("topic = \"{name}\"\ntombstones = false\n{}", creating(3));
     bed.configure(&kafka_sink(bootstrap, &more))?;
     Ok(bed)

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, CREATED, events, file_sink, refused, stop, until};
+use walgate_tests::{Bed, CREATED, events, file_sink, journal_on_disk, refused, stop, until};
 use walgate_throwaway::PgVersion;
 
 use super::beds::{OVER, command};
@@ -13,7 +13,7 @@ const SETUP: &str = "create table t (id int primary key);\ncreate publication wa
 
 fn with_journal(name: &str) -> Result<Bed> {
     let mut bed = Bed::shared(PgVersion::V17, name, SETUP)?;
-    bed.more = "[journal]\npath = \"journal\"\n".to_owned();
+    bed.more = journal_on_disk("");
     let sinks = file_sink(&bed.path("all.ndjson"));
     bed.configure(&format!(
         "{sinks}\n[sinks.out]\ntype = \"stdout\"\n\
