@@ -11,6 +11,7 @@ use super::files::LogFiles;
 use super::found::{self, Found};
 use super::options::LogOptions;
 use super::pending::Reached;
+use super::records;
 use super::recover::{self, Recovered};
 use super::view::LogView;
 use crate::segment::{SegmentFacts, SegmentHeader};
@@ -38,7 +39,8 @@ impl Opened {
     /// # Errors
     ///
     /// When the folder can't be used, or is not this stream's: another slot or system, a later
-    /// version, a journal without checkpoint. Nothing is changed then.
+    /// version, a journal without checkpoint; or the key is missing that its newest segment is
+    /// encrypted with. Nothing is changed then.
     pub fn open(
         storage: Arc<dyn Storage>,
         options: LogOptions,
@@ -53,6 +55,7 @@ impl Opened {
             None if found.is_empty() => Position::ZERO,
             None => return Err(without_checkpoint(storage.as_ref())),
         };
+        check_key(storage.as_ref(), &found)?;
         let recovered = recover::recover(storage.as_ref(), found, confirmed)?;
         let Recovered {
             segments,
@@ -208,6 +211,19 @@ fn check_owner(
         }
     }
     Ok(())
+}
+
+/// Whether the key is there that was used last. Recovery needs it only where the newest segment was
+/// not sealed, and whoever has lost a key should not learn it from chance.
+fn check_key(storage: &dyn Storage, found: &[Found]) -> Result<(), Failure> {
+    let newest = found.iter().rev().find_map(|one| {
+        let (_, reader) = one.header.as_ref().ok()?;
+        Some((one.number, reader.lock().why_shut()))
+    });
+    match newest {
+        Some((number, Some(why))) => Err(records::locked(storage, number, &why)),
+        Some((_, None)) | None => Ok(()),
+    }
 }
 
 fn check_slot(storage: &dyn Storage, header: &SegmentHeader, slot: &str) -> Result<(), Failure> {

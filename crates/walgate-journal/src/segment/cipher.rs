@@ -117,6 +117,18 @@ pub(super) struct Shut {
     pub(super) altered: bool,
 }
 
+impl Shut {
+    /// A record at `offset` is what can't be read.
+    fn at(&self, offset: u64) -> Locked {
+        Locked {
+            offset,
+            key: self.id.clone(),
+            given: self.given.clone(),
+            altered: self.altered,
+        }
+    }
+}
+
 /// How much of the body of an encrypted record is not: what who has no key has to know to count
 /// entries.
 pub(super) const fn clear_bytes(kind: Kind) -> usize {
@@ -156,14 +168,7 @@ impl SegmentLock {
     ) -> Result<Bytes, Unreadable> {
         let (id, cipher) = match &self.0 {
             State::Open { id, cipher } => (id, cipher),
-            State::Shut(shut) => {
-                return Err(Unreadable::Locked(Locked {
-                    offset,
-                    key: shut.id.clone(),
-                    given: shut.given.clone(),
-                    altered: shut.altered,
-                }));
-            }
+            State::Shut(shut) => return Err(Unreadable::Locked(shut.at(offset))),
             State::None => {
                 let what = "an encrypted record in a file whose header has no key";
                 return Err(Unreadable::damage(offset, what));
@@ -224,5 +229,13 @@ impl SegmentLock {
     /// Whether the file is encrypted with a key that is not there.
     pub const fn is_shut(&self) -> bool {
         matches!(self.0, State::Shut(_))
+    }
+
+    /// Why nothing in the file that is encrypted can be read; none when it can, or nothing is.
+    pub fn why_shut(&self) -> Option<Locked> {
+        match &self.0 {
+            State::Shut(shut) => Some(shut.at(0)),
+            State::None | State::Open { .. } => None,
+        }
     }
 }

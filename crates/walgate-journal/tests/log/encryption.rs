@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use walgate_core::StopReason;
+use walgate_core::{PgMicros, StopReason};
 use walgate_journal::log::{LogOptions, LogView, Opened};
 use walgate_journal::segment::Keyring;
 use walgate_journal::storage::{Keyed, SimulatedDisk, Storage};
@@ -142,6 +142,25 @@ fn a_start_with_the_wrong_key_cuts_nothing() {
     }
     let again = rig(&disk, keys(&[1]));
     assert_eq!(read_all(&again.view).rows, rows_to(31));
+}
+
+/// Also where recovery would read nothing that is encrypted.
+#[test]
+fn a_start_with_the_wrong_key_is_refused_after_a_clean_stop() {
+    let disk = SimulatedDisk::new(1);
+    let mut running = rig(&disk, keys(&[1]));
+    append(&mut running, 1..=30);
+    running.appender.seal(PgMicros(0)).expect("sealed");
+    running.flush();
+    for wrong in [Keyring::default(), keys(&[2])] {
+        let checkpoint = checkpoint(10_000);
+        let opened = Opened::open(keyed(&disk, wrong), options(), Some(&checkpoint));
+        let failure = opened.map(drop).expect_err("refused");
+        assert!(
+            failure.to_string().contains("encrypted with key"),
+            "{failure}"
+        );
+    }
 }
 
 #[test]
