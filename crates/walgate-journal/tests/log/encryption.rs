@@ -283,6 +283,6 @@ fn a_budget_counts_what_is_compressed() {
         running
             .view
             .catalogue()
-            .retention(&options, walgate_core::PgMicros(0), &[], None);
+            .retention(&options, PgMicros(0), &[], None);
     assert_eq!(retention.delete, Vec::<u64>::new());
 }
