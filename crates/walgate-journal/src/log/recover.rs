@@ -77,7 +77,7 @@ pub(super) fn recover(
         // Those before it were synced before it was made.
         last.rewrite = recovered.segments.last().map(|one| one.number) == Some(last.number);
     }
-    let first = recovered.segments.first();
+    let first = found.first();
     repair.forget = first.and_then(|first| first.number.checked_sub(1).filter(|one| *one > 0));
     recovered.next_segment = found.last().map_or(1, |last| last.number + 1);
     for cut in repair.carry_out(storage)? {
@@ -89,7 +89,7 @@ pub(super) fn recover(
         tracing::warn!(
             folder = %storage.path().display(),
             confirmed = %confirmed.lsn(),
-            "an fsync had failed: what was not confirmed is discarded and comes from the slot again"
+            "an fsync had failed, or the server's history has parted from ours: what lies behind is discarded and comes from the slot"
         );
         marker::clear(storage)
             .map_err(|error| unusable(storage.path(), "can't be synced", &error))?;
@@ -388,10 +388,14 @@ impl<'a> Survey<'a> {
         };
         let is_last = place + 1 == self.found.len();
         // The first stays even when it is empty: the numbers of entries and segments go on from it.
-        let is_first = self.recovered.segments.is_empty();
-        if scan.is_empty() && (cut || is_last) && !is_first {
-            let next = self.recovered.next_entry.max(scan.index.first_entry);
-            self.recovered.next_entry = next;
+        // Not where what it says to lie before it was deleted and comes again, because less was
+        // confirmed: for every later start it would seem that all of that is there.
+        let stays = self.recovered.segments.is_empty() && (!cut || header.before <= self.confirmed);
+        if scan.is_empty() && (cut || is_last) && !stays {
+            let known = &mut self.recovered;
+            known.next_entry = known.next_entry.max(scan.index.first_entry);
+            known.next_definition = known.next_definition.max(header.next_definition);
+            known.header.get_or_insert_with(|| header.clone());
             return self.cut_from(place);
         }
         self.recovered.whole = self.recovered.whole.max(scan.whole);

@@ -279,10 +279,9 @@ fn a_budget_counts_what_is_compressed() {
         replay_bytes: after,
         ..options()
     };
-    let retention =
-        running
-            .view
-            .catalogue()
-            .retention(&options, PgMicros(0), &[], None);
+    let retention = running
+        .view
+        .catalogue()
+        .retention(&options, PgMicros(0), &[], None);
     assert_eq!(retention.delete, Vec::<u64>::new());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use walgate_core::{Lsn, PgMicros, Position, StopReason};
 use walgate_journal::log::{Opened, SegmentState};
+use walgate_journal::segment::{SegmentReader, Start};
 use walgate_journal::storage::{Call, Fault, Folder, SimulatedDisk, Storage, When};
 
 use crate::rig::{Rig, SLOT, checkpoint, facts, file, open, options, read_all, read_on, rows_of};
@@ -522,15 +523,19 @@ fn a_failed_fsync_inside_a_transaction_discards_all_of_it() {
         when: When::Next,
     });
     rig.files.sync().expect_err("failed");
-    let next = rig.segments()[0];
-    let opened = open(&rig.disk.kill(), 1_008).expect("opened");
-    assert_eq!(opened.tail(), None);
-    let segments = opened.view().catalogue().segments();
-    let [empty] = &segments[..] else {
-        panic!("numbers go on from it: {segments:?}");
-    };
-    assert_eq!((empty.number, empty.end_entry), (next, empty.first_entry));
-    assert_eq!(opened.next_entry(), empty.first_entry);
+    let last = *rig.segments().last().expect("one");
+    let first_entry = rig.view.catalogue().entries().start;
+    let disk = rig.disk.kill();
+    let opened = open(&disk, 1_008).expect("opened");
+    assert_eq!((opened.tail(), opened.oldest()), (None, None));
+    assert_eq!(opened.next_entry(), first_entry, "numbers go on");
+    let mut rig = Rig::started(&disk, opened, 1_008);
+    assert_eq!(rig.segments(), [last + 1]);
+    rig.append(&whole(2_000).frames());
+    rig.flush();
+    // Its first part was deleted once: for whoever has nothing of it, it is there again.
+    let story = read_on(&mut rig.view.reader_behind(at(1_008, 0)));
+    assert_eq!((story.rows, story.gone), (rows_of([2_000]), vec![]));
 }
 
 #[test]
@@ -716,4 +721,29 @@ fn a_large_log_starts_with_headers_and_trailers_alone() {
         SEGMENTS + 1,
         "nothing was repaired"
     );
+}
+
+/// Sinks had what was deleted, the slot had not yet heard of it: all of it comes again.
+#[test]
+fn what_comes_again_behind_deleted_segments_is_kept_when_the_oldest_is_damaged() {
+    let mut rig = log_of(30);
+    let segments = rig.segments();
+    let (last, older) = segments.split_last().expect("segments");
+    rig.files.delete(older).expect("deleted");
+    let header = rig.disk.contents(&file(*last)).expect("there");
+    let header = SegmentReader::open(*last, &mut header.into());
+    let Ok(Start::Segment(_, reader)) = header else {
+        panic!("{header:?}");
+    };
+    rig.disk.cut(&file(*last), reader.offset() + 5);
+    let mut rig = Rig::on(&rig.disk.crash(), 508);
+    assert_eq!(rig.view.catalogue().oldest(), at(508, 0));
+    for lsn in 6..=30 {
+        rig.append(&whole(lsn * 100).frames());
+    }
+    rig.flush();
+    // Whether it is there any more is not what this is about.
+    let _is_there = rig.disk.flip(&file(*last), 18, 2);
+    let rig = Rig::on(&rig.disk.crash(), 2_008);
+    assert_eq!(read_all(&rig.view).rows, transactions(6..=30));
 }
