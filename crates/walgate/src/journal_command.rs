@@ -43,9 +43,15 @@ impl From<String> for Said {
 /// When the folder can't be read, or a copy not be written.
 pub fn journal_command(command: &JournalCommand) -> Result<Said, Ending> {
     match command {
-        JournalCommand::Ls(args) => ls::ls(&Folder::of(args)?, args.json).map(Said::from),
-        JournalCommand::Verify(args) => verify::verify(&Folder::of(args)?, args.json),
-        JournalCommand::Stat(args) => stat::stat(&Folder::of(args)?, args.json).map(Said::from),
+        JournalCommand::Ls(args) => {
+            ls::ls(&Folder::of(args, KeyNeed::None)?, args.json).map(Said::from)
+        }
+        JournalCommand::Verify(args) => {
+            verify::verify(&Folder::of(args, KeyNeed::Wanted)?, args.json)
+        }
+        JournalCommand::Stat(args) => {
+            stat::stat(&Folder::of(args, KeyNeed::All)?, args.json).map(Said::from)
+        }
         JournalCommand::Export(args) => export::export(args).map(Said::from),
         JournalCommand::Letters(args) => letters::letters(args).map(Said::from),
     }
@@ -58,18 +64,29 @@ struct Folder {
     options: LogOptions,
 }
 
+/// What a command does with keys that are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyNeed {
+    /// Nothing.
+    None,
+    /// It sees more with them.
+    Wanted,
+    /// It can't do without.
+    All,
+}
+
 impl Folder {
-    fn of(args: &FolderArgs) -> Result<Self, Ending> {
+    fn of(args: &FolderArgs, need: KeyNeed) -> Result<Self, Ending> {
         let (path, options, keys) = match &args.folder {
             Some(path) => (path.clone(), LogOptions::default(), args.keys.load()?),
-            None => configured(args)?,
+            None => configured(args, need)?,
         };
         let recording = Recording::open(&path, keys)?;
         Ok(Self { recording, options })
     }
 }
 
-fn configured(args: &FolderArgs) -> Result<(PathBuf, LogOptions, Keyring), Ending> {
+fn configured(args: &FolderArgs, need: KeyNeed) -> Result<(PathBuf, LogOptions, Keyring), Ending> {
     let file = args.file.path();
     let loaded = load(
         Some(file),
@@ -77,9 +94,14 @@ fn configured(args: &FolderArgs) -> Result<(PathBuf, LogOptions, Keyring), Endin
         &Surroundings::of_process(),
     )?;
     let Config { journal, .. } = loaded.config;
-    let keys = match args.keys.key_file {
-        Some(_) => args.keys.load()?,
-        None => configured_keys(&journal)?,
+    let keys = match (&args.keys.key_file, need) {
+        (Some(_), _) => args.keys.load()?,
+        (None, KeyNeed::None) => Keyring::default(),
+        (None, KeyNeed::Wanted) => configured_keys(&journal).unwrap_or_else(|failure| {
+            tracing::warn!("going on without keys: {failure}");
+            Keyring::default()
+        }),
+        (None, KeyNeed::All) => configured_keys(&journal)?,
     };
     let Some(path) = journal.path else {
         let message = format!(

@@ -128,6 +128,17 @@ impl Segments {
     }
 }
 
+impl Segments {
+    /// Forgets a segment that is deleted, and all before it.
+    pub(super) fn remove_up_to(&mut self, number: u64) {
+        while let Some(first) = self.list.front()
+            && first.number <= number
+        {
+            self.remove(first.number);
+        }
+    }
+}
+
 impl Catalogue {
     pub(super) fn lock(&self) -> MutexGuard<'_, Segments> {
         // Nothing panics while the lock is held; a poisoned catalogue is still a catalogue.

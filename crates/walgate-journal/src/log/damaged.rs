@@ -5,7 +5,7 @@ use std::path::Path;
 
 use walgate_core::{Failure, Lsn, Position, StopReason};
 
-use super::files::segment_name;
+use super::files::{segment_name, spool_name};
 
 /// The least that lies between two WAL records: `MAXALIGN`, 8 on every platform that is in use.
 const WAL_ALIGNMENT_BYTES: u64 = 8;
@@ -15,7 +15,9 @@ const WAL_ALIGNMENT_BYTES: u64 = 8;
 pub struct DamagedPlace {
     /// The number of the segment.
     pub segment: u64,
-    /// Where in its file, in bytes from its start.
+    /// Whether it is in the segment's spool, not in the segment itself.
+    pub spool: bool,
+    /// Where in the [file](Self::file), in bytes from its start.
     pub offset: u64,
     /// What is wrong there.
     pub what: String,
@@ -27,9 +29,12 @@ pub struct DamagedPlace {
 }
 
 impl DamagedPlace {
-    /// The name of the segment's file.
+    /// The name of the damaged file.
     pub fn file(&self) -> String {
-        segment_name(self.segment)
+        match self.spool {
+            true => spool_name(self.segment),
+            false => segment_name(self.segment),
+        }
     }
 
     /// The LSN behind which transactions are whole again. A transaction of which a part is lost is

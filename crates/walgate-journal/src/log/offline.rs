@@ -6,6 +6,7 @@ use walgate_core::{Failure, Position};
 
 use super::catalogue::{Catalogue, Segment, SegmentState};
 use super::damaged::DamagedPlace;
+use super::files::spool_name;
 use super::found::{self, Found};
 use super::scan::{Ending, Rule, Scan, Scanned};
 use super::strays;
@@ -28,6 +29,9 @@ pub struct Verified {
     /// Where the last segment ends in the middle of a record: what a process was about to write,
     /// or a tail that the next start cuts. This is no damage.
     pub torn: Option<Damage>,
+    /// Files that were not looked into, since the keys that they are encrypted with are missing:
+    /// spools, whose checksums are not known without. In order.
+    pub locked: Vec<String>,
 }
 
 impl LogView {
@@ -59,7 +63,7 @@ impl LogView {
             let mut known = catalogue.lock();
             segments.into_iter().for_each(|segment| known.push(segment));
         }
-        Ok(Self::new(storage, catalogue))
+        Ok(Self::of_another(storage, catalogue))
     }
 
     /// What a segment's header says; none when the segment is gone or its header damaged. Blocks.
@@ -147,6 +151,7 @@ impl LogView {
             Err(damage) => {
                 verified.damaged.push(DamagedPlace {
                     segment: segment.number,
+                    spool: false,
                     offset: damage.offset,
                     what: damage.what.to_owned(),
                     from: segment.before,
@@ -158,6 +163,9 @@ impl LogView {
         let (scan, torn) = without_torn_tail(scan, is_last);
         if torn.is_some() {
             verified.torn = torn;
+        }
+        if scan.spool_is_locked {
+            verified.locked.push(spool_name(segment.number));
         }
         let lost = scan.damaged.len() as u64;
         verified.entries += scan.index.entries.saturating_sub(lost);
@@ -183,6 +191,7 @@ fn missing(before: &Before, segment: &Segment) -> Option<DamagedPlace> {
     };
     Some(DamagedPlace {
         segment: segment.number,
+        spool: false,
         offset: 0,
         what: what.to_owned(),
         from: before.highest,
@@ -234,17 +243,19 @@ fn look_at(
     let Ok(scan) = scan(storage, found, before.whole)? else {
         return Ok(unreadable(found, before, next));
     };
+    // What comes behind says what can't be read here.
+    let unknown = (scan.ending == Ending::Damaged || scan.is_locked) && next.is_some();
     let damaged = scan.ending == Ending::Damaged && next.is_some();
     let end_entry = scan.index.next_entry();
     let last = scan.index.last;
     let segment = of_index(found, &scan.index, before, next, scan.end.offset);
     Ok(Segment {
         end_entry: match next {
-            Some(next) if damaged => next.first_entry.max(end_entry),
+            Some(next) if unknown => next.first_entry.max(end_entry),
             _ => end_entry,
         },
         highest: match next {
-            Some(next) if damaged => next.before.max(last),
+            Some(next) if unknown => next.before.max(last),
             _ => last,
         },
         whole: scan.whole,

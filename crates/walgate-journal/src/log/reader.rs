@@ -265,6 +265,7 @@ impl LogReader {
             self.next_entry = Some(segment.first_entry);
             return Ok(Step::Stop(Then::Damaged(DamagedPlace {
                 segment: number,
+                spool: false,
                 offset: 0,
                 what: what.to_owned(),
                 from: self.reached,
@@ -403,6 +404,7 @@ impl LogReader {
         self.next_entry = Some(entry);
         Ok(Step::Stop(Then::Damaged(DamagedPlace {
             segment: segment.number,
+            spool: false,
             offset: damage.offset,
             what: damage.what.to_owned(),
             from: self.reached,
@@ -438,6 +440,15 @@ impl LogReader {
 
     /// Nothing more of this segment can be read.
     fn lost_rest(&mut self, segment: &Segment, damage: &Damage) -> Step {
+        self.lost(segment, false, damage)
+    }
+
+    /// The same where it lies in the segment's spool.
+    fn lost_spool(&mut self, segment: &Segment, damage: &Damage) -> Step {
+        self.lost(segment, true, damage)
+    }
+
+    fn lost(&mut self, segment: &Segment, spool: bool, damage: &Damage) -> Step {
         let next = {
             let segments = self.view.catalogue().lock();
             segments
@@ -448,6 +459,7 @@ impl LogReader {
         self.at = At::Behind(segment.number);
         Step::Stop(Then::Damaged(DamagedPlace {
             segment: segment.number,
+            spool,
             offset: damage.offset,
             what: damage.what.to_owned(),
             from: self.reached,
@@ -487,7 +499,7 @@ impl LogReader {
         match storage.open(&segment_name(segment.number)) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let deleted = self.view.catalogue().lock().get(segment.number).is_none();
+                let deleted = self.view.is_deleted(segment.number);
                 let stop = match deleted {
                     true => self.behind_deleted(segment.number),
                     // The whole folder may be gone for a while, which is no damage.

@@ -47,6 +47,12 @@ pub(super) struct Records {
     pass_locked: bool,
 }
 
+/// Whether a segment's file is not there, though the folder is.
+pub(super) fn is_deleted(storage: &dyn Storage, segment: u64) -> bool {
+    let opened = storage.open(&segment_name(segment));
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) && storage.list().is_ok()
+}
+
 /// A file of the log that can't be read: the disk's error.
 pub(super) fn unreadable(storage: &dyn Storage, segment: u64, error: &io::Error) -> Failure {
     let path = storage.path().join(segment_name(segment));

@@ -83,7 +83,7 @@ pub(super) fn recover(
     for cut in repair.carry_out(storage)? {
         recovered.note_cut(cut);
     }
-    strays::remove(storage, &recovered.segments)?;
+    strays::remove(storage, &recovered.segments, &repair.without_spool)?;
     strays::measure(storage, &mut recovered.segments)?;
     if failed {
         tracing::warn!(
@@ -164,6 +164,7 @@ impl<'a> Survey<'a> {
             self.rule = self.rule.behind(Some(header.before));
             self.recovered.damaged.push(DamagedPlace {
                 segment: found.number,
+                spool: false,
                 offset: 0,
                 what: "the segments before this one are missing".to_owned(),
                 from: self.newest(),
@@ -212,7 +213,7 @@ impl<'a> Survey<'a> {
                 None => return Ok(None),
             },
         };
-        if highest > self.confirmed {
+        if highest > self.confirmed || self.has_progress_to_discard(found, header)? {
             return Ok(None);
         }
         Ok(Some(Segment {
@@ -233,6 +234,20 @@ impl<'a> Survey<'a> {
             data_end: index_offset,
             state: SegmentState::Sealed,
         }))
+    }
+
+    /// Whether a segment says that more was confirmed than is to be left.
+    fn has_progress_to_discard(
+        &self,
+        found: &Found,
+        header: &SegmentHeader,
+    ) -> Result<bool, Failure> {
+        let Rule::Discard(confirmed) = self.rule else {
+            return Ok(false);
+        };
+        let whole = found.index(self.storage)?.and_then(|index| index.whole);
+        let whole = whole.map(|lsn| Position::new(header.facts.epoch, lsn, 0));
+        Ok(whole.is_some_and(|whole| whole > confirmed))
     }
 
     /// Finds out what trusted segments before `place` end with, from the last indexes.
@@ -330,6 +345,7 @@ impl<'a> Survey<'a> {
         let to = next.map(|next| next.before.max(from));
         self.recovered.damaged.push(DamagedPlace {
             segment: found.number,
+            spool: false,
             offset: 0,
             what,
             from,
@@ -400,6 +416,10 @@ impl<'a> Survey<'a> {
         }
         self.recovered.whole = self.recovered.whole.max(scan.whole);
         self.repair.keep.push(kept(found.number, &scan, cut));
+        // Where something can't be read, it may be what names it.
+        if !scan.names_spool && scan.damaged.is_empty() && scan.ending != Ending::Damaged {
+            self.repair.without_spool.push(found.number);
+        }
         let next = next.filter(|_| !cut);
         let segment = self.counted(found, header, &scan, next);
         let known = &mut self.recovered;

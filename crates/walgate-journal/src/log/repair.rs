@@ -21,6 +21,8 @@ pub(super) struct Repair {
     pub(super) forget: Option<u64>,
     /// Segments that were read to find out what of them counts.
     pub(super) keep: Vec<Kept>,
+    /// Those of them that name no spool: one that is there all the same was named by what is cut.
+    pub(super) without_spool: Vec<u64>,
 }
 
 /// A segment that stays.

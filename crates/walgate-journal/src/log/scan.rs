@@ -6,7 +6,7 @@ use walgate_core::{Failure, Position};
 
 use super::damaged::DamagedPlace;
 use super::records::{Records, Walk, first_of};
-use super::spooled;
+use super::spooled::{self, Depth, Looked};
 use crate::segment::{
     Damage, DefinitionCache, Location, Record, SegmentHeader, SegmentIndex, SegmentReader,
 };
@@ -56,6 +56,12 @@ pub(super) struct Scan {
     pub(super) whole: Position,
     /// The rule for what comes behind the segment.
     pub(super) rule: Rule,
+    /// Whether a record up to `end` names the segment's spool.
+    pub(super) names_spool: bool,
+    /// Whether the spool was not looked into, since its key is missing.
+    pub(super) spool_is_locked: bool,
+    /// Whether the key is missing for anything up to `end`: `index` says less than there is.
+    pub(super) is_locked: bool,
 }
 
 /// A segment to scan.
@@ -81,14 +87,7 @@ impl Scanned<'_> {
             records.pass_locked();
         }
         let mut cache = DefinitionCache::new();
-        let mut scan = Scan {
-            index: SegmentIndex::new(self.header),
-            end: records.location(),
-            ending: Ending::Clean,
-            damaged: Vec::new(),
-            whole,
-            rule,
-        };
+        let mut scan = Scan::begin(self.header, records.location(), whole, rule);
         scan.ending = loop {
             scan.end = records.location();
             // A block is kept or cut as a whole, as what its first record says.
@@ -103,12 +102,17 @@ impl Scanned<'_> {
                     break Ending::Discarded;
                 }
                 Walk::Record(at, len, record) => {
-                    if let Some(damage) = self.spool_damage(&record, rule)? {
-                        if scan.is_torn(rule) {
+                    match self.look_at_spool(&record, rule)? {
+                        Looked::Sound => {}
+                        Looked::Locked => scan.spool_is_locked = true,
+                        Looked::Damaged(damage) if scan.is_torn(rule) => {
                             break Ending::Torn(damage);
                         }
-                        rule = scan.lose_spool(records.segment(), at, &record, &damage, rule);
+                        Looked::Damaged(damage) => {
+                            rule = scan.lose_spool(records.segment(), &record, damage, rule);
+                        }
                     }
+                    scan.note(&record);
                     scan.index.note(at, len, &record);
                     if let Some(lsn) = scan.index.whole {
                         scan.whole = scan.whole.max(Position::new(epoch, lsn, 0));
@@ -123,6 +127,7 @@ impl Scanned<'_> {
                     let index = self.own_index.as_ref();
                     scan.damaged.push(DamagedPlace {
                         segment: records.segment(),
+                        spool: false,
                         offset: damage.offset,
                         what: damage.what.to_owned(),
                         from: scan.index.last,
@@ -149,15 +154,24 @@ impl Scanned<'_> {
 }
 
 impl Scanned<'_> {
-    /// What is wrong with the spool that a record names. One that was confirmed is not read for it:
-    /// readers find out.
-    fn spool_damage(&self, record: &Record, rule: Rule) -> Result<Option<Damage>, Failure> {
-        let Record::Reference(reference) = record else {
-            return Ok(None);
+    /// Looks at the spool that a record names. One that was confirmed is not read for it: readers
+    /// find out.
+    fn look_at_spool(&self, record: &Record, rule: Rule) -> Result<Looked, Failure> {
+        let segment = self.header.number;
+        let reference = match record {
+            Record::Reference(reference) => reference,
+            Record::Locked {
+                reference: true, ..
+            } => return spooled::check_locked(self.storage, segment),
+            _ => return Ok(Looked::Sound),
         };
         let end = Position::new(reference.adoption.epoch, reference.adoption.end_lsn, 0);
-        let whole = rule.confirmed().is_none_or(|confirmed| end > confirmed);
-        spooled::check(self.storage, self.header.number, reference, whole)
+        let depth = match rule.confirmed() {
+            None => Depth::Known,
+            Some(confirmed) if end > confirmed => Depth::Whole,
+            Some(_) => Depth::File,
+        };
+        spooled::check(self.storage, segment, reference, depth)
     }
 }
 
@@ -169,6 +183,20 @@ fn last_of(record: &Record) -> Option<Position> {
 }
 
 impl Scan {
+    const fn begin(header: &SegmentHeader, end: Location, whole: Position, rule: Rule) -> Self {
+        Self {
+            index: SegmentIndex::new(header),
+            end,
+            ending: Ending::Clean,
+            damaged: Vec::new(),
+            whole,
+            rule,
+            names_spool: false,
+            spool_is_locked: false,
+            is_locked: false,
+        }
+    }
+
     /// Whether it holds nothing, damaged or not.
     pub(super) fn is_empty(&self) -> bool {
         let damaged = self.ending == Ending::Damaged || !self.damaged.is_empty();
@@ -182,23 +210,29 @@ impl Scan {
     }
 
     /// The spool that a record names can't be read. Returns the rule behind it.
-    fn lose_spool(
-        &mut self,
-        segment: u64,
-        at: Location,
-        record: &Record,
-        damage: &Damage,
-        rule: Rule,
-    ) -> Rule {
+    fn lose_spool(&mut self, segment: u64, record: &Record, damage: Damage, rule: Rule) -> Rule {
         let to = last_of(record);
         self.damaged.push(DamagedPlace {
             segment,
-            offset: at.offset,
+            spool: true,
+            offset: damage.offset,
             what: damage.what.to_owned(),
             from: self.index.last,
             to,
         });
         rule.behind(to)
+    }
+
+    /// A record counts.
+    fn note(&mut self, record: &Record) {
+        match record {
+            Record::Reference(_) => self.names_spool = true,
+            Record::Locked { reference, .. } => {
+                self.is_locked = true;
+                self.names_spool |= reference;
+            }
+            _ => {}
+        }
     }
 
     /// Whether everything that was confirmed has been read. An entry of a transaction that was not

@@ -153,17 +153,40 @@ fn refused(storage: &dyn Storage, segment: u64, error: &Unreadable) -> Failure {
         .hint("run the version that wrote it, or a later one, with its keys; nothing was changed")
 }
 
-/// What is wrong with the spool of a segment: its file, and with `whole` each part of it.
+/// What a look at the spool of a segment has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// It is there, and what was read of it is sound.
+    Sound,
+    /// Something is wrong with it.
+    Damaged(Damage),
+    /// It is there, and the key is missing that it is encrypted with.
+    Locked,
+}
+
+/// How much of a spool is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// That it is there, and is long enough.
+    File,
+    /// Each part; without its key that fails.
+    Whole,
+    /// Each part, where the key is there.
+    Known,
+}
+
+/// Looks at the spool of a segment. Of a folder that is another's, both may be deleted meanwhile,
+/// the segment first; that is no damage.
 pub(super) fn check(
     storage: &dyn Storage,
     segment: u64,
     reference: &Reference,
-    whole: bool,
-) -> Result<Option<Damage>, Failure> {
-    let damage = |what| Ok(Some(Damage { offset: 0, what }));
+    depth: Depth,
+) -> Result<Looked, Failure> {
+    let damage = |what| Ok(Looked::Damaged(Damage { offset: 0, what }));
     let opened = Spooled::open(storage, segment, Box::new(reference.clone()), None)?;
     let OpenedSpool::Open(mut spooled) = opened else {
-        return damage(MISSING);
+        return Ok(is_missing(storage, segment));
     };
     let len = spooled.file.len().map_err(|error| {
         let path = storage.path().join(spool_name(segment));
@@ -172,15 +195,40 @@ pub(super) fn check(
     if len < reference.adoption.spool_bytes {
         return damage(SHORTER);
     }
-    if !whole {
-        return Ok(None);
+    match depth {
+        Depth::File => return Ok(Looked::Sound),
+        Depth::Known if spooled.lock.is_shut() => return Ok(Looked::Locked),
+        Depth::Known | Depth::Whole => {}
     }
     loop {
         match spooled.next(storage)? {
             Spool::Entry(..) => {}
-            Spool::End => return Ok(None),
-            Spool::Damaged(found) => return Ok(Some(found)),
+            Spool::End => return Ok(Looked::Sound),
+            Spool::Damaged(found) => return Ok(Looked::Damaged(found)),
         }
+    }
+}
+
+/// The same where not even the reference can be read without its key.
+pub(super) fn check_locked(storage: &dyn Storage, segment: u64) -> Result<Looked, Failure> {
+    let name = spool_name(segment);
+    match storage.open(&name) {
+        Ok(_) => Ok(Looked::Locked),
+        Err(error) if error.kind() == ErrorKind::NotFound && storage.list().is_ok() => {
+            Ok(is_missing(storage, segment))
+        }
+        Err(error) => {
+            let path = storage.path().join(&name);
+            Err(unusable(&path, "can't be read", &error))
+        }
+    }
+}
+
+/// The spool of a segment is not there.
+fn is_missing(storage: &dyn Storage, segment: u64) -> Looked {
+    match records::is_deleted(storage, segment) {
+        true => Looked::Sound,
+        false => Looked::Damaged(missing()),
     }
 }
 

@@ -9,13 +9,21 @@ use super::files::{spool_name, spool_number};
 use super::spools::OPEN_SUFFIX;
 use crate::storage::{Storage, unusable};
 
-/// Removes the spools of transactions that never committed here, and those whose segment is gone.
-/// What they held comes from the slot again, or was deleted.
-pub(super) fn remove(storage: &dyn Storage, segments: &[Segment]) -> Result<(), Failure> {
+/// Removes the spools of transactions that never committed here, and those whose segment is gone or
+/// does not name them (`without`). What they held comes from the slot again, or was deleted.
+pub(super) fn remove(
+    storage: &dyn Storage,
+    segments: &[Segment],
+    without: &[u64],
+) -> Result<(), Failure> {
+    let names_one = |segment: &Segment| !without.contains(&segment.number);
     let mut any = false;
     for name in list(storage)? {
         let is_stray = match spool_number(&name) {
-            Some(number) => !segments.iter().any(|segment| segment.number == number),
+            Some(number) => {
+                let mut named = segments.iter().filter(|segment| names_one(segment));
+                !named.any(|segment| segment.number == number)
+            }
             None => name.ends_with(OPEN_SUFFIX),
         };
         if !is_stray {

@@ -27,6 +27,8 @@ struct Shared {
     storage: Arc<dyn Storage>,
     catalogue: Catalogue,
     indexes: Mutex<Indexes>,
+    /// Whether the folder is another's, who deletes without telling.
+    offline: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +55,28 @@ impl LogView {
             storage,
             catalogue,
             indexes: Mutex::default(),
+            offline: false,
         }))
+    }
+
+    /// Of a folder that is another's.
+    pub(super) fn of_another(storage: Arc<dyn Storage>, catalogue: Catalogue) -> Self {
+        Self(Arc::new(Shared {
+            storage,
+            catalogue,
+            indexes: Mutex::default(),
+            offline: true,
+        }))
+    }
+
+    /// Whether a segment that was there is deleted: with all before it, since the oldest goes first.
+    pub(super) fn is_deleted(&self, number: u64) -> bool {
+        let gone = self.0.offline && records::is_deleted(self.storage().as_ref(), number);
+        let mut segments = self.catalogue().lock();
+        if gone {
+            segments.remove_up_to(number);
+        }
+        segments.get(number).is_none()
     }
 
     /// The segments.

@@ -209,7 +209,9 @@ impl SegmentIndex {
             }
             Record::Reference(reference) => self.note_reference(at, &reference.adoption),
             Record::Progress { lsn, .. } => self.note_progress(*lsn),
-            Record::Locked { entries } => self.entries = self.entries.saturating_add(*entries),
+            Record::Locked { entries, .. } => {
+                self.entries = self.entries.saturating_add(*entries);
+            }
             Record::Index(_) => {}
         }
     }

@@ -68,6 +68,8 @@ pub enum Record {
     Locked {
         /// How many entries it holds.
         entries: u64,
+        /// Whether it is a reference to a spool.
+        reference: bool,
     },
 }
 
@@ -77,7 +79,7 @@ impl Record {
         match self {
             Self::Run(_) | Self::Gap { .. } => 1,
             Self::Reference(reference) => reference.adoption.entries(),
-            Self::Locked { entries } => *entries,
+            Self::Locked { entries, .. } => *entries,
             Self::Definition { .. } | Self::Progress { .. } | Self::Index(_) => 0,
         }
     }
@@ -321,7 +323,10 @@ impl SegmentReader {
         let body = chunk.slice(RECORD_HEADER_BYTES..end);
         let behind = offset.saturating_add(end as u64);
         let record = match self.unlock(kind, flags, body)? {
-            Body::Locked(entries) => Record::Locked { entries },
+            Body::Locked(entries) => Record::Locked {
+                entries,
+                reference: kind == Kind::Reference,
+            },
             Body::Plain(plain) if kind == Kind::Block => {
                 self.inside = self.decode_block(flags, plain, cache)?;
                 self.block_bytes = end;

@@ -9,6 +9,7 @@ use walgate_journal::storage::{Keyed, SimulatedDisk, Storage};
 
 use crate::rig::{Rig, checkpoint, file, options, read_all, rows_of};
 use crate::runs::whole;
+use crate::spools::adopt;
 
 /// `"row"` in every row's bytes: what must not be found.
 const ROW: [u8; 32] = [2; 32];
@@ -284,4 +285,53 @@ fn a_budget_counts_what_is_compressed() {
         .catalogue()
         .retention(&options, PgMicros(0), &[], None);
     assert_eq!(retention.delete, Vec::<u64>::new());
+}
+
+/// Recovery could not write its index, which is never encrypted.
+#[test]
+fn a_segment_without_index_hides_nothing_behind_it_from_who_has_no_key() {
+    let disk = SimulatedDisk::new(1);
+    let mut rig = rig(&disk, keys(&[1]));
+    append(&mut rig, 1..=30);
+    let second = rig.view.catalogue().segments()[1].clone();
+    assert!(disk.cut(&file(second.number), second.data_end));
+    for ring in [Keyring::default(), keys(&[1])] {
+        let verified = offline(&disk, ring).verify().expect("verified");
+        assert_eq!(verified.damaged, []);
+        assert_eq!(verified.entries, 30);
+    }
+}
+
+#[test]
+fn a_spool_is_looked_into_with_its_key_and_named_without() {
+    let disk = SimulatedDisk::new(1);
+    let mut rig = rig(&disk, keys(&[1]));
+    append(&mut rig, 1..=2);
+    adopt(&mut rig, keyed(&disk, keys(&[1])), 1_000);
+    append(&mut rig, 11..=12);
+    let spool = "0000000000000002.spool";
+    let len = disk.contents(spool).expect("there").len() as u64;
+    let verify = |ring| offline(&disk, ring).verify().expect("verified");
+    let with = verify(keys(&[1]));
+    assert_eq!((with.damaged, with.locked), (vec![], vec![]));
+    let without = verify(Keyring::default());
+    assert_eq!(without.damaged, []);
+    assert_eq!(without.locked, [spool]);
+    assert_eq!(without.entries, with.entries);
+    assert!(disk.flip(spool, len - 10, 1));
+    let [place] = &verify(keys(&[1])).damaged[..] else {
+        panic!("a bit is flipped");
+    };
+    assert_eq!(place.file(), spool);
+    assert_eq!(verify(Keyring::default()).locked, [spool]);
+    // That it is there needs no key.
+    assert!(disk.lose(spool));
+    for ring in [Keyring::default(), keys(&[1])] {
+        let verified = verify(ring);
+        assert_eq!(verified.locked, Vec::<String>::new());
+        let [place] = &verified.damaged[..] else {
+            panic!("it is missing");
+        };
+        assert_eq!(place.file(), spool);
+    }
 }

@@ -8,7 +8,7 @@ use walgate_core::{
     FrameKind, Frames, Lsn, PgMicros, Position, Relation, Streamed, StreamedFrame, StreamedFrames,
     Transaction, Xid,
 };
-use walgate_journal::log::{Committed, FinishedSpool, SpoolOptions, Spools, Taken};
+use walgate_journal::log::{Committed, FinishedSpool, LogView, SpoolOptions, Spools, Taken};
 use walgate_journal::storage::{Call, Fault, Storage, When};
 
 use crate::rig::{Rig, file, open, options, read_all, read_on};
@@ -22,13 +22,24 @@ fn spools(rig: &Rig) -> Spools {
 }
 
 fn limited(rig: &Rig, memory_bytes: usize, disk_bytes: u64) -> Spools {
+    on(Arc::new(rig.disk.clone()), rig, (memory_bytes, disk_bytes))
+}
+
+fn on(storage: Arc<dyn Storage>, rig: &Rig, (memory_bytes, disk_bytes): (usize, u64)) -> Spools {
     let options = SpoolOptions {
         memory_bytes,
         disk_bytes,
         keep_free_percent: 0,
     };
-    let storage = Arc::new(rig.disk.clone());
     Spools::new(storage, rig.appender.segment(), options)
+}
+
+/// A streamed transaction of 200 rows at `lsn`, whose spool lies in `storage`.
+pub(crate) fn adopt(rig: &mut Rig, storage: Arc<dyn Storage>, lsn: u64) {
+    let mut spools = on(storage, rig, (MEMORY_BYTES, 1 << 30));
+    send(&mut spools, 9, lsn, 2..202);
+    let spool = finished(end(&mut spools, 9, lsn, 200));
+    rig.appender.adopt(&spool, PgMicros(0)).expect("adopted");
 }
 
 /// Rows that say that they stand at `lsn`, with these indices.
@@ -443,4 +454,72 @@ fn what_is_rolled_back_gives_its_space_back() {
     assert!(rig.disk.used() > before + 10 * MEMORY_BYTES as u64);
     cut(&mut spools, 9, 20);
     assert!(rig.disk.used() <= before + 2 * MEMORY_BYTES as u64);
+}
+
+/// The reference is torn, and what lies before it in its segment stays.
+#[test]
+fn the_spool_of_a_reference_that_is_cut_goes() {
+    let mut rig = Rig::new();
+    let storage: Arc<dyn Storage> = Arc::new(rig.disk.clone());
+    adopt(&mut rig, Arc::clone(&storage), 1000);
+    rig.progress(1100);
+    adopt(&mut rig, storage, 2000);
+    rig.flush();
+    let segment = rig.view.catalogue().segments()[1].clone();
+    assert!(segment.spool_bytes > 0, "{segment:?}");
+    rig.disk.cut(&file(segment.number), segment.data_end - 5);
+    let disk = rig.disk.crash();
+    let opened = open(&disk, 1008).expect("opened");
+    assert_eq!(
+        (opened.damaged(), opened.tail()),
+        (&[][..], Some(Lsn(1100)))
+    );
+    let segments = opened.view().catalogue().segments();
+    let [first, second] = &segments[..] else {
+        panic!("its progress stays: {segments:?}");
+    };
+    assert!(first.spool_bytes > 0 && second.spool_bytes == 0);
+    let names = disk.list().expect("listed");
+    assert!(names.contains(&"0000000000000001.spool".to_owned()));
+    assert!(!names.contains(&"0000000000000002.spool".to_owned()));
+}
+
+/// Whoever looks on reads what the owner deletes meanwhile: the segment goes first.
+#[test]
+fn one_that_is_deleted_while_somebody_looks_is_no_damage() {
+    let (rig, _) = rig_with_a_spool();
+    let offline = || LogView::offline(Arc::new(rig.disk.clone())).expect("opened");
+    let (verified, read) = (offline(), offline());
+    let mut reader = read.reader_behind(Position::ZERO);
+    rig.disk.lose(&file(1));
+    rig.disk.lose(&file(2));
+    rig.disk.lose("0000000000000002.spool");
+    let verified = verified.verify().expect("verified");
+    assert_eq!(verified.damaged, []);
+    let story = read_on(&mut reader);
+    assert_eq!(story.damaged, []);
+    let gone = [(Position::ZERO, commit(500)), (commit(500), commit(1000))];
+    assert_eq!(story.gone, gone);
+    assert_eq!(story.rows, ["2000.2", "2000.3"]);
+}
+
+#[test]
+fn damage_in_it_is_told_with_its_name() {
+    let (rig, spool) = rig_with_a_spool();
+    let name = "0000000000000002.spool";
+    let offset = spool.adoption.parts[3].offset;
+    assert!(rig.disk.flip(name, offset + 40, 1));
+    let verified = rig.view.verify().expect("verified");
+    let read = read_all(&rig.view);
+    for damaged in [&verified.damaged, &read.damaged] {
+        let [place] = &damaged[..] else {
+            panic!("{damaged:?}");
+        };
+        assert_eq!((place.file().as_str(), place.offset), (name, offset));
+    }
+    assert!(rig.disk.lose(name));
+    let [place] = &rig.view.verify().expect("verified").damaged[..] else {
+        panic!("one is missing");
+    };
+    assert_eq!(place.file(), name);
 }

@@ -16,6 +16,8 @@ struct Report {
     bytes: u64,
     entries: u64,
     damaged: Vec<Place>,
+    /// Files that were not looked into, since their keys are missing.
+    locked: Vec<String>,
     /// Where the last segment ends inside of a record; this is no damage.
     torn: Option<Torn>,
 }
@@ -67,6 +69,7 @@ fn report(folder: String, verified: &Verified) -> Report {
         bytes: verified.bytes,
         entries: verified.entries,
         damaged: verified.damaged.iter().map(place).collect(),
+        locked: verified.locked.clone(),
         torn: verified.torn.as_ref().map(|torn| Torn {
             offset: torn.offset,
             what: torn.what,
@@ -97,8 +100,14 @@ fn text(verified: &Verified) -> String {
     }
     let (segments, entries) = (verified.segments, verified.entries);
     let bytes = bytes(verified.bytes);
-    let found = match verified.damaged.len() {
-        0 => "sound",
+    for file in &verified.locked {
+        text.push_str(&format!(
+            "{file} is there, and was not looked into: it is encrypted, name its keys with --key-file\n"
+        ));
+    }
+    let found = match (verified.damaged.len(), verified.locked.len()) {
+        (0, 0) => "sound",
+        (0, _) => "sound, as far as can be told without the keys",
         _ => "damaged",
     };
     text.push_str(&format!(

@@ -30,10 +30,8 @@ impl LogReader {
                 }
                 Ok(Step::On)
             }
-            OpenedSpool::Missing if self.view.catalogue().lock().get(number).is_none() => {
-                Ok(self.behind_deleted(number))
-            }
-            OpenedSpool::Missing => Ok(self.lost_rest(segment, &spooled::missing())),
+            OpenedSpool::Missing if self.view.is_deleted(number) => Ok(self.behind_deleted(number)),
+            OpenedSpool::Missing => Ok(self.lost_spool(segment, &spooled::missing())),
         }
     }
 
@@ -71,7 +69,7 @@ impl LogReader {
                 Spool::Damaged(damage) => {
                     let segment = self.view.catalogue().lock().get(number).cloned();
                     return Ok(match segment {
-                        Some(segment) => self.lost_rest(&segment, &damage),
+                        Some(segment) => self.lost_spool(&segment, &damage),
                         None => self.behind_deleted(number),
                     });
                 }
