@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["walgate-connection", "walgate-core", "walgate-pgoutput"],
     ),
     ("walgate-slot", &["walgate-connection", "walgate-core"]),
+    ("walgate-alert", &["walgate-core"]),
     (
         "walgate-pipeline",
         &["walgate-core", "walgate-journal", "walgate-pgoutput"],

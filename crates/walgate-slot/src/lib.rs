@@ -7,7 +7,8 @@
 //!   of each slot, and when the log passed a position;
 //! - [`forecast()`] says how much room is left, and two times: until it is used up at the present
 //!   trend, and *if the consumer stopped now*. Bursts above any rate seen are excluded;
-//! - [`culprit()`] says in one sentence why log is held back, with the fix.
+//! - [`culprit()`] says in one sentence why log is held back, with the fix;
+//! - [`guard`] judges all of it by rules: levels, alerts over time, and what is done by policy.
 //!
 //! [`check`] judges whether a server is ready.
 //!
@@ -25,6 +26,7 @@ pub mod check;
 mod culprit;
 mod error;
 mod forecast;
+pub mod guard;
 mod history;
 pub mod manage;
 mod observation;

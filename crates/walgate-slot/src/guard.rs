@@ -1,0 +1,128 @@
+//! The guard: what is watched is judged by rules, and what is declared is decided. Pure: facts and
+//! `now` in, levels, alerts and actions out; nothing here talks to anybody.
+//!
+//! ```text
+//! Facts ─▶ Rule::read ─▶ Gauge (hysteresis, dwell) ─▶ Verdict ─┬▶ Book ─▶ Notice (raised, repeated, resolved)
+//!                                                              └▶ Plan ─▶ Action (run, release a sink, drop the slot)
+//! ```
+//!
+//! What is not known changes nothing: it is neither good nor bad. A level rises only when the same was
+//! seen at every look for some time, and falls only when the value was well on the good side of its
+//! threshold for some longer time, so that nothing flaps. Time is [`Instant`], which no clock can set;
+//! the book alone, which outlives the process, counts by the wall clock, and only when it repeats.
+
+mod book;
+mod dropping;
+mod facts;
+mod gauge;
+mod level;
+mod plan;
+mod reading;
+mod recent;
+mod rule;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+pub use book::{Book, Kind, Notice, Telling};
+pub use dropping::{OurIdentity, Refusal, Settled, may_drop};
+pub use facts::{Facts, JournalFacts, Orphan, SinkFacts, SlotFacts, Stage};
+pub use gauge::{Dwell, Gauge};
+pub use level::{Level, Thresholds};
+pub use plan::{Action, Conditions, Plan, Step};
+pub use reading::Standing;
+pub use rule::{Rule, Rules};
+
+use reading::Readings;
+use recent::Recents;
+
+/// Judges facts; remembers what it needs for hysteresis and dwell.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    rules: Rules,
+    dwell: Dwell,
+    gauges: BTreeMap<(Rule, String), Gauge>,
+    recents: Recents,
+}
+
+/// What has been judged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// Everything that is not well, worst first.
+    pub standings: Vec<Standing>,
+    /// How near the disk of the server is to its end: the worst of the rules about log that is held
+    /// back.
+    pub server: Level,
+    /// How near the journal on disk is to its end.
+    pub journal: Level,
+}
+
+impl Verdict {
+    /// The worst of everything that the guard acts on.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.server.max(self.journal)
+    }
+}
+
+impl Guard {
+    /// A guard that has seen nothing, with what was standing when the process before it ended: that
+    /// stands until it is seen to be over.
+    #[must_use]
+    pub fn new(rules: Rules, dwell: Dwell, book: &Book) -> Self {
+        let gauges = book
+            .standing()
+            .filter_map(|(rule, subject, level)| {
+                let key = (Rule::named(rule)?, subject.to_owned());
+                Some((key, Gauge::at(level)))
+            })
+            .collect();
+        Self {
+            rules,
+            dwell,
+            gauges,
+            recents: Recents::default(),
+        }
+    }
+
+    /// Judges what is known at `now`.
+    pub fn judge(&mut self, now: Instant, facts: &Facts) -> Verdict {
+        let mut readings = Readings::new(facts, &mut self.recents, now);
+        let mut standings = Vec::new();
+        let mut gauges = BTreeMap::new();
+        for rule in Rule::ALL {
+            let thresholds = self.rules.of(rule);
+            if thresholds.is_off() {
+                continue;
+            }
+            for reading in readings.of(rule) {
+                let key = (rule, reading.subject.clone());
+                let mut gauge = self.gauges.remove(&key).unwrap_or_default();
+                let level = gauge.observe(now, reading.value, &thresholds, self.dwell);
+                if level > Level::Ok {
+                    standings.push(reading.standing(rule, level, &thresholds));
+                }
+                gauges.insert(key, gauge);
+            }
+        }
+        // What has no reading any more is of a rule that is off or a sink that is gone.
+        self.gauges = gauges;
+        let worst = |part: fn(Rule) -> bool| {
+            let of = standings.iter().filter(|standing| part(standing.rule));
+            of.map(|standing| standing.level).max().unwrap_or_default()
+        };
+        let (server, journal) = (worst(Rule::is_of_server_disk), worst(Rule::is_of_journal));
+        standings.sort_by(|one, other| {
+            let by_level = other.level.cmp(&one.level);
+            by_level.then_with(|| (one.rule, &one.subject).cmp(&(other.rule, &other.subject)))
+        });
+        Verdict {
+            standings,
+            server,
+            journal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

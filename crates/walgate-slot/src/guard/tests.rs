@@ -1,0 +1,568 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LOOK: Duration = Duration::from_secs(5);
+
+fn dwell() -> Dwell {
+    Dwell::default()
+}
+
+fn thresholds() -> Thresholds {
+    Thresholds::rising(&[100.0, 200.0, 300.0])
+}
+
+/// What a slot shows that holds back so many bytes of a budget of 1000.
+fn facts(retained: u64) -> Facts {
+    let mut seen = SlotFacts {
+        retained_bytes: Some(retained),
+        headroom_bytes: Some(1000_u64.saturating_sub(retained)),
+        limit: Some("the budget"),
+        lag: Some(Duration::ZERO),
+        inactive_for: Some(Duration::ZERO),
+        stage: Some(Stage::Reserved),
+        ..SlotFacts::default()
+    };
+    seen.culprit = Some("walgate holds back much: sink kafka is down".to_owned());
+    Facts {
+        slot: "walgate".to_owned(),
+        seen: Some(seen),
+        blind_for: Some(Duration::ZERO),
+        ..Facts::default()
+    }
+}
+
+/// Lets a guard look for so long at the same facts.
+fn look(guard: &mut Guard, now: &mut Instant, time: u64, facts: &Facts) -> Verdict {
+    let mut verdict = Verdict::default();
+    for _ in 0..=time / LOOK.as_secs() {
+        *now += LOOK;
+        verdict = guard.judge(*now, facts);
+    }
+    verdict
+}
+
+fn guard() -> Guard {
+    Guard::new(Rules::default(), dwell(), &Book::default())
+}
+
+#[test]
+fn a_level_is_reached_after_its_time_and_left_after_a_longer_one() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    assert_eq!(
+        guard.judge(now, &facts(750)).level(),
+        Level::Ok,
+        "once seen"
+    );
+    let verdict = look(&mut guard, &mut now, 10, &facts(750));
+    assert_eq!(verdict.server, Level::Warning);
+    let first = verdict.standings.first().expect("one");
+    assert_eq!((first.rule, first.value), (Rule::Headroom, Some(25.0)));
+    assert!(
+        first.summary.contains("25 % left until the budget"),
+        "{first:?}"
+    );
+    assert!(
+        first
+            .culprit
+            .as_deref()
+            .is_some_and(|why| why.contains("kafka"))
+    );
+    let verdict = look(&mut guard, &mut now, 20, &facts(980));
+    assert_eq!(verdict.server, Level::Emergency);
+    // Over the threshold again, but not by enough.
+    let verdict = look(&mut guard, &mut now, 600, &facts(690));
+    assert_eq!(verdict.server, Level::Warning);
+    let verdict = look(&mut guard, &mut now, 60, &facts(100));
+    assert_eq!(verdict.server, Level::Warning, "not for long enough");
+    let verdict = look(&mut guard, &mut now, 120, &facts(100));
+    assert_eq!(verdict, Verdict::default());
+}
+
+#[test]
+fn an_idle_source_and_one_that_nobody_can_see_are_neither_behind_nor_well() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let idle = look(&mut guard, &mut now, 3600, &facts(0));
+    assert_eq!(idle, Verdict::default());
+    look(&mut guard, &mut now, 60, &facts(980));
+    let blind = Facts {
+        slot: "walgate".to_owned(),
+        blind_for: Some(Duration::from_secs(700)),
+        blind_because: Some("connection refused".to_owned()),
+        ..Facts::default()
+    };
+    let verdict = look(&mut guard, &mut now, 3600, &blind);
+    assert_eq!(verdict.server, Level::Emergency, "what stood still stands");
+    let said: Vec<_> = verdict
+        .standings
+        .iter()
+        .map(|one| one.summary.as_str())
+        .collect();
+    assert!(said[0].contains("not known at the moment"), "{said:?}");
+    assert!(said[1].contains("connection refused"), "{said:?}");
+    let fresh = &mut self::guard();
+    let verdict = look(fresh, &mut now, 3600, &blind);
+    assert_eq!(verdict.level(), Level::Ok, "nothing is known to be bad");
+}
+
+#[test]
+fn a_sink_and_the_journal_have_their_rules() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut facts = facts(0);
+    facts.sinks = vec![SinkFacts {
+        name: "kafka".to_owned(),
+        required: true,
+        down_for: Some(Duration::from_secs(400)),
+        last_error: Some("no route to host".to_owned()),
+        dead_letters: 3,
+        backlog_bytes: Some(2 << 30),
+        ..SinkFacts::default()
+    }];
+    facts.journal = Some(JournalFacts {
+        held_bytes: 95,
+        budget_bytes: 100,
+        ..JournalFacts::default()
+    });
+    let verdict = look(&mut guard, &mut now, 20, &facts);
+    let found: Vec<_> = verdict
+        .standings
+        .iter()
+        .map(|standing| (standing.rule.name(), standing.level.name()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("sink_down", "critical"),
+            ("journal_full", "critical"),
+            ("backlog", "warning"),
+            ("dead_letters", "warning")
+        ]
+    );
+    assert_eq!(
+        (verdict.server, verdict.journal),
+        (Level::Ok, Level::Critical)
+    );
+    let down = &verdict.standings[0];
+    assert!(down.summary.contains("no route to host"), "{down:?}");
+    facts.sinks.clear();
+    facts.journal = None;
+    now += LOOK;
+    assert_eq!(
+        guard.judge(now, &facts),
+        Verdict::default(),
+        "they are gone"
+    );
+}
+
+#[test]
+fn a_lost_slot_is_an_emergency_and_a_rule_can_be_off() {
+    let mut facts = facts(0);
+    if let Some(seen) = &mut facts.seen {
+        seen.stage = Some(Stage::Lost);
+        seen.lost = Some("wal_removed".to_owned());
+    }
+    let mut now = Instant::now();
+    let verdict = look(&mut guard(), &mut now, 20, &facts);
+    assert_eq!(verdict.standings[0].level, Level::Emergency);
+    assert!(verdict.standings[0].summary.contains("wal_removed"));
+    assert_eq!(
+        verdict.level(),
+        Level::Ok,
+        "nothing that is done helps against it"
+    );
+    let mut rules = Rules::default();
+    rules.set(Rule::SlotStatus, &[]);
+    let mut off = Guard::new(rules, dwell(), &Book::default());
+    assert_eq!(look(&mut off, &mut now, 20, &facts), Verdict::default());
+}
+
+const TELLING: Telling = Telling {
+    least: Level::Warning,
+    repeat: Some(Duration::from_secs(600)),
+};
+
+/// The kinds and levels of what is told.
+fn kinds(notices: &[Notice]) -> Vec<(&'static str, Level)> {
+    let of = notices.iter();
+    of.map(|notice| (notice.kind.name(), notice.level))
+        .collect()
+}
+
+fn acknowledge(book: &mut Book, now: u64, notices: &[Notice]) {
+    for notice in notices {
+        book.told(now, &notice.key, notice.kind, notice.level);
+    }
+}
+
+#[test]
+fn an_alert_is_told_once_at_each_level_and_repeated_and_resolved() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut book = Book::default();
+    let mut told = Vec::new();
+    let mut wall = 1_000_000;
+    let phases = [(750, 60), (950, 60), (980, 1300), (10, 300)];
+    for (retained, seconds) in phases {
+        for _ in 0..seconds / 5 {
+            (now, wall) = (now + LOOK, wall + 5);
+            let verdict = guard.judge(now, &facts(retained));
+            let notices = book.update(wall, &verdict.standings, TELLING);
+            acknowledge(&mut book, wall, &notices);
+            told.extend(kinds(&notices));
+            // As if the process had ended and begun again after each look.
+            let kept = book.to_json();
+            book = Book::from_json(&kept).expect("what was written");
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            ("raised", Level::Warning),
+            ("escalated", Level::Critical),
+            ("escalated", Level::Emergency),
+            ("repeated", Level::Emergency),
+            ("repeated", Level::Emergency),
+            ("resolved", Level::Emergency),
+        ]
+    );
+    assert_eq!(book.standing().count(), 0);
+}
+
+#[test]
+fn what_nobody_has_heard_yet_is_told_again_by_the_next_process() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut book = Book::default();
+    let verdict = look(&mut guard, &mut now, 20, &facts(980));
+    let notices = book.update(1000, &verdict.standings, TELLING);
+    assert_eq!(kinds(&notices), [("raised", Level::Emergency)]);
+    assert!(
+        book.update(1005, &verdict.standings, TELLING).is_empty(),
+        "it is being told"
+    );
+    let mut next = Book::from_json(&book.to_json()).expect("what was written");
+    let again = next.update(1010, &verdict.standings, TELLING);
+    assert_eq!(kinds(&again), [("raised", Level::Emergency)]);
+    acknowledge(&mut next, 1010, &again);
+    // The guard of the next process goes on where the last one was.
+    let mut guard = Guard::new(Rules::default(), dwell(), &next);
+    assert_eq!(
+        guard.judge(now + LOOK, &facts(980)).level(),
+        Level::Emergency
+    );
+    // A clock that jumps ahead repeats it; one that is set back does not silence it for longer.
+    let jumped = next.update(900_000, &verdict.standings, TELLING);
+    assert_eq!(kinds(&jumped), [("repeated", Level::Emergency)]);
+    acknowledge(&mut next, 900_000, &jumped);
+    assert!(next.update(1000, &verdict.standings, TELLING).is_empty());
+    assert_eq!(next.update(1600, &verdict.standings, TELLING).len(), 1);
+}
+
+#[test]
+fn nonsense_is_no_book() {
+    for text in ["", "{", "[]", r#"{"v":2,"alerts":{}}"#] {
+        assert!(Book::from_json(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        steps: vec![
+            Step::Alert,
+            Step::Run,
+            Step::ReleaseSink("kafka".to_owned()),
+            Step::DropSlot,
+        ],
+        allow_data_loss: true,
+        ..Plan::default()
+    }
+}
+
+fn names(actions: &[Action]) -> Vec<&'static str> {
+    let of = actions.iter().map(|action| match action {
+        Action::Run(_) => "run",
+        Action::ReleaseSink(..) => "release",
+        Action::DropSlot(_) => "drop",
+    });
+    of.collect()
+}
+
+#[test]
+fn steps_are_taken_in_order_once_and_each_has_time_to_help() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut book = Book::default();
+    let mut conditions = Conditions {
+        required: vec!["kafka".to_owned()],
+        looking_since: now,
+        last_loss: None,
+    };
+    let mut taken = Vec::new();
+    let begin = now;
+    for _ in 0..60 {
+        now += LOOK;
+        let verdict = guard.judge(now, &facts(980));
+        let actions = plan().decide(now, &verdict, &mut book, &conditions);
+        for action in names(&actions) {
+            taken.push((action, (now - begin).as_secs()));
+            if action != "run" {
+                conditions.last_loss = Some(now);
+                conditions.required.clear();
+            }
+        }
+        book = Book::from_json(&book.to_json()).expect("what was written");
+    }
+    assert_eq!(taken, [("run", 15), ("release", 60), ("drop", 120)]);
+}
+
+#[test]
+fn nothing_is_lost_without_leave_nor_for_what_is_not_seen() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let conditions = Conditions {
+        required: vec!["kafka".to_owned()],
+        looking_since: now,
+        last_loss: None,
+    };
+    let seen = look(&mut guard, &mut now, 300, &facts(980));
+    let mut without = plan();
+    without.allow_data_loss = false;
+    let actions = without.decide(now, &seen, &mut Book::default(), &conditions);
+    assert_eq!(names(&actions), ["run"]);
+    let blind = Facts {
+        slot: "walgate".to_owned(),
+        ..Facts::default()
+    };
+    let stands = look(&mut guard, &mut now, 300, &blind);
+    assert_eq!(stands.server, Level::Emergency);
+    let actions = plan().decide(now, &stands, &mut Book::default(), &conditions);
+    assert_eq!(
+        names(&actions),
+        ["run"],
+        "what stood before is no reason to lose anything"
+    );
+    let mut journal = facts(0);
+    journal.journal = Some(JournalFacts {
+        held_bytes: 100,
+        budget_bytes: 100,
+        ..JournalFacts::default()
+    });
+    let mut guard = self::guard();
+    let verdict = look(&mut guard, &mut now, 300, &journal);
+    let mut only_drop = plan();
+    only_drop.steps = vec![Step::DropSlot];
+    assert_eq!(verdict.journal, Level::Emergency);
+    let actions = only_drop.decide(now, &verdict, &mut Book::default(), &conditions);
+    assert_eq!(names(&actions), [""; 0], "it frees nothing of the journal");
+}
+
+mod drops {
+    use walgate_core::Lsn;
+
+    use super::super::*;
+    use crate::observation::{Observation, Slot};
+
+    fn ours() -> OurIdentity {
+        OurIdentity {
+            slot: "walgate".to_owned(),
+            database: "shop".to_owned(),
+            created_by_us: true,
+            confirmed: Lsn(100),
+            system_id: 7,
+        }
+    }
+
+    fn slot(name: &str, restart: u64) -> Slot {
+        Slot {
+            name: name.to_owned(),
+            slot_type: "logical".to_owned(),
+            plugin: Some("pgoutput".to_owned()),
+            database: Some("shop".to_owned()),
+            restart_lsn: Some(Lsn(restart)),
+            confirmed_flush_lsn: Some(Lsn(100)),
+            ..Slot::default()
+        }
+    }
+
+    fn seen(slots: Vec<Slot>) -> Observation {
+        Observation {
+            wal_lsn: Some(Lsn(1000)),
+            slots,
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn what_is_freed_ends_where_the_next_slot_holds() {
+        let alone = seen(vec![slot("walgate", 90)]);
+        assert_eq!(may_drop(&alone, Some(7), &ours(), None), Ok(910));
+        let younger = seen(vec![slot("walgate", 90), slot("other", 500)]);
+        assert_eq!(may_drop(&younger, None, &ours(), None), Ok(410));
+        for older in [90, 10] {
+            let older = seen(vec![slot("walgate", 90), slot("other", older)]);
+            let refused = may_drop(&older, Some(7), &ours(), None);
+            let refused = refused.expect_err("refused").to_string();
+            assert!(refused.contains("slot other holds back"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_our_own_slot_is_ever_dropped() {
+        let refused = |change: &dyn Fn(&mut Slot, &mut Observation, &mut OurIdentity)| {
+            let (mut slot, mut ours) = (slot("walgate", 90), ours());
+            let mut all = seen(Vec::new());
+            change(&mut slot, &mut all, &mut ours);
+            all.slots.push(slot);
+            may_drop(&all, Some(7), &ours, Some(42)).err()
+        };
+        assert_eq!(refused(&|_, _, _| {}), None);
+        assert_eq!(
+            refused(&|slot, _, _| slot.name = "other".into()),
+            Some(Refusal::Missing)
+        );
+        assert_eq!(
+            refused(&|_, _, ours| ours.created_by_us = false),
+            Some(Refusal::NotCreatedByUs)
+        );
+        type Change = fn(&mut Slot, &mut OurIdentity);
+        let foreign: [Change; 6] = [
+            |slot, _| slot.plugin = Some("wal2json".into()),
+            |slot, _| slot.database = Some("other".into()),
+            |slot, _| slot.slot_type = "physical".into(),
+            |slot, _| slot.temporary = true,
+            |slot, _| slot.confirmed_flush_lsn = Some(Lsn(101)),
+            |_, ours| ours.system_id = 8,
+        ];
+        for change in foreign {
+            let refused = refused(&|slot, _, ours| change(slot, ours));
+            assert!(matches!(refused, Some(Refusal::NotOurs(_))), "{refused:?}");
+        }
+        assert_eq!(
+            refused(&|_, seen, _| seen.in_recovery = true),
+            Some(Refusal::Standby)
+        );
+        let used_by =
+            |pid| refused(&move |slot, _, _| (slot.active, slot.active_pid) = (true, pid));
+        assert_eq!(used_by(Some(42)), None, "by ourselves");
+        for other in [Some(43), None] {
+            assert!(
+                matches!(used_by(other), Some(Refusal::InUse(_))),
+                "{other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whether_it_helped_is_known_after_the_next_checkpoint() {
+        let settled = |to, redo| Settled::of((100, Lsn(10)), (to, Lsn(redo)));
+        assert_eq!(settled(50, 10), Settled::Waiting);
+        assert_eq!(settled(50, 11), Settled::Fell { from: 100, to: 50 });
+        assert_eq!(settled(100, 11), Settled::Stayed { bytes: 100 });
+    }
+}
+
+fn value() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![
+        6 => (0.0..500.0).prop_map(Some),
+        1 => Just(None),
+        1 => Just(Some(f64::NAN)),
+        1 => Just(Some(f64::INFINITY)),
+    ]
+}
+
+/// Times between looks: mostly as they should be, sometimes none, sometimes a suspended machine.
+fn pause() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 1..10_u64, 1 => Just(0), 1 => 30..100_000_u64]
+}
+
+proptest! {
+    /// A level that has changed does not change back before its dwell is over.
+    #[test]
+    fn nothing_flaps(looks in prop::collection::vec((value(), pause()), 1..300)) {
+        let (mut gauge, mut now) = (Gauge::default(), Instant::now());
+        let mut risen = None;
+        let mut fallen = None;
+        for (value, pause) in looks {
+            now += Duration::from_secs(pause);
+            let before = gauge.level();
+            let level = gauge.observe(now, value, &thresholds(), dwell());
+            if level > before {
+                prop_assert!(fallen.is_none_or(|at| now - at >= dwell().raise_after));
+                risen = Some(now);
+            }
+            if level < before {
+                prop_assert!(risen.is_none_or(|at| now - at >= dwell().settle_after));
+                fallen = Some(now);
+            }
+        }
+    }
+
+    /// What is not known, and numbers that are none, change nothing.
+    #[test]
+    fn the_unknown_changes_nothing(
+        looks in prop::collection::vec((value(), pause()), 0..100),
+        pauses in prop::collection::vec(pause(), 1..100),
+        nan in any::<bool>(),
+    ) {
+        let (mut gauge, mut now) = (Gauge::default(), Instant::now());
+        for (value, pause) in looks {
+            now += Duration::from_secs(pause);
+            gauge.observe(now, value, &thresholds(), dwell());
+        }
+        let before = gauge.level();
+        for pause in pauses {
+            now += Duration::from_secs(pause);
+            let unknown = nan.then_some(f64::NAN);
+            prop_assert_eq!(gauge.observe(now, unknown, &thresholds(), dwell()), before);
+        }
+    }
+
+    /// One look is never enough, whatever the clock does in between.
+    #[test]
+    fn a_jump_of_the_clock_raises_nothing(pauses in prop::collection::vec(61..1_000_000_u64, 1..50)) {
+        let (mut gauge, mut now) = (Gauge::default(), Instant::now());
+        for pause in pauses {
+            now += Duration::from_secs(pause);
+            prop_assert_eq!(gauge.observe(now, Some(400.0), &thresholds(), dwell()), Level::Ok);
+            // The same look again.
+            prop_assert_eq!(gauge.observe(now, Some(400.0), &thresholds(), dwell()), Level::Ok);
+        }
+    }
+
+    /// Worse values never lead to a better level.
+    #[test]
+    fn worse_is_never_better(
+        looks in prop::collection::vec((0.0..400.0_f64, 0.0..200.0_f64, 1..20_u64), 1..200),
+    ) {
+        let (mut one, mut other, mut now) = (Gauge::default(), Gauge::default(), Instant::now());
+        for (value, more, pause) in looks {
+            now += Duration::from_secs(pause);
+            let level = one.observe(now, Some(value), &thresholds(), dwell());
+            let worse = other.observe(now, Some(value + more), &thresholds(), dwell());
+            prop_assert!(worse >= level, "{worse} of {} and {level} of {value}", value + more);
+        }
+    }
+
+    /// An alert is never raised twice without being over in between, and nothing panics.
+    #[test]
+    fn an_alert_begins_and_ends_in_turn(
+        looks in prop::collection::vec((0..1100_u64, pause(), any::<bool>(), any::<bool>()), 1..200),
+    ) {
+        let (mut guard, mut now) = (guard(), Instant::now());
+        let mut book = Book::default();
+        let mut wall = 1_000_000_u64;
+        let mut stands = false;
+        for (retained, pause, acknowledged, back) in looks {
+            now += Duration::from_secs(pause);
+            wall = if back { wall.saturating_sub(pause) } else { wall + pause };
+            let verdict = guard.judge(now, &facts(retained));
+            for notice in book.update(wall, &verdict.standings, TELLING) {
+                if notice.rule == "headroom" {
+                    prop_assert_eq!(stands, notice.kind != Kind::Raised);
+                    stands = notice.kind != Kind::Resolved;
+                }
+                if acknowledged {
+                    book.told(wall, &notice.key, notice.kind, notice.level);
+                }
+            }
+        }
+    }
+}
