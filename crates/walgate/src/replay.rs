@@ -15,7 +15,7 @@ use crate::entry::Console;
 use crate::signals::{Request, Signals};
 use crate::tail;
 use crate::wiring::{
-    Known, Range, Recording, RecordingSource, add_sink, block_on, configured_keys, source_config,
+    JournalKeys, Known, Range, Recording, RecordingSource, add_sink, block_on, source_config,
 };
 
 /// Hands a recording to stdout or a sink of a configuration, as the first time.
@@ -59,7 +59,7 @@ impl Replay<'_> {
     async fn run(self) -> Result<(), Ending> {
         let mut signals = Signals::new()
             .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
-        let (mut pipeline, sink) = self.pipeline()?;
+        let (mut pipeline, sink) = self.pipeline().await?;
         pipeline.open().await?;
         self.check_held(pipeline.held())?;
         let walk = self.recording.walk(self.range, self.args.on_damage);
@@ -94,7 +94,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn pipeline(&self) -> Result<(Pipeline, StatusHandle), Ending> {
+    async fn pipeline(&self) -> Result<(Pipeline, StatusHandle), Ending> {
         let Some(name) = &self.args.sink else {
             let tail: TailArgs = self.args.as_tail();
             let mut pipeline = Pipeline::new(PipelineOptions::default());
@@ -119,7 +119,9 @@ impl Replay<'_> {
             database: source.connection.dbname(),
             tables: &[],
             console: self.console,
-            keys: configured_keys(&loaded.config.journal)?,
+            keys: JournalKeys::of(&loaded.config)
+                .of_letters(std::iter::once(&sink))
+                .await?,
             replay: Some(replay_id(SystemTime::now())),
         };
         let sink = add_sink(&mut pipeline, name, &sink, &known)?;

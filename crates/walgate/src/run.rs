@@ -16,8 +16,7 @@ use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
 use crate::wiring::{
-    Engine, Keeping, Known, add_sinks, block_on, keys_of_letters, patterns, source_config,
-    streaming,
+    Engine, JournalKeys, Keeping, Known, add_sinks, block_on, patterns, source_config, streaming,
 };
 
 /// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
@@ -51,8 +50,9 @@ async fn forward(
     source.streaming = streaming(&config.journal);
     source.stop_at = until.map(Until::into);
     let (store, checkpoint) = CheckpointFile::open(&config.state.dir, config.source.slot.as_str())?;
-    let journal = Keeping::open(&config.journal, checkpoint.as_ref()).await?;
-    let keys = keys_of_letters(config).await?;
+    let keys = JournalKeys::of(config);
+    let journal = Keeping::open(&config.journal, &keys, checkpoint.as_ref()).await?;
+    let keys = keys.of_letters(config.sinks.values()).await?;
     let published = published(&mut source, config).await;
     let known = Known {
         database: source.connection.dbname(),

@@ -8,7 +8,7 @@ use walgate_journal::{DEFAULT_BUDGET_BYTES, DiskJournal, DiskOptions, OnDamage, 
 use walgate_pipeline::Log;
 use walgate_replication::{PINNED_SETTINGS, Started};
 
-use super::keys::configured_keys;
+use super::keys::JournalKeys;
 use crate::config;
 
 /// A journal before the source runs.
@@ -34,18 +34,15 @@ impl Keeping {
     /// When the folder can't be used, or is of another slot, system or release.
     pub(crate) async fn open(
         journal: &config::Journal,
+        keys: &JournalKeys,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Self, Failure> {
         let Some(folder) = &journal.path else {
             return Ok(Self::Memory(bytes(journal.memory)));
         };
         let (mut options, checkpoint) = (options(journal, folder), checkpoint.cloned());
-        let journal = journal.clone();
-        let disk = blocking(move || {
-            options.keys = configured_keys(&journal)?;
-            DiskJournal::open(options, checkpoint.as_ref())
-        })
-        .await?;
+        options.keys = keys.get().await?;
+        let disk = blocking(move || DiskJournal::open(options, checkpoint.as_ref())).await?;
         if let (Some(oldest), Some(tail)) = (disk.oldest(), disk.tail()) {
             tracing::info!(folder = %folder.display(), from = %oldest, to = %tail, "the journal on disk");
         }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::OnceCell;
 use walgate_core::{Failure, StopReason};
 use walgate_journal::segment::Keyring;
 use zeroize::Zeroizing;
@@ -47,19 +48,50 @@ pub(crate) fn configured_keys(journal: &Journal) -> Result<Keyring, Failure> {
     })
 }
 
-/// The keys for dead letters in files, where a sink writes any.
-///
-/// # Errors
-///
-/// As for [`configured_keys`].
-pub(crate) async fn keys_of_letters(config: &Config) -> Result<Keyring, Failure> {
-    let writes =
-        |sink: &Sink| sink.on_definite == OnDefinite::DeadLetter && sink.dead_letter.file.is_some();
-    if !config.sinks.values().any(writes) {
-        return Ok(Keyring::default());
+/// The keys that are configured, for a process: they are asked for when somebody needs them first,
+/// and once.
+#[derive(Debug)]
+pub(crate) struct JournalKeys {
+    journal: Journal,
+    keys: OnceCell<Keyring>,
+}
+
+impl JournalKeys {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            journal: config.journal.clone(),
+            keys: OnceCell::new(),
+        }
     }
-    let journal = config.journal.clone();
-    blocking(move || configured_keys(&journal)).await
+
+    /// The keys.
+    ///
+    /// # Errors
+    ///
+    /// As for [`configured_keys`].
+    pub(crate) async fn get(&self) -> Result<Keyring, Failure> {
+        let journal = self.journal.clone();
+        let ask = || blocking(move || configured_keys(&journal));
+        self.keys.get_or_try_init(ask).await.cloned()
+    }
+
+    /// The keys for dead letters in files, where one of the sinks writes any.
+    ///
+    /// # Errors
+    ///
+    /// As for [`configured_keys`].
+    pub(crate) async fn of_letters(
+        &self,
+        mut sinks: impl Iterator<Item = &Sink>,
+    ) -> Result<Keyring, Failure> {
+        let writes = |sink: &Sink| {
+            sink.on_definite == OnDefinite::DeadLetter && sink.dead_letter.file.is_some()
+        };
+        match sinks.any(writes) {
+            true => self.get().await,
+            false => Ok(Keyring::default()),
+        }
+    }
 }
 
 /// The keys in a file. Blocks.
@@ -174,6 +206,26 @@ mod tests {
         let opens = configured_keys(&journal).expect("keys");
         assert_eq!(opens.ids(), of_file.ids());
         assert!(!opens.encrypts() && of_file.encrypts());
+    }
+
+    #[tokio::test]
+    async fn a_program_is_asked_when_its_keys_are_needed_and_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let asked = folder.path().join("asked");
+        let script = format!("echo >> {}; echo {KEY}", asked.display());
+        let mut config = Config::default();
+        config.journal.encryption_key_command =
+            Some(["sh", "-c", &script].map(str::to_owned).to_vec());
+        let keys = JournalKeys::of(&config);
+        let mut sink = Sink::default();
+        let none = keys.of_letters([&sink].into_iter()).await.expect("none");
+        assert!(none.ids().is_empty() && !asked.exists());
+        sink.on_definite = OnDefinite::DeadLetter;
+        sink.dead_letter.file = Some(folder.path().join("dead"));
+        let letters = keys.of_letters([&sink].into_iter()).await.expect("keys");
+        assert_eq!(keys.get().await.expect("keys"), letters);
+        let asked = std::fs::read_to_string(&asked).expect("it was asked");
+        assert_eq!(asked, "\n");
     }
 
     #[test]

@@ -320,6 +320,31 @@ fn the_journal_has_room_for_what_it_is_told_to_hold() {
 }
 
 #[test]
+fn what_streams_fits_into_the_journal() {
+    let with = |lines: &str| format!("[journal]\npath = \"j\"\n{lines}\n{SINK}");
+    refused(
+        &with("budget = \"1GiB\"\nspool_budget = \"2GiB\""),
+        &["4:16: `journal.spool_budget` is 2GiB, more than `journal.budget`, 1GiB"],
+    );
+    refused(
+        &with("spool_budget = \"21GiB\""),
+        &["more than what the journal takes without `journal.budget`, 20GiB"],
+    );
+    refused(
+        &with("spool_budget = \"1GiB\"\nmax_transaction = \"2GiB\""),
+        &["`journal.max_transaction` is 2GiB, more than `journal.spool_budget`, 1GiB"],
+    );
+    for lines in [
+        "budget = \"1GiB\"\nspool_budget = \"1GiB\"",
+        "spool_budget = \"1GiB\"",
+        "max_transaction = \"1TiB\"",
+        "spool_budget = \"2GiB\"\nmax_transaction = \"2GiB\"",
+    ] {
+        assert!(read(with(lines)).is_ok(), "{lines}");
+    }
+}
+
+#[test]
 fn losing_changes_is_declared_twice() {
     let with = |lines: &str| format!("[journal]\npath = \"j\"\n{lines}\n{SINK}");
     let release = "on_full = \"release-sink\"\n";

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use walgate_journal::log::LogOptions;
+
 use super::{Rules, plain};
 use crate::config::{Config, Destination, Journal, OnFull, Size};
 
@@ -20,6 +22,7 @@ impl Rules<'_> {
         };
         self.journal_folder(config, path);
         self.journal_sizes(journal);
+        self.spool_sizes(journal);
         self.journal_keys(journal, path);
         self.on_full(config);
     }
@@ -86,6 +89,37 @@ impl Rules<'_> {
                 most.0
             );
             self.refuse(&["journal", "budget"], message, hint);
+        }
+    }
+
+    /// What was streamed lies in the journal once it has committed.
+    fn spool_sizes(&mut self, journal: &Journal) {
+        let Some(spools) = journal.spool_budget else {
+            return;
+        };
+        let (budget, whose) = match journal.budget {
+            Some(budget) => (budget, "`journal.budget`"),
+            None => (
+                Size(LogOptions::default().budget(None)),
+                "what the journal takes without `journal.budget`",
+            ),
+        };
+        if spools > budget {
+            let message =
+                format!("`journal.spool_budget` is {spools}, more than {whose}, {budget}");
+            let hint =
+                "lower it, or raise journal.budget: one such transaction would fill the journal";
+            self.refuse(&["journal", "spool_budget"], message, hint);
+        }
+        let table = self.document.get("journal");
+        let is_given = table.is_some_and(|table| table.get("max_transaction").is_some());
+        if is_given && journal.max_transaction > spools {
+            let message = format!(
+                "`journal.max_transaction` is {}, more than `journal.spool_budget`, {spools}",
+                journal.max_transaction
+            );
+            let hint = "no transaction gets so large while it runs: lower it, or leave it out";
+            self.refuse(&["journal", "max_transaction"], message, hint);
         }
     }
 
