@@ -30,7 +30,7 @@ help: ## List the targets
 
 .PHONY: setup
 setup: ## Install what building, the tests, the demo and the benchmark need
-	@$(SETUP) build postgres npm kafka client
+	@$(SETUP) build postgres npm kafka client deploy
 
 .PHONY: demo
 demo: ## Watch real changes flow (SECONDS=20 to end by itself, ARGS=--kafka for a real Kafka)
@@ -39,13 +39,13 @@ demo: ## Watch real changes flow (SECONDS=20 to end by itself, ARGS=--kafka for 
 
 .PHONY: test
 test: ## Run every test but the long matrix (TEST=name for some of them)
-	@$(SETUP) build npm kafka
+	@$(SETUP) build npm kafka deploy
 	$(CARGO_TEST) $(TEST)
 	@$(MAKE) --no-print-directory fuzz-smoke
 
 .PHONY: test-all
 test-all: ## Run every test with the long matrix (500 kills, large transactions)
-	@$(SETUP) build npm kafka
+	@$(SETUP) build npm kafka deploy
 	WALGATE_TEST_LONG=1 $(CARGO_TEST) $(TEST)
 	@$(MAKE) --no-print-directory fuzz-smoke
 

@@ -2,12 +2,14 @@
 # Checks for what building, testing and the demo need, and installs what is missing where the
 # system's package manager can do that without asking. Quick when everything is there.
 #
-#   deploy/setup.sh [build] [postgres] [kafka] [client]      without a name: build postgres kafka
+#   deploy/setup.sh [build] [postgres] [kafka] [client] [deploy]      without a name: build postgres kafka
 #
 #   build     Rust, a C++ compiler, make, bash and perl: librdkafka and OpenSSL are built from source
 #   postgres  npm, which has prebuilt PostgreSQL servers, unless one is installed
 #   kafka     Java 17 or newer and Maven, for a throw-away Apache Kafka
 #   client    PostgreSQL's own clients, which the benchmark compares with
+#   deploy    promtool, Prometheus, amtool and systemd-analyze, which the tests of deploy/ ask. On Debian the first
+#             three are only unpacked into target/tools: their packages would start services.
 set -eu
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -17,6 +19,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # called java that would be found first. As in the Makefile.
 PATH="/opt/homebrew/opt/openjdk/bin:/usr/local/opt/openjdk/bin:$PATH"
 PATH="$PATH:$HOME/.cargo/bin:/opt/homebrew/bin"
+tools="$(cd "$(dirname "$0")/.." && pwd)/target/tools"
+PATH="$PATH:$tools/usr/bin"
 export PATH
 
 # --- what is there ----------------------------------------------------------------------------
@@ -44,6 +48,10 @@ has_java() {
     [ "${java_major:-0}" -ge 17 ]
 }
 has_maven() { have mvn; }
+has_prometheus() { have prometheus && have promtool; }
+has_alertmanager() { have amtool; }
+# Only Linux has it.
+has_systemd() { [ "$(uname -s)" != Linux ] || have systemd-analyze; }
 
 # --- how it is installed ------------------------------------------------------------------------
 
@@ -71,12 +79,15 @@ packages_of() {
         apt-get:java) newest_apt openjdk-21-jre-headless openjdk-17-jre-headless default-jre-headless ;;
         apt-get:npm) echo nodejs npm tar ;;
         apt-get:client) echo postgresql-client ;;
+        apt-get:alertmanager) echo prometheus-alertmanager ;;
         dnf:rust) echo rustup ;;
         dnf:compiler) echo gcc gcc-c++ make bash ;;
         dnf:perl) echo perl-core ;;
         dnf:java) echo java-21-openjdk-headless ;;
         dnf:npm) echo nodejs npm tar ;;
         dnf:client) echo postgresql ;;
+        dnf:prometheus) echo golang-github-prometheus ;;
+        dnf:alertmanager) echo golang-github-prometheus-alertmanager ;;
         brew:rust) echo rustup ;;
         brew:compiler) echo ;;
         brew:java) echo openjdk ;;
@@ -101,6 +112,16 @@ install() {
         dnf) $as_root dnf install -y -q "$@" ;;
         brew) brew install --quiet "$@" ;;
     esac >&2
+}
+
+# Debian's packages of these start a service that listens: only their programs are wanted.
+unpack() {
+    packed=$(mktemp -d)
+    mkdir -p "$tools"
+    (cd "$packed" && apt-get download -q -o APT::Sandbox::User=root "$@" && for package in *.deb; do dpkg-deb -x "$package" "$tools"; done) >&2
+    unpacked=$?
+    rm -rf "$packed"
+    return $unpacked
 }
 
 # What a person runs when we can't.
@@ -128,6 +149,7 @@ look() {
             npm) need npm ;;
             kafka) need java; need maven ;;
             client) need client ;;
+            deploy) need prometheus; need alertmanager; need systemd ;;
             *) say "unknown group $group"; exit 2 ;;
         esac
     done
@@ -145,8 +167,10 @@ if may_install; then
         wanted=$(packages_of "$thing")
         [ -n "$wanted" ] || continue
         say "installing $wanted"
+        how=install
+        case $manager:$thing in apt-get:prometheus | apt-get:alertmanager) how=unpack ;; esac
         # shellcheck disable=SC2086  # several packages
-        install $wanted || say "could not install $wanted"
+        $how $wanted || say "could not install $wanted"
     done
     # rustup installs itself first and the toolchain when it is told to.
     if ! has_rust && have rustup; then rustup default stable >&2 || say "rustup failed"; fi

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod checks;
+mod deploy;
 mod documents;
 mod journal_faults;
 mod kill_matrix;

@@ -1,0 +1,61 @@
+//! The examples beside `deploy/`'s descriptions: what they mount and name is there.
+
+use anyhow::{Context, Result, ensure};
+
+use super::{content, deploy, named, read, repository, tool};
+
+#[test]
+fn the_scrape_of_compose_is_sound() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for file in ["compose/prometheus.yml", "prometheus/walgate.rules.yml"] {
+        let name = deploy(file);
+        let name = name.file_name().context("a name")?;
+        std::fs::write(folder.path().join(name), read(file)?)?;
+    }
+    let scrape = folder.path().join("prometheus.yml");
+    content(tool("promtool")?.args(["check", "config"]).arg(scrape))?;
+    Ok(())
+}
+
+#[test]
+fn what_compose_mounts_is_there() -> Result<()> {
+    let text = read("compose/compose.yaml")?;
+    let mounted = named(r"(?m)^ +- (\.{1,2}/[^:\n]+):", &text)?;
+    ensure!(mounted.len() > 6, "the mounts were not found");
+    for path in mounted {
+        let path = deploy("compose").join(path);
+        ensure!(path.exists(), "{}", path.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_the_image_is_built_from_is_there() -> Result<()> {
+    let text = read("docker/Dockerfile")?;
+    let sources = named(r"(?m)^COPY ([a-z]\w*) ", &text)?;
+    ensure!(sources.len() > 2, "the sources were not found");
+    let ignored = read("docker/Dockerfile.dockerignore")?;
+    for source in sources {
+        ensure!(repository().join(&source).exists(), "{source} is not there");
+        ensure!(
+            ignored.contains(&format!("\n!{source}\n")),
+            "{source} is ignored"
+        );
+    }
+    // What else the workspace needs to be read at all.
+    let members = std::fs::read_to_string(repository().join("Cargo.toml"))?;
+    let members = named(
+        r#""([a-z]+)(?:/\*)?"[,\]]"#,
+        members
+            .lines()
+            .find(|line| line.starts_with("members"))
+            .unwrap_or_default(),
+    )?;
+    for member in members {
+        ensure!(
+            text.contains(&format!("COPY {member} ")),
+            "{member} is not in the image's build"
+        );
+    }
+    Ok(())
+}

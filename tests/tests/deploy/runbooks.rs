@@ -1,0 +1,68 @@
+//! A page for each alert, which says what the commands are that help.
+
+use anyhow::{Context, Result, ensure};
+use regex::Regex;
+
+use super::{deploy, files, named, read};
+
+/// The part of each page that a person who was woken up looks for.
+const PARTS: &[&str] = &[
+    "## See it",
+    "## Causes, the likely ones first",
+    "## If nobody acts",
+    "## On RDS",
+];
+
+#[test]
+fn every_alert_has_a_page_and_every_page_an_alert() -> Result<()> {
+    let rules = read("prometheus/walgate.rules.yml")?;
+    let index = read("runbooks/README.md")?;
+    let rule = Regex::new(r"alert: (\w+)[\s\S]*?rule: (\w+)[\s\S]*?runbook: (\S+)")?;
+    let mut pages = vec!["README".to_owned()];
+    for found in rule.captures_iter(&rules) {
+        let (alert, name, page) = (&found[1], &found[2], &found[3]);
+        ensure!(
+            page == format!("deploy/runbooks/{name}.md"),
+            "{alert}: {page}"
+        );
+        let text = read(&format!("runbooks/{name}.md")).context(alert.to_owned())?;
+        ensure!(
+            text.starts_with(&format!("# {alert}\n")),
+            "{page} is not about {alert}"
+        );
+        for part in PARTS {
+            ensure!(text.contains(part), "{page} has no part {part}");
+        }
+        ensure!(
+            index.contains(&format!("| {alert} | [{name}.md]({name}.md) |")),
+            "{name} is not in the index"
+        );
+        pages.push(name.to_owned());
+    }
+    ensure!(pages.len() > 20, "the rules were not found");
+    for file in files("runbooks", ".md")? {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        ensure!(
+            pages.contains(&name.into_owned()),
+            "{} has no alert",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn pages_name_pages_and_files_that_are_there() -> Result<()> {
+    for file in files("runbooks", ".md")? {
+        let text = std::fs::read_to_string(&file)?;
+        let pages = named(r"\b([a-z_]+\.md)\b", &text)?;
+        let paths = named(r"`((?:deploy|sql)/[\w./-]+)`", &text)?;
+        for path in pages.iter().map(|page| deploy("runbooks").join(page)) {
+            ensure!(path.exists(), "{}: {}", file.display(), path.display());
+        }
+        for path in paths.iter().map(|path| super::repository().join(path)) {
+            ensure!(path.exists(), "{}: {}", file.display(), path.display());
+        }
+    }
+    Ok(())
+}
