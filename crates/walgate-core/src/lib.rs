@@ -41,7 +41,7 @@ pub use position::{ParsePositionError, Position};
 pub use relation::{Column, Relation};
 pub use shape::{Scalar, Shape};
 pub use sink::{Sink, SinkError};
-pub use source::{Feed, Source};
+pub use source::{Feed, Source, streams_nothing};
 pub use streamed::{Streamed, StreamedFrame, StreamedFrames};
 pub use table::{ColumnUse, Table};
 pub use walgate_pgoutput::{Lsn, Oid, OldTuple, PgMicros, ReplicaIdentity, Tuple, Value, Xid};

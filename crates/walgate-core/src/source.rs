@@ -27,15 +27,14 @@ pub trait Source: Send {
     fn next(&mut self) -> impl Future<Output = Result<Feed, Failure>> + Send;
 
     /// There is no room for a transaction that is streamed, for this reason: every spool is void
-    /// ([`Streamed::DiscardAll`] comes next), and the transaction comes after its commit.
+    /// ([`Streamed::DiscardAll`] comes next), and the transaction comes after its commit. A source
+    /// that [streams nothing](streams_nothing) has no such transaction; one that stands before
+    /// another must hand this on.
     ///
     /// # Errors
     ///
     /// When the source is to stop instead.
-    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
-        let message = format!("transaction {xid} is streamed and can't be kept: {why}");
-        Err(Failure::new(StopReason::State, message))
-    }
+    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure>;
 
     /// The timeline that is streamed now, where the source knows it. It may change when the source
     /// has reconnected to a promoted standby; the checkpoint follows it.
@@ -46,4 +45,10 @@ pub trait Source: Send {
     /// Ends the replication cleanly: what was confirmed has reached the server when it returns,
     /// if the server could be reached.
     fn close(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What a source that streams nothing says when it is told to send a transaction in another way.
+pub fn streams_nothing(xid: Xid, why: &str) -> Failure {
+    let message = format!("transaction {xid} is streamed and can't be kept: {why}: this is a bug");
+    Failure::new(StopReason::State, message)
 }

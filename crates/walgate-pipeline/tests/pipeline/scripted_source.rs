@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use walgate_core::{Failure, Feed, Source};
+use walgate_core::{Failure, Feed, Source, Xid, streams_nothing};
 
 #[derive(Debug)]
 pub(crate) enum Act {
@@ -55,6 +55,10 @@ impl Source for ScriptedSource {
                 None => std::future::pending().await,
             }
         }
+    }
+
+    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
+        Err(streams_nothing(xid, &why))
     }
 
     fn timeline(&self) -> Option<u32> {

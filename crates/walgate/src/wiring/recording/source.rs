@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use walgate_core::{Failure, Feed, Frames, PgMicros, Source, StopReason};
+use walgate_core::{Failure, Feed, Frames, PgMicros, Source, StopReason, Xid, streams_nothing};
 
 use super::cut::before_pause;
 use super::walk::{Piece, Walk};
@@ -98,6 +98,10 @@ impl Source for RecordingSource {
                 }
             }
         }
+    }
+
+    fn unstream(&mut self, xid: Xid, why: String) -> Result<(), Failure> {
+        Err(streams_nothing(xid, &why))
     }
 
     async fn close(&mut self) -> Result<(), Failure> {
