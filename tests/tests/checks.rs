@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, Ended, Program, failed, file_sink, quiet, refused};
-use walgate_throwaway::{PgAuth, PgVersion, Postgres, PostgresOptions};
+use walgate_tests::{Bed, CREATED, Ended, Program, failed, file_sink, quiet, refused, stop};
+use walgate_throwaway::{PgAuth, PgVersion, Postgres, PostgresOptions, shared_kafka};
+
+use crate::sink_faults::topics::{create, creating, kafka_sink};
 
 fn run(words: &[&str]) -> Result<Ended> {
     let all = ["check", "--for", "500ms"].into_iter();
@@ -156,5 +158,200 @@ fn the_scripts_prepare_a_server_and_can_be_run_again() -> Result<()> {
         let report: Value = serde_json::from_str(&ended.lines.join("\n"))?;
         ensure!(levels(&report, "warn").is_empty(), "{version}: {report}");
     }
+    Ok(())
+}
+
+fn seen(report: &Value, check: &str) -> Vec<String> {
+    let findings = report["findings"].as_array().into_iter().flatten();
+    let of = findings.filter(|finding| finding["check"] == check);
+    of.map(|finding| format!("{}: {}", finding["level"], finding["seen"]).replace('"', ""))
+        .collect()
+}
+
+fn report(ended: &Ended) -> Result<Value> {
+    let text = ended.lines.join("\n");
+    serde_json::from_str(&text).with_context(|| format!("{text}\n{}", ended.stderr))
+}
+
+/// Statements are shown, run only after a yes, and what is left is told again.
+#[test]
+fn what_is_safe_is_fixed_after_a_yes() -> Result<()> {
+    let options = PostgresOptions::version(PgVersion::V17).setting("max_slot_wal_keep_size", "5GB");
+    let server = Postgres::start(&options)?;
+    let setup = "create table t (id int primary key);
+        create table late (id int primary key);
+        create table keyless (id int);
+        create publication walgate for table t, keyless;";
+    let mut bed = Bed::on(&server, "check_fix", setup)?;
+    bed.source = "tables = [\"public.t\", \"public.late\", \"public.keyless\"]".to_owned();
+    let out = bed.path("out.ndjson");
+    let config = bed.configure(&file_sink(&out))?;
+    let config = config.to_str().context("a path")?;
+    server.sql("alter role postgres set statement_timeout = '1min'")?;
+
+    let ended = run(&["-c", config, "--fix"])?;
+    refused(&ended, 2, &["nobody can be asked", "--yes"], &[])?;
+    let text = ended.lines.join("\n");
+    let add = "ALTER PUBLICATION walgate ADD TABLE public.late";
+    let reset = "ALTER ROLE postgres SET statement_timeout = 0";
+    for part in ["These statements are safe", add, reset] {
+        ensure!(text.contains(part), "{part} is missing in {text}");
+    }
+    let published = "select count(*)::text from pg_publication_tables";
+    let count = |bed: &Bed| -> Result<i64> {
+        let row = bed
+            .admin()?
+            .query_one(&published.replace("::text", ""), &[])?;
+        Ok(row.get(0))
+    };
+    ensure!(count(&bed)? == 2, "nothing is run without a yes");
+
+    let ended = run(&["-c", config, "--fix", "--yes", "--json"])?;
+    failed(&ended, 2, &["checks failed"])?;
+    let found = report(&ended)?;
+    let ran = serde_json::json!([
+        {"statement": reset, "error": null}, {"statement": add, "error": null}
+    ]);
+    ensure!(found["fixed"] == ran, "{found}");
+    ensure!(levels(&found, "fail") == ["replica_identity"], "{found}");
+    ensure!(count(&bed)? == 3);
+
+    let words = ["-c", config, "--fix", "--yes", "--fix-replica-identity"];
+    let ended = run(&[&words[..], &["public.t"]].concat())?;
+    refused(
+        &ended,
+        2,
+        &["public.t does not lack a replica identity"],
+        &[],
+    )?;
+    let ended = run(&[&words[..], &["public.keyless"]].concat())?;
+    ensure!(ended.status.success(), "{}", ended.lines.join("\n"));
+    let full = "select relreplident::text from pg_class where relname = 'keyless'";
+    let identity: String = bed.admin()?.query_one(full, &[])?.get(0);
+    ensure!(identity == "f", "{identity}");
+    Ok(())
+}
+
+/// A statement that the server refuses is told, and keeps no other.
+#[test]
+fn a_fix_that_is_refused_is_told() -> Result<()> {
+    let options = PostgresOptions::version(PgVersion::V16).setting("max_slot_wal_keep_size", "5GB");
+    let server = Postgres::start(&options)?;
+    server.sql("create role weak login")?;
+    server.sql("alter role weak set statement_timeout = '1min'")?;
+    let url = server.url_of("weak", "postgres");
+    let ended = run(&[&url, "--fix", "--yes"])?;
+    refused(&ended, 2, &["checks failed"], &[])?;
+    let text = ended.lines.join("\n");
+    ensure!(
+        text.contains("GRANT pg_monitor TO weak\n  REFUSED:"),
+        "{text}"
+    );
+    ensure!(
+        text.contains("ALTER ROLE weak SET statement_timeout = 0\n  done"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Topics, and the largest row against what they take.
+#[test]
+fn sinks_are_looked_at() -> Result<()> {
+    let kafka = shared_kafka()?.bootstrap();
+    let setup = "create table fits (id int primary key);
+        create table large (id int primary key, body text);
+        alter table large alter body set storage external;
+        insert into large values (1, repeat('x', 100000));
+        create publication walgate for table fits, large;";
+    let mut bed = Bed::shared(PgVersion::V15, "check_sinks", setup)?;
+    create(
+        &kafka,
+        "check_sinks.large",
+        1,
+        &[("max.message.bytes", "50000")],
+    )?;
+    let letters = bed.path("nowhere/letters.json");
+    let more = format!(
+        "topic = \"check_sinks.{{table}}\"\nmeta_topic = \"check_sinks.meta\"\n\
+         on_definite = \"dead-letter\"\ndead_letter = {{ file = {letters:?} }}"
+    );
+    let config = bed.configure(&kafka_sink(&kafka, &more))?;
+    let words = |config: &std::path::Path| -> Result<Value> {
+        let config = config.to_str().context("a path")?;
+        report(&run(&["-c", config, "--json", "--accept-unlimited-wal"])?)
+    };
+    let found = words(&config)?;
+    ensure!(
+        seen(&found, "kafka_topic")
+            == [
+                "fail: sink kafka: topic check_sinks.meta does not exist",
+                "fail: sink kafka: topic check_sinks.fits does not exist"
+            ],
+        "{found}"
+    );
+    ensure!(
+        seen(&found, "max_message_bytes")
+            == [
+                "warn: sink kafka: topic check_sinks.large takes 48.8 KiB, and a sample of large has a row of 97.7 KiB"
+            ],
+        "{found}"
+    );
+    ensure!(
+        seen(&found, "dead_letter_file")
+            .join("")
+            .starts_with("fail"),
+        "{found}"
+    );
+
+    let more = format!("topic = \"check_sinks.{{table}}\"\n{}", creating(1));
+    let config = bed.configure(&kafka_sink(&kafka, &more))?;
+    let found = words(&config)?;
+    let good = "pass: sink kafka: the cluster answers, 1 topics are there, 1 will be created";
+    ensure!(seen(&found, "kafka") == [good], "{found}");
+    Ok(())
+}
+
+/// A checkpoint against its slot: after a run, and when the slot has gone.
+#[test]
+fn the_state_is_compared_with_the_slot() -> Result<()> {
+    let setup = "create table t (id int primary key); create publication walgate for table t;";
+    let mut bed = Bed::shared(PgVersion::V18, "check_state", setup)?;
+    let out = bed.path("out.ndjson");
+    let config = bed.configure(&file_sink(&out))?;
+    let look = || -> Result<Value> {
+        let config = config.to_str().context("a path")?;
+        report(&run(&["-c", config, "--json", "--accept-unlimited-wal"])?)
+    };
+    ensure!(seen(&look()?, "checkpoint") == ["pass: there is none yet: the first start begins it"]);
+    let service = bed.serve()?;
+    ensure!(
+        seen(&look()?, "checkpoint")
+            .join("")
+            .starts_with("pass: the next start goes on at")
+    );
+    stop(service, &[CREATED])?;
+    ensure!(
+        seen(&look()?, "checkpoint")
+            .join("")
+            .starts_with("pass: the next start goes on at")
+    );
+    bed.sql("insert into t values (1)")?;
+    bed.sql(&format!(
+        "select pg_replication_slot_advance('{}', pg_current_wal_lsn())",
+        bed.name
+    ))?;
+    let found = look()?;
+    let text = seen(&found, "checkpoint").join("");
+    ensure!(
+        text.starts_with("fail") && text.contains("ahead of the checkpoint"),
+        "{found}"
+    );
+    bed.sql(&format!("select pg_drop_replication_slot('{}')", bed.name))?;
+    let found = look()?;
+    let text = seen(&found, "checkpoint").join("");
+    ensure!(
+        text.starts_with("fail") && text.ends_with("was there, and is gone"),
+        "{found}"
+    );
     Ok(())
 }

@@ -46,58 +46,34 @@ impl CheckpointFile {
         std::fs::create_dir_all(&directory)
             .map_err(|error| unusable(&directory, "can't be made", &error))?;
         let lock = lock(&directory)?;
+        let checkpoint = Self::peek(&directory, slot)?;
         let file = Self {
             directory,
             _lock: lock,
         };
-        let checkpoint = file.read()?;
-        if let Some(checkpoint) = &checkpoint
-            && checkpoint.source.slot != slot
-        {
-            return Err(file.of_another_slot(&checkpoint.source.slot, slot));
-        }
         Ok((file, checkpoint))
+    }
+
+    /// Reads the checkpoint of a directory, which another process may be using; none when there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read, is damaged, of a later version, or of another slot.
+    pub fn peek(directory: impl AsRef<Path>, slot: &str) -> Result<Option<Checkpoint>, Failure> {
+        let directory = directory.as_ref();
+        let checkpoint = read(directory)?;
+        match &checkpoint {
+            Some(checkpoint) if checkpoint.source.slot != slot => {
+                Err(of_another_slot(directory, &checkpoint.source.slot, slot))
+            }
+            _ => Ok(checkpoint),
+        }
     }
 
     /// Where the checkpoint is.
     pub fn path(&self) -> PathBuf {
         self.directory.join(CHECKPOINT)
-    }
-
-    fn read(&self) -> Result<Option<Checkpoint>, Failure> {
-        let path = self.path();
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unusable(&path, "can't be read", &error)),
-        };
-        match decode(&bytes) {
-            Ok(checkpoint) => Ok(Some(checkpoint)),
-            Err(DecodeError::Newer(version)) => {
-                let message = format!(
-                    "the checkpoint {} was written by a later release: {}",
-                    path.display(),
-                    DecodeError::Newer(version)
-                );
-                Err(state(message).hint("start the release that has written it, or a later one"))
-            }
-            Err(error) => {
-                let message = format!("the checkpoint {} is damaged: {error}", path.display());
-                Err(state(message).hint(format!(
-                    "restore it from a backup, or adopt the slot where it stands, which may \
-                     repeat events: mv {0} {0}.damaged",
-                    path.display()
-                )))
-            }
-        }
-    }
-
-    fn of_another_slot(&self, found: &str, wanted: &str) -> Failure {
-        state(format!(
-            "the state directory {} is of the slot {found:?}, not of {wanted:?}",
-            self.directory.display()
-        ))
-        .hint("give every slot a state directory of its own, or correct the slot's name")
     }
 }
 
@@ -107,6 +83,42 @@ impl CheckpointStore for CheckpointFile {
         replace(&self.path(), &temporary, &encode(checkpoint))
             .map_err(|error| unusable(&self.path(), "can't be written", &error))
     }
+}
+
+fn read(directory: &Path) -> Result<Option<Checkpoint>, Failure> {
+    let path = directory.join(CHECKPOINT);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(&path, "can't be read", &error)),
+    };
+    match decode(&bytes) {
+        Ok(checkpoint) => Ok(Some(checkpoint)),
+        Err(DecodeError::Newer(version)) => {
+            let message = format!(
+                "the checkpoint {} was written by a later release: {}",
+                path.display(),
+                DecodeError::Newer(version)
+            );
+            Err(state(message).hint("start the release that has written it, or a later one"))
+        }
+        Err(error) => {
+            let message = format!("the checkpoint {} is damaged: {error}", path.display());
+            Err(state(message).hint(format!(
+                "restore it from a backup, or adopt the slot where it stands, which may \
+                 repeat events: mv {0} {0}.damaged",
+                path.display()
+            )))
+        }
+    }
+}
+
+fn of_another_slot(directory: &Path, found: &str, wanted: &str) -> Failure {
+    state(format!(
+        "the state directory {} is of the slot {found:?}, not of {wanted:?}",
+        directory.display()
+    ))
+    .hint("give every slot a state directory of its own, or correct the slot's name")
 }
 
 fn lock(directory: &Path) -> Result<File, Failure> {

@@ -28,8 +28,10 @@ mod live;
 mod murmur2;
 mod native;
 mod outage;
+mod preflight;
 mod properties;
 mod refusal;
+mod rights;
 mod routes;
 mod secret;
 mod send;
@@ -43,6 +45,7 @@ pub use config::{
     Compression, DEFAULT_BUFFER_BYTES, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls,
     TopicCreation,
 };
+pub use preflight::{TopicFacts, TopicLook, TopicState, look};
 pub use secret::Secret;
 pub use sink::KafkaSink;
 pub use statistics::{BrokerStatistics, KafkaStatistics, StatisticsHandle};

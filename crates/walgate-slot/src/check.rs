@@ -3,9 +3,13 @@
 //! Facts are read by [`Facts::read`]; [`check`] is pure. All problems are told at once.
 
 mod facts;
+mod identities;
 mod published;
+mod query;
 mod server;
+mod session;
 mod slots;
+mod state;
 
 use serde::Serialize;
 
@@ -13,7 +17,10 @@ use crate::history::History;
 use crate::observation::Observation;
 use crate::watcher::Server;
 
-pub use facts::{Facts, LongSetting, Publication, PublishedTable};
+pub use facts::{
+    Facts, LongSetting, OutsideIdentity, Publication, PublishedTable, UnpublishedTable,
+};
+pub use state::{Identified, Remembered};
 
 /// How good an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -41,20 +48,30 @@ pub struct Finding {
     pub why: Option<String>,
     /// The statement or parameter that changes it; none where all is well.
     pub fix: Option<String>,
+    /// Statements that change it, need no restart, and take nothing from anybody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<String>,
+    /// The statements change this table's replica identity: they are run only for who names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_for: Option<String>,
 }
 
 impl Finding {
-    fn pass(check: &'static str, seen: impl Into<String>) -> Self {
+    /// All is well.
+    pub fn pass(check: &'static str, seen: impl Into<String>) -> Self {
         Self {
             check,
             level: Level::Pass,
             seen: seen.into(),
             why: None,
             fix: None,
+            statements: Vec::new(),
+            only_for: None,
         }
     }
 
-    fn warn(
+    /// It works, and may hurt.
+    pub fn warn(
         check: &'static str,
         seen: impl Into<String>,
         why: impl Into<String>,
@@ -66,10 +83,13 @@ impl Finding {
             seen: seen.into(),
             why: Some(why.into()),
             fix: Some(fix.into()),
+            statements: Vec::new(),
+            only_for: None,
         }
     }
 
-    fn fail(
+    /// It does not work, or endangers the server.
+    pub fn fail(
         check: &'static str,
         seen: impl Into<String>,
         why: impl Into<String>,
@@ -79,6 +99,11 @@ impl Finding {
             level: Level::Fail,
             ..Self::warn(check, seen, why, fix)
         }
+    }
+
+    fn with_statement(mut self, statement: impl Into<String>) -> Self {
+        self.statements.push(statement.into());
+        self
     }
 }
 
@@ -93,6 +118,12 @@ pub struct Wanted {
     pub tables: Vec<(String, String)>,
     /// The operator knows that nothing bounds what a slot holds back.
     pub accept_unlimited: bool,
+    /// The slot is to follow to standbys.
+    pub failover: bool,
+    /// A heartbeat is to be written.
+    pub heartbeat: bool,
+    /// `sslmode` of the connection does not verify who the server is.
+    pub unverified: bool,
 }
 
 /// Everything that is judged.
@@ -107,7 +138,9 @@ pub struct Subject<'a> {
     /// What [`Facts::read`] has read.
     pub facts: &'a Facts,
     /// What came of a connection for replication: an error, with what to do about it.
-    pub replication: Result<(), (&'a str, Option<&'a str>)>,
+    pub replication: Result<Option<Identified>, (&'a str, Option<&'a str>)>,
+    /// What is remembered of earlier runs; none when that is not known.
+    pub remembered: Option<&'a Remembered>,
     /// What is meant to be used.
     pub wanted: &'a Wanted,
 }
@@ -116,7 +149,9 @@ pub struct Subject<'a> {
 #[must_use]
 pub fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = server::check(subject);
+    findings.extend(session::check(subject));
     findings.extend(slots::check(subject));
+    findings.extend(state::check(subject));
     findings.extend(published::check(subject));
     findings
 }

@@ -75,6 +75,25 @@ impl Manager {
         .await
     }
 
+    /// Runs a statement that changes something other than a slot. It waits a second for a lock, because
+    /// whoever comes behind it waits, too.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses. Where no answer came (not [`is_refusal`](WatchError::is_refusal)), it
+    /// may have been done.
+    pub async fn run(&self, statement: &str) -> Result<(), WatchError> {
+        let doing = "run the statement";
+        in_time(doing, async {
+            for sql in ["SET lock_timeout = '1s'", statement, "RESET lock_timeout"] {
+                let ran = self.sql.simple_query(sql).await;
+                ran.map_err(WatchError::sql(doing))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Drops a slot if it is still exactly what was looked at, and nobody uses it.
     ///
     /// # Errors

@@ -1,15 +1,20 @@
 //! `walgate check`.
 
+mod fix;
+mod rows;
+mod sinks;
+mod state;
+
 use std::time::Instant;
 
 use serde::Serialize;
-use walgate_connection::{ConnectError, ConnectionConfig};
+use walgate_connection::{ConnectError, ConnectionConfig, SslMode};
 use walgate_core::{Failure, StopReason};
-use walgate_slot::check::{self, Facts, Finding, Level, Subject, Wanted};
+use walgate_slot::check::{self, Facts, Finding, Identified, Level, Subject, Wanted};
 use walgate_slot::{History, Server, WatchError, Watcher};
 
 use crate::args::CheckArgs;
-use crate::config::{Overrides, PublicationMode, Surroundings, load};
+use crate::config::{Config, Overrides, PublicationMode, Surroundings, load};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::slots::report::provider;
@@ -27,6 +32,9 @@ struct Report {
     passed: usize,
     warned: usize,
     failed: usize,
+    /// What `--fix` has run before this was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed: Option<Vec<fix::Ran>>,
 }
 
 /// Judges a server.
@@ -35,14 +43,8 @@ struct Report {
 ///
 /// When it can't be asked, and when something fails.
 pub fn check(args: &CheckArgs, console: &Console) -> Result<(), Ending> {
-    let report = block_on(Box::pin(look(args)))?;
-    if args.json {
-        let text = serde_json::to_string(&report)
-            .map_err(|error| Ending::other(format!("what was found is no JSON: {error}")))?;
-        print(&(text + "\n"))?;
-    } else {
-        print(&render(&report, console.stdout_colour))?;
-    }
+    let report = block_on(Box::pin(judged(args, console)))?;
+    show(&report, args, console)?;
     match report.failed {
         0 => Ok(()),
         failed => {
@@ -53,49 +55,111 @@ pub fn check(args: &CheckArgs, console: &Console) -> Result<(), Ending> {
     }
 }
 
-/// Where to look, and for what.
-fn meant(args: &CheckArgs) -> Result<(ConnectionConfig, Wanted), Ending> {
-    let mut wanted = Wanted {
-        accept_unlimited: args.accept_unlimited_wal,
-        ..Wanted::default()
-    };
-    let connection = match &args.config {
-        None => connection(args.url.as_ref(), None)?,
-        Some(file) => {
-            let loaded = load(
-                Some(file),
-                &Overrides::default(),
-                &Surroundings::of_process(),
-            )?;
-            let source = loaded.config.source;
-            wanted.slot = Some(source.slot.as_str().to_owned());
-            // What Walgate makes itself need not be there.
-            if source.publication_mode == PublicationMode::Verify {
-                let tables = source.tables.iter();
-                wanted.tables = tables
-                    .filter_map(|pattern| pattern.0.one_table())
-                    .map(|(schema, name)| (schema.to_owned(), name.to_owned()))
-                    .collect();
-                wanted.publications = source.publications;
-            }
-            match &args.url {
-                Some(url) => connection(Some(url), None)?,
-                None => connection(source.url.as_ref(), source.password_command.as_deref())?,
-            }
-        }
-    };
-    if let Some(slot) = &args.slot {
-        wanted.slot = Some(slot.as_str().to_owned());
+fn show(report: &Report, args: &CheckArgs, console: &Console) -> Result<(), Ending> {
+    if !args.json {
+        return print(&render(report, console.stdout_colour));
     }
-    if !args.publications.is_empty() {
-        wanted.publications.clone_from(&args.publications);
-    }
-    Ok((connection, wanted))
+    let text = serde_json::to_string(report)
+        .map_err(|error| Ending::other(format!("what was found is no JSON: {error}")))?;
+    print(&(text + "\n"))
 }
 
-async fn look(args: &CheckArgs) -> Result<Report, Ending> {
-    let (connection, wanted) = meant(args)?;
-    let judged = judge(args, &connection, &wanted).await;
+/// What is found; with `--fix` what is found after the statements were run.
+async fn judged(args: &CheckArgs, console: &Console) -> Result<Report, Ending> {
+    let meant = Meant::of(args)?;
+    let report = look(args, &meant).await?;
+    if !args.fix {
+        return Ok(report);
+    }
+    if !args.json {
+        show(&report, args, console)?;
+    }
+    let statements = fix::statements(&report.findings, &args.fix_replica_identity)?;
+    if statements.is_empty() {
+        if !args.json {
+            print("there is no statement to run that is safe\n\n")?;
+        }
+        return Ok(Report {
+            fixed: Some(Vec::new()),
+            ..report
+        });
+    }
+    let ran = Box::pin(fix::run(&meant.connection, statements, args)).await?;
+    Ok(Report {
+        fixed: Some(ran),
+        ..look(args, &meant).await?
+    })
+}
+
+/// Where to look, and for what.
+struct Meant {
+    connection: ConnectionConfig,
+    wanted: Wanted,
+    config: Option<Config>,
+}
+
+impl Meant {
+    fn of(args: &CheckArgs) -> Result<Self, Ending> {
+        let mut meant = match &args.config {
+            None => Self {
+                connection: connection(args.url.as_ref(), None)?,
+                wanted: Wanted::default(),
+                config: None,
+            },
+            Some(file) => {
+                let loaded = load(
+                    Some(file),
+                    &Overrides::default(),
+                    &Surroundings::of_process(),
+                )?;
+                Self::configured(args, loaded.config)?
+            }
+        };
+        let wanted = &mut meant.wanted;
+        wanted.accept_unlimited = args.accept_unlimited_wal;
+        if let Some(slot) = &args.slot {
+            wanted.slot = Some(slot.as_str().to_owned());
+        }
+        if !args.publications.is_empty() {
+            wanted.publications.clone_from(&args.publications);
+        }
+        wanted.unverified = !matches!(
+            meant.connection.sslmode(),
+            SslMode::VerifyCa | SslMode::VerifyFull
+        );
+        Ok(meant)
+    }
+
+    fn configured(args: &CheckArgs, config: Config) -> Result<Self, Ending> {
+        let source = &config.source;
+        let mut wanted = Wanted {
+            slot: Some(source.slot.as_str().to_owned()),
+            failover: source.failover,
+            ..Wanted::default()
+        };
+        // What Walgate makes itself need not be there.
+        if source.publication_mode == PublicationMode::Verify {
+            let tables = source.tables.iter();
+            wanted.tables = tables
+                .filter_map(|pattern| pattern.0.one_table())
+                .map(|(schema, table)| (schema.to_owned(), table.to_owned()))
+                .collect();
+            wanted.publications.clone_from(&source.publications);
+        }
+        let connection = match &args.url {
+            Some(url) => connection(Some(url), None)?,
+            None => connection(source.url.as_ref(), source.password_command.as_deref())?,
+        };
+        Ok(Self {
+            connection,
+            wanted,
+            config: Some(config),
+        })
+    }
+}
+
+async fn look(args: &CheckArgs, meant: &Meant) -> Result<Report, Ending> {
+    let judged = Box::pin(judge(args, meant)).await;
     let (server, findings) = judged.map_err(refused)?;
     let count = |level| findings.iter().filter(|one| one.level == level).count();
     Ok(Report {
@@ -106,46 +170,56 @@ async fn look(args: &CheckArgs) -> Result<Report, Ending> {
         warned: count(Level::Warn),
         failed: count(Level::Fail),
         findings,
+        fixed: None,
     })
 }
 
-async fn judge(
-    args: &CheckArgs,
-    connection: &ConnectionConfig,
-    wanted: &Wanted,
-) -> Result<(Server, Vec<Finding>), WatchError> {
+async fn judge(args: &CheckArgs, meant: &Meant) -> Result<(Server, Vec<Finding>), WatchError> {
+    let Meant {
+        connection,
+        wanted,
+        config,
+    } = meant;
     let watcher = Watcher::connect(connection).await?;
     let server = watcher.server();
     let mut history = History::new();
     let first = watcher.look().await?;
     history.record(Instant::now(), &first, server.system_id);
     let measured = tokio::time::sleep(args.measure.0);
-    let facts = Facts::read(&watcher, &wanted.publications).await?;
-    let replication = replication(connection).await.err();
+    let facts = Facts::read(&watcher, wanted).await?;
+    let replication = replication(connection).await;
     measured.await;
     let seen = watcher.look().await?;
     history.record(Instant::now(), &seen, server.system_id);
-    let replication = match &replication {
-        None => Ok(()),
-        Some((error, hint)) => Err((error.as_str(), hint.as_deref())),
-    };
-    let findings = check::check(&Subject {
+    // After the look: a slot that moves meanwhile is never ahead of what is read then.
+    let remembered = config.as_ref().map(state::remembered);
+    let mut findings = check::check(&Subject {
         server,
         seen: &seen,
         history: &history,
         facts: &facts,
-        replication,
+        replication: match &replication {
+            Ok(identified) => Ok(*identified),
+            Err((error, hint)) => Err((error.as_str(), hint.as_deref())),
+        },
+        remembered: remembered.as_ref(),
         wanted,
     });
+    if let Some(config) = config {
+        let rows = rows::largest(connection, &facts.tables).await;
+        findings.extend(Box::pin(sinks::check(config, connection.dbname(), rows)).await);
+    }
     Ok((server.clone(), findings))
 }
 
-/// Whether a walsender answers: what is wrong, and what to do about it.
-async fn replication(connection: &ConnectionConfig) -> Result<(), (String, Option<String>)> {
+/// Whether a walsender answers, and whose log it sends; else what is wrong, and what to do about it.
+async fn replication(
+    connection: &ConnectionConfig,
+) -> Result<Option<Identified>, (String, Option<String>)> {
     let told = |error: ConnectError| (error.to_string(), error.hint());
     let stream = Box::pin(connection.connect_replication(&[])).await;
     let rows = Box::pin(stream.map_err(told)?.simple_query("IDENTIFY_SYSTEM")).await;
-    rows.map(drop).map_err(told)
+    Ok(rows.map_err(told)?.first().and_then(state::identified))
 }
 
 fn render(report: &Report, colour: bool) -> String {

@@ -14,6 +14,7 @@ mod source;
 
 pub(crate) use engine::{Engine, Finish, block_on};
 pub(crate) use journal::{Keeping, blocking, facts};
+pub(crate) use kafka::kafka as kafka_config;
 pub(crate) use keys::{JournalKeys, configured_keys};
 pub(crate) use recording::{Cut, Piece, Range, Recording, RecordingSource, Walk, clock, cut};
 pub(crate) use screen::Screen;

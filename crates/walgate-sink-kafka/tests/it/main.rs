@@ -7,5 +7,6 @@ mod failures;
 mod fan_out;
 mod large;
 mod outages;
+mod preflight;
 mod security;
 mod topics;

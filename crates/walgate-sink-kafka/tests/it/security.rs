@@ -14,7 +14,7 @@ const USER: &str = "gate";
 const PASSWORD: &str = "open sesame";
 
 /// One broker with everything: users, TLS and ACLs.
-fn broker() -> &'static Kafka {
+pub(crate) fn broker() -> &'static Kafka {
     static BROKER: OnceLock<Kafka> = OnceLock::new();
     BROKER.get_or_init(|| {
         let mut options = KafkaOptions::default().user(USER, PASSWORD);
@@ -30,6 +30,13 @@ fn sasl(mechanism: SaslMechanism, password: &str) -> Option<Sasl> {
         username: USER.to_owned(),
         password: password.into(),
     })
+}
+
+/// A user with a password and no rights, and how to be that.
+pub(crate) fn user() -> (&'static str, KafkaConfig) {
+    let mut config = KafkaConfig::new(broker().sasl_bootstrap().expect("a listener"));
+    config.sasl = sasl(SaslMechanism::Plain, PASSWORD);
+    (USER, config)
 }
 
 fn tls() -> Option<Tls> {

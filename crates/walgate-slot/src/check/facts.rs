@@ -1,65 +1,20 @@
-//! What is asked only for a check.
+//! What is read only for a check.
 
 use serde::{Deserialize, Deserializer};
 
+use super::Wanted;
+use super::query::{SETTINGS, TABLES};
 use crate::error::WatchError;
 use crate::watcher::Watcher;
 
-/// Asked once. `$1` are the names of the publications.
-const FACTS: &str = "
-SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
-    'pending_restart', (SELECT pg_catalog.jsonb_agg(s.name) FROM pg_catalog.pg_settings AS s
-        WHERE s.pending_restart),
-    'limits', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-            'name', pg_catalog.split_part(c.setting, '=', 1),
-            'value', pg_catalog.split_part(c.setting, '=', 2)))
-        FROM pg_catalog.pg_db_role_setting AS d, pg_catalog.unnest(d.setconfig) AS c(setting)
-        WHERE d.setrole IN (0, (SELECT r.oid FROM pg_catalog.pg_roles AS r
-                                WHERE r.rolname = current_user))
-          AND d.setdatabase IN (0, (SELECT b.oid FROM pg_catalog.pg_database AS b
-                                    WHERE b.datname = pg_catalog.current_database()))
-          AND pg_catalog.split_part(c.setting, '=', 1) IN
-              ('idle_session_timeout', 'statement_timeout', 'transaction_timeout')),
-    'output_plugin_libraries', pg_catalog.current_setting('output_plugin_libraries', true),
-    'synchronous_commit', pg_catalog.current_setting('synchronous_commit'),
-    'publications', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-            'name', p.pubname, 'all_tables', p.puballtables, 'via_root', p.pubviaroot,
-            'insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete,
-            'truncate', p.pubtruncate))
-        FROM pg_catalog.pg_publication AS p WHERE p.pubname = ANY ($1)),
-    'tables', (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_object(
-            'schema', n.nspname, 'name', c.relname, 'identity', c.relreplident,
-            'publishes_changes', EXISTS (SELECT FROM pg_catalog.pg_publication AS p
-                JOIN pg_catalog.pg_publication_tables AS o ON o.pubname = p.pubname
-                WHERE p.pubname = ANY ($1) AND (p.pubupdate OR p.pubdelete)
-                  AND o.schemaname = n.nspname AND o.tablename = c.relname),
-            'has_key', EXISTS (SELECT FROM pg_catalog.pg_index AS i
-                WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid),
-            'candidate', (SELECT x.relname FROM pg_catalog.pg_index AS i
-                JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
-                WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-                  AND i.indpred IS NULL AND i.indexprs IS NULL
-                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                      WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-                        AND NOT a.attnotnull)
-                ORDER BY i.indnatts, x.relname LIMIT 1),
-            'large_values', EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                  AND a.attstorage IN ('x', 'e')),
-            'generated', EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                  AND a.attgenerated <> ''),
-            'partition', c.relispartition))
-        FROM pg_catalog.pg_publication_tables AS t
-        JOIN pg_catalog.pg_namespace AS n ON n.nspname = t.schemaname
-        JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
-        WHERE t.pubname = ANY ($1))
-)::pg_catalog.text)";
-
-/// Facts about settings and publications.
+/// Facts about settings, rights and publications.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Facts {
+    /// The backend says another process id than the one that the connection was given: something
+    /// between us hands sessions out.
+    #[serde(skip)]
+    pub pooled: bool,
     /// Parameters that were changed and need a restart.
     #[serde(deserialize_with = "list")]
     pub pending_restart: Vec<String>,
@@ -70,12 +25,21 @@ pub struct Facts {
     pub output_plugin_libraries: Option<String>,
     /// `synchronous_commit`.
     pub synchronous_commit: Option<String>,
+    /// `logical_decoding_work_mem`.
+    pub logical_decoding_work_mem: Option<String>,
+    /// The role may call `pg_logical_emit_message`.
+    pub may_emit: Option<bool>,
+    /// Policies of row security don't hold for the role.
+    pub bypasses_row_security: Option<bool>,
     /// Those of the wanted publications that exist.
     #[serde(deserialize_with = "list")]
     pub publications: Vec<Publication>,
     /// The tables in them.
-    #[serde(deserialize_with = "list")]
+    #[serde(skip)]
     pub tables: Vec<PublishedTable>,
+    /// Wanted tables that are not in them.
+    #[serde(skip)]
+    pub unpublished: Vec<UnpublishedTable>,
 }
 
 /// A setting of a role or a database.
@@ -85,6 +49,9 @@ pub struct LongSetting {
     pub name: String,
     /// Its value, as it was set.
     pub value: String,
+    /// It is set on the role, not on the database for all.
+    #[serde(default)]
+    pub of_role: bool,
 }
 
 /// A publication.
@@ -105,6 +72,8 @@ pub struct Publication {
     pub delete: bool,
     /// It publishes truncates.
     pub truncate: bool,
+    /// Transactions since it was created or altered.
+    pub age: Option<i64>,
 }
 
 /// A published table.
@@ -129,6 +98,60 @@ pub struct PublishedTable {
     pub generated: bool,
     /// It is a partition, published by itself.
     pub partition: bool,
+    /// The role may read it.
+    pub readable: bool,
+    /// It has row security.
+    pub row_security: bool,
+    /// Its size as it was last noted; without what is stored apart.
+    pub bytes: u64,
+    /// Columns that the publication needs in the replica identity and that are not, or the other way.
+    #[serde(deserialize_with = "list")]
+    pub outside_identity: Vec<OutsideIdentity>,
+    /// Types of its columns that are delivered as PostgreSQL's own text.
+    #[serde(deserialize_with = "list")]
+    pub texts: Vec<String>,
+}
+
+/// A column for which the server refuses updates and deletes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct OutsideIdentity {
+    /// Its name.
+    pub column: String,
+    /// The row filter uses it, and the replica identity lacks it; else the column list lacks it, and
+    /// the replica identity has it.
+    pub filter: bool,
+}
+
+/// A table that is wanted and not published.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct UnpublishedTable {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `relkind`; none when there is no such table.
+    pub kind: Option<String>,
+    /// `relpersistence`.
+    pub persistence: Option<String>,
+    /// Its rows can be told apart in updates and deletes.
+    pub has_identity: Option<bool>,
+}
+
+impl UnpublishedTable {
+    /// Why it can't be published; none when it can.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&'static str> {
+        match (self.kind.as_deref(), self.persistence.as_deref()) {
+            (None, _) => Some("does not exist"),
+            (Some("v"), _) => Some("is a view"),
+            (Some("m"), _) => Some("is a materialized view"),
+            (Some("f"), _) => Some("is a foreign table"),
+            (_, Some("u")) => Some("is unlogged"),
+            (_, Some("t")) => Some("is temporary"),
+            _ => None,
+        }
+    }
 }
 
 impl PublishedTable {
@@ -143,21 +166,50 @@ impl PublishedTable {
     }
 }
 
+#[derive(Deserialize)]
+struct Tables {
+    #[serde(deserialize_with = "list")]
+    tables: Vec<PublishedTable>,
+    #[serde(deserialize_with = "list")]
+    unpublished: Vec<UnpublishedTable>,
+}
+
 impl Facts {
     /// Reads them over the connection of a watcher.
     ///
     /// # Errors
     ///
     /// As [`Watcher::look`].
-    pub async fn read(watcher: &Watcher, publications: &[String]) -> Result<Self, WatchError> {
+    pub async fn read(watcher: &Watcher, wanted: &Wanted) -> Result<Self, WatchError> {
+        let doing = "read settings and publications";
+        let malformed = |source| WatchError::Malformed { doing, source };
+        let publications = &wanted.publications;
+        let text = watcher.ask(doing, SETTINGS, &[publications]).await?;
+        let mut facts: Self = serde_json::from_str(&text).map_err(malformed)?;
+        let pid: BackendPid = serde_json::from_str(&text).map_err(malformed)?;
+        facts.pooled = pid.backend_pid != watcher.backend_pid();
+        let doing = "read the published tables";
+        let malformed = |source| WatchError::Malformed { doing, source };
+        let schemas: Vec<_> = wanted.tables.iter().map(|(schema, _)| schema).collect();
+        let names: Vec<_> = wanted.tables.iter().map(|(_, name)| name).collect();
         let text = watcher
-            .ask("read settings and publications", FACTS, &[&publications])
+            .ask(doing, TABLES, &[publications, &schemas, &names])
             .await?;
-        serde_json::from_str(&text).map_err(|source| WatchError::Malformed {
-            doing: "read settings and publications",
-            source,
+        let Tables {
+            tables,
+            unpublished,
+        } = serde_json::from_str(&text).map_err(malformed)?;
+        Ok(Self {
+            tables,
+            unpublished,
+            ..facts
         })
     }
+}
+
+#[derive(Deserialize)]
+struct BackendPid {
+    backend_pid: i32,
 }
 
 /// `jsonb_agg` of nothing is null.

@@ -1,4 +1,4 @@
-//! The server, the role, and the limits.
+//! The server and its limits.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Finding, Subject};
 use crate::history::Rate;
 use crate::observation::seconds;
 use crate::watcher::{Provider, Server};
-use crate::words::{bytes, duration, identifier, rate};
+use crate::words::{bytes, duration, rate};
 
 /// An open transaction of this age will make the creation of a slot wait.
 const LONG_TRANSACTION: Duration = Duration::from_secs(300);
@@ -23,26 +23,25 @@ const LEAST_SENDER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A shorter `idle_replication_slot_timeout` does not span a maintenance.
 const LEAST_IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
+/// PostgreSQL's default is 64 MB; a quarter of it spills what is not large.
+const LEAST_DECODING_MEMORY: u64 = 16 << 20;
+
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = vec![
         version(subject.server),
-        encryption(subject.server),
         wal_level(subject),
-        role(subject),
-        replication(subject),
         standby(subject),
         keep_size(subject),
         walsenders(subject),
         sender_timeout(subject),
         idle_timeout(subject),
         synchronous(subject),
+        decoding_memory(subject),
         transactions(subject),
-        visibility(subject.server),
     ];
     findings.extend(prepared(subject));
     findings.extend(plugin(subject));
     findings.extend(pending(subject));
-    findings.extend(limits(subject));
     findings
 }
 
@@ -64,23 +63,16 @@ pub(super) fn parameter(server: &Server, name: &str, value: &str) -> String {
 fn version(server: &Server) -> Finding {
     Finding::pass(
         "version",
-        format!("PostgreSQL {} ({:?})", server.version, server.provider),
-    )
-}
-
-fn encryption(server: &Server) -> Finding {
-    const LOCAL: [&str; 4] = ["/", "127.", "localhost", "[::1]"];
-    if server.encrypted {
-        return Finding::pass("encryption", "the connection is encrypted");
-    }
-    if LOCAL.iter().any(|begin| server.endpoint.starts_with(begin)) {
-        return Finding::pass("encryption", "the connection does not leave this machine");
-    }
-    Finding::warn(
-        "encryption",
-        "the connection is not encrypted",
-        "everybody on the way can read passwords and rows",
-        "sslmode=verify-full in the URL, with sslrootcert",
+        format!(
+            "PostgreSQL {} ({:?}), which speaks pgoutput {}",
+            server.version,
+            server.provider,
+            match server.version_num {
+                160_000.. => 4,
+                150_000.. => 3,
+                _ => 2,
+            }
+        ),
     )
 }
 
@@ -105,41 +97,6 @@ fn wal_level(subject: &Subject<'_>) -> Finding {
         "the log lacks what logical decoding needs",
         fix,
     )
-}
-
-fn role(subject: &Subject<'_>) -> Finding {
-    let server = subject.server;
-    if server.may_replicate {
-        return Finding::pass(
-            "role",
-            format!("role {} may use replication slots", server.role),
-        );
-    }
-    let fix = match server.provider {
-        Provider::Rds | Provider::Aurora => {
-            format!("GRANT rds_replication TO {}", identifier(&server.role))
-        }
-        Provider::CloudSql | Provider::Azure | Provider::SelfManaged => {
-            format!("ALTER ROLE {} REPLICATION", identifier(&server.role))
-        }
-    };
-    let seen = format!("role {} may not use replication slots", server.role);
-    Finding::fail("role", seen, "it can't read the log", fix)
-}
-
-fn replication(subject: &Subject<'_>) -> Finding {
-    match subject.replication {
-        Ok(()) => Finding::pass("replication", "a connection for replication works"),
-        Err((error, hint)) => Finding::fail(
-            "replication",
-            error,
-            "a connection for SQL works, and one for replication does not",
-            hint.unwrap_or(
-                "let it in (pg_hba.conf), use the server's own port and not a pooler's; on RDS with \
-                 IAM set rds.iam_auth_for_replication = 1",
-            ),
-        ),
-    }
 }
 
 fn standby(subject: &Subject<'_>) -> Finding {
@@ -195,10 +152,20 @@ fn keep_size(subject: &Subject<'_>) -> Finding {
         true => duration(headroom),
         false => "more than a year".to_owned(),
     };
-    let seen = format!(
+    let mut seen = format!(
         "max_slot_wal_keep_size is {}: {lasts} without a consumer at {speed}",
         bytes(limit),
     );
+    let average = subject
+        .seen
+        .average
+        .and_then(|average| average.bytes_per_second());
+    if let Some(average) = average {
+        seen.push_str(&format!(
+            " ({} since the statistics were reset)",
+            rate(average)
+        ));
+    }
     if headroom < LEAST_HEADROOM {
         let why = "a consumer that is down for longer loses its slot";
         return Finding::warn(CHECK, seen, why, parameter(subject.server, CHECK, "…"));
@@ -276,6 +243,23 @@ fn synchronous(subject: &Subject<'_>) -> Finding {
     Finding::pass(CHECK, "no commit waits for Walgate")
 }
 
+/// What a slot decodes in memory before it goes to the server's disk, or is streamed.
+fn decoding_memory(subject: &Subject<'_>) -> Finding {
+    const CHECK: &str = "logical_decoding_work_mem";
+    let size = subject.facts.logical_decoding_work_mem.as_deref();
+    let least = size.and_then(crate::setting::bytes);
+    let seen = format!("{CHECK} is {}", size.unwrap_or("?"));
+    match least {
+        Some(bytes) if bytes < LEAST_DECODING_MEMORY => Finding::warn(
+            CHECK,
+            seen,
+            "transactions of ordinary size are written to the server's disk while they are decoded",
+            "set [source] logical_decoding_work_mem: it holds for Walgate's connection only",
+        ),
+        _ => Finding::pass(CHECK, seen),
+    }
+}
+
 fn transactions(subject: &Subject<'_>) -> Finding {
     const CHECK: &str = "open_transactions";
     let wrote = subject
@@ -313,18 +297,6 @@ fn prepared(subject: &Subject<'_>) -> Option<Finding> {
     })
 }
 
-fn visibility(server: &Server) -> Finding {
-    match server.unseen().first() {
-        None => Finding::pass("statistics", "other sessions can be seen"),
-        Some(unseen) => Finding::warn(
-            "statistics",
-            "other sessions can't be seen",
-            unseen.clone(),
-            format!("GRANT pg_monitor TO {}", identifier(&server.role)),
-        ),
-    }
-}
-
 fn plugin(subject: &Subject<'_>) -> Option<Finding> {
     let allowed = subject.facts.output_plugin_libraries.as_deref()?;
     let listed = allowed
@@ -352,28 +324,4 @@ fn pending(subject: &Subject<'_>) -> Option<Finding> {
             "restart the server",
         )
     })
-}
-
-fn limits(subject: &Subject<'_>) -> Vec<Finding> {
-    let set = subject
-        .facts
-        .limits
-        .iter()
-        .filter(|limit| limit.value != "0");
-    set.map(|limit| {
-        Finding::warn(
-            "session_limits",
-            format!(
-                "{} is {} for this role or database",
-                limit.name, limit.value
-            ),
-            "it ends sessions that are meant to last",
-            format!(
-                "ALTER ROLE {} SET {} = 0 (Walgate sets statement_timeout itself)",
-                identifier(&subject.server.role),
-                limit.name
-            ),
-        )
-    })
-    .collect()
 }

@@ -1,7 +1,7 @@
 //! Our slot, and the others.
 
 use super::server::parameter;
-use super::{Finding, Subject};
+use super::{Finding, Remembered, Subject};
 use crate::observation::Slot;
 use crate::words::{bytes, duration};
 
@@ -41,6 +41,10 @@ fn free(subject: &Subject<'_>) -> Finding {
 fn ours(subject: &Subject<'_>, name: &str) -> Vec<Finding> {
     const CHECK: &str = "slot";
     let Some(slot) = subject.seen.slot(name) else {
+        if let Some(Remembered::Checkpoint { .. }) = subject.remembered {
+            // The checkpoint says more about it.
+            return Vec::new();
+        }
         return vec![Finding::pass(
             CHECK,
             format!("slot {name} is not there yet; the first start creates it"),
@@ -86,7 +90,79 @@ fn ours(subject: &Subject<'_>, name: &str) -> Vec<Finding> {
     if wrong.is_empty() {
         wrong.push(sound(subject, slot));
     }
+    wrong.extend(failover(subject, slot));
+    wrong.extend(young_publications(subject, slot));
     wrong
+}
+
+/// The first version whose slots can follow to standbys.
+const FAILOVER_VERSION_NUM: i32 = 170_000;
+
+fn failover(subject: &Subject<'_>, slot: &Slot) -> Option<Finding> {
+    const CHECK: &str = "failover";
+    let name = &slot.name;
+    if subject.seen.in_recovery {
+        let sync = subject.seen.settings.sync_replication_slots.as_deref() == Some("on");
+        return (slot.synced && !sync).then(|| {
+            Finding::warn(
+                CHECK,
+                format!(
+                    "slot {name} is a copy of the primary's, and sync_replication_slots is off"
+                ),
+                "the copy falls behind, and is of no use after a failover",
+                parameter(subject.server, "sync_replication_slots", "on"),
+            )
+        });
+    }
+    if slot.failover {
+        return Some(Finding::pass(
+            CHECK,
+            format!("slot {name} follows to standbys that have sync_replication_slots = on"),
+        ));
+    }
+    if !subject.wanted.failover {
+        return None;
+    }
+    if subject.server.version_num < FAILOVER_VERSION_NUM {
+        return Some(Finding::fail(
+            CHECK,
+            "[source] failover is set, and this server knows nothing of it",
+            "slots follow to standbys from PostgreSQL 17 on",
+            "leave [source] failover out",
+        ));
+    }
+    Some(Finding::warn(
+        CHECK,
+        format!("[source] failover is set, and slot {name} does not follow to standbys"),
+        "it is lost with the primary; the setting counts only for a slot that is created",
+        format!(
+            "while Walgate is stopped, over a connection for replication: ALTER_REPLICATION_SLOT {name} (FAILOVER)"
+        ),
+    ))
+}
+
+/// A slot decodes with the catalogs as they were at each place of the log: a publication that was made
+/// behind the slot's position does not exist there.
+fn young_publications(subject: &Subject<'_>, slot: &Slot) -> Vec<Finding> {
+    let Some(horizon) = slot.catalog_xmin_age.filter(|_| !slot.active) else {
+        return Vec::new();
+    };
+    let all = subject.facts.publications.iter();
+    let young = all.filter(|one| one.age.is_some_and(|age| age < horizon));
+    young
+        .map(|one| {
+            Finding::warn(
+                "publication_age",
+                format!(
+                    "publication {} was created or changed after where slot {} may stand",
+                    one.name, slot.name
+                ),
+                "where changes were made before the publication was, the server can't find it; what \
+                 was published differently then is sent as it was published then",
+                "when a start ends so: walgate slots drop, and let Walgate create the slot anew",
+            )
+        })
+        .collect()
 }
 
 fn sound(subject: &Subject<'_>, slot: &Slot) -> Finding {
@@ -95,7 +171,11 @@ fn sound(subject: &Subject<'_>, slot: &Slot) -> Finding {
         || "unused".to_owned(),
         |holder| format!("in use by {holder}"),
     );
-    let seen = format!("slot {} holds back {}, {used}", slot.name, bytes(held));
+    let mut seen = format!("slot {} holds back {}, {used}", slot.name, bytes(held));
+    let safe = slot.safe_wal_size.filter(|_| !subject.seen.in_recovery);
+    if let Some(safe) = safe.and_then(|safe| u64::try_from(safe).ok()) {
+        seen.push_str(&format!("; {} more and it is in danger", bytes(safe)));
+    }
     Finding::pass("slot", seen)
 }
 
@@ -115,10 +195,16 @@ fn orphans(subject: &Subject<'_>) -> Vec<Finding> {
                 let since = slot
                     .inactive_for()
                     .map_or_else(String::new, |time| format!(" for {}", duration(time)));
+                let of = match (&slot.plugin, &slot.database) {
+                    (Some(plugin), Some(database)) => {
+                        format!(" ({plugin}, database {database})")
+                    }
+                    _ => " (physical: a standby's)".to_owned(),
+                };
                 Finding::warn(
                     "other_slots",
                     format!(
-                        "nobody has used slot {}{since}; it holds back {}",
+                        "nobody has used slot {}{of}{since}; it holds back {}",
                         slot.name,
                         bytes(held)
                     ),

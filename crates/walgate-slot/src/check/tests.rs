@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use walgate_core::Lsn;
+use walgate_core::{Checkpoint, Lsn, SourceIdentity};
 
 use super::*;
 use crate::observation::{PreparedTransaction, Slot, Transaction, Walsender};
@@ -53,8 +53,10 @@ fn facts() -> Facts {
             identity: "d".into(),
             publishes_changes: true,
             has_key: true,
+            readable: true,
             ..PublishedTable::default()
         }],
+        logical_decoding_work_mem: Some("64MB".into()),
         ..Facts::default()
     }
 }
@@ -64,11 +66,25 @@ fn wanted() -> Wanted {
         slot: Some("s".into()),
         publications: vec!["p".into()],
         tables: vec![("public".into(), "orders".into())],
-        accept_unlimited: false,
+        ..Wanted::default()
     }
 }
 
 fn judge(server: &Server, seen: &Observation, facts: &Facts, wanted: &Wanted) -> Vec<Finding> {
+    judge_with(server, seen, facts, wanted, None)
+}
+
+fn judge_with(
+    server: &Server,
+    seen: &Observation,
+    facts: &Facts,
+    wanted: &Wanted,
+    remembered: Option<&Remembered>,
+) -> Vec<Finding> {
+    let identified = Identified {
+        system_id: 7,
+        timeline: 1,
+    };
     let begin = Instant::now();
     let mut history = History::new();
     for (second, back) in [(0, 10_000), (10, 0)] {
@@ -81,7 +97,8 @@ fn judge(server: &Server, seen: &Observation, facts: &Facts, wanted: &Wanted) ->
         seen,
         history: &history,
         facts,
-        replication: Ok(()),
+        replication: Ok(Some(identified)),
+        remembered,
         wanted,
     })
 }
@@ -90,6 +107,11 @@ fn judge(server: &Server, seen: &Observation, facts: &Facts, wanted: &Wanted) ->
 fn troubles(findings: &[Finding]) -> Vec<(&'static str, Level)> {
     let not = findings.iter().filter(|one| one.level != Level::Pass);
     not.map(|one| (one.check, one.level)).collect()
+}
+
+fn statements(findings: &[Finding]) -> Vec<&str> {
+    let all = findings.iter().flat_map(|one| &one.statements);
+    all.map(String::as_str).collect()
 }
 
 fn fix(findings: &[Finding], check: &str) -> String {
@@ -145,22 +167,33 @@ fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
     facts.limits = vec![LongSetting {
         name: "statement_timeout".into(),
         value: "1min".into(),
+        of_role: true,
     }];
-    let findings = judge(&server, &seen, &facts, &wanted());
+    facts.pooled = true;
+    facts.logical_decoding_work_mem = Some("64kB".into());
+    facts.may_emit = Some(false);
+    let beating = Wanted {
+        heartbeat: true,
+        ..wanted()
+    };
+    let findings = judge(&server, &seen, &facts, &beating);
     let expected = [
         ("wal_level", Level::Fail),
-        ("role", Level::Fail),
         ("max_slot_wal_keep_size", Level::Fail),
         ("max_wal_senders", Level::Fail),
         ("wal_sender_timeout", Level::Warn),
         ("idle_replication_slot_timeout", Level::Warn),
         ("synchronous_standby_names", Level::Warn),
+        ("logical_decoding_work_mem", Level::Warn),
         ("open_transactions", Level::Warn),
-        ("statistics", Level::Warn),
         ("prepared_transactions", Level::Warn),
         ("output_plugin", Level::Fail),
         ("pending_restart", Level::Warn),
+        ("role", Level::Fail),
+        ("statistics", Level::Warn),
+        ("pooler", Level::Fail),
         ("session_limits", Level::Warn),
+        ("heartbeat", Level::Fail),
         ("max_replication_slots", Level::Fail),
     ];
     assert_eq!(troubles(&findings), expected);
@@ -291,12 +324,47 @@ fn a_copy_on_a_standby_is_no_orphan() {
 
 #[test]
 fn publications_and_tables() {
-    let none = Facts::default();
+    let mut none = Facts::default();
+    let orders = UnpublishedTable {
+        schema: "public".into(),
+        name: "orders".into(),
+        kind: Some("r".into()),
+        persistence: Some("p".into()),
+        has_identity: Some(true),
+    };
+    none.unpublished = vec![orders.clone()];
     let findings = judge(&server(), &sound(), &none, &wanted());
-    let expected = [("publication", Level::Fail), ("tables", Level::Fail)];
+    assert_eq!(troubles(&findings), [("publication", Level::Fail)]);
+    let create = "CREATE PUBLICATION p FOR TABLE public.orders";
+    assert_eq!(fix(&findings, "publication"), create);
+    assert_eq!(statements(&findings), [create]);
+
+    let mut lacking = facts();
+    lacking.tables[0].name = "more".into();
+    lacking.unpublished = vec![
+        orders.clone(),
+        UnpublishedTable {
+            name: "keyless".into(),
+            has_identity: Some(false),
+            ..orders.clone()
+        },
+        UnpublishedTable {
+            name: "scratch".into(),
+            persistence: Some("u".into()),
+            ..orders
+        },
+    ];
+    let findings = judge(&server(), &sound(), &lacking, &wanted());
+    let expected = [
+        ("tables", Level::Fail),
+        ("tables", Level::Fail),
+        ("more_tables", Level::Warn),
+    ];
     assert_eq!(troubles(&findings), expected);
-    let add = fix(&findings, "tables");
-    assert_eq!(add, "ALTER PUBLICATION p ADD TABLE public.orders");
+    let unlogged = findings.iter().find(|one| one.check == "tables");
+    assert!(unlogged.is_some_and(|one| one.seen.contains("is unlogged")));
+    let add = "ALTER PUBLICATION p ADD TABLE public.orders";
+    assert_eq!(statements(&findings), [add], "a keyless table is not added");
 
     let mut facts = facts();
     facts.publications[0].delete = false;
@@ -354,4 +422,125 @@ fn a_standby() {
     let mut old = server();
     old.version_num = 150_000;
     assert_eq!(level(&old, &seen), [("primary", Level::Fail)]);
+}
+
+#[test]
+fn a_replica_identity_is_changed_only_for_who_names_the_table() {
+    let mut facts = facts();
+    facts.tables[0].has_key = false;
+    let findings = judge(&server(), &sound(), &facts, &wanted());
+    let found = findings.iter().find(|one| one.level == Level::Fail);
+    let found = found.expect("a failure");
+    assert_eq!(found.only_for.as_deref(), Some("public.orders"));
+    assert_eq!(
+        found.statements,
+        ["ALTER TABLE public.orders REPLICA IDENTITY FULL"]
+    );
+}
+
+#[test]
+fn filters_and_lists_that_miss_the_identity() {
+    let mut facts = facts();
+    facts.tables[0].outside_identity = vec![
+        OutsideIdentity {
+            column: "state".into(),
+            filter: true,
+        },
+        OutsideIdentity {
+            column: "id".into(),
+            filter: false,
+        },
+    ];
+    let findings = judge(&server(), &sound(), &facts, &wanted());
+    let columns = ("publication_columns", Level::Fail);
+    assert_eq!(troubles(&findings), [columns, columns]);
+}
+
+#[test]
+fn a_certificate_that_nobody_verifies() {
+    let wanted = Wanted {
+        unverified: true,
+        ..wanted()
+    };
+    let findings = judge(&server(), &sound(), &facts(), &wanted);
+    assert_eq!(troubles(&findings), [("encryption", Level::Warn)]);
+}
+
+#[test]
+fn what_is_remembered_against_what_is_there() {
+    let slot = |confirmed| Slot {
+        name: "s".into(),
+        slot_type: "logical".into(),
+        plugin: Some("pgoutput".into()),
+        database: Some("shop".into()),
+        confirmed_flush_lsn: Some(Lsn(confirmed)),
+        ..Slot::default()
+    };
+    let known = |system_id, timeline| Remembered::Checkpoint {
+        checkpoint: Box::new(Checkpoint {
+            source: SourceIdentity {
+                system_id,
+                timeline,
+                epoch: 0,
+                slot: "s".into(),
+                consistent_point: Lsn::ZERO,
+                created_by_us: true,
+            },
+            confirmed: Lsn(100),
+            sinks: std::collections::BTreeMap::new(),
+            gaps: Vec::new(),
+        }),
+        epoch: 0,
+    };
+    let judged = |slots: Vec<Slot>, remembered: &Remembered| {
+        let mut seen = sound();
+        seen.slots = slots;
+        let found = judge_with(&server(), &seen, &facts(), &wanted(), Some(remembered));
+        troubles(&found)
+    };
+    let none: [(&str, Level); 0] = [];
+    assert_eq!(judged(vec![slot(90)], &known(7, 1)), none);
+    assert_eq!(judged(vec![slot(100)], &known(7, 1)), none);
+    let gap = [("checkpoint", Level::Fail)];
+    assert_eq!(judged(vec![slot(101)], &known(7, 1)), gap);
+    assert_eq!(judged(Vec::new(), &known(7, 1)), gap, "the slot is gone");
+    let other = [("system_identifier", Level::Fail)];
+    assert_eq!(judged(vec![slot(90)], &known(8, 1)), other);
+    assert_eq!(
+        judged(vec![slot(90)], &known(7, 2)),
+        [("timeline", Level::Warn)]
+    );
+    let nothing = Remembered::Nothing { place: "x".into() };
+    assert_eq!(
+        judged(vec![slot(90)], &nothing),
+        [("checkpoint", Level::Warn)]
+    );
+    assert_eq!(judged(Vec::new(), &nothing), none);
+    let damaged = Remembered::Unreadable {
+        error: "it is damaged".into(),
+        hint: None,
+    };
+    assert_eq!(judged(vec![slot(90)], &damaged), gap);
+}
+
+#[test]
+fn a_publication_that_may_be_younger_than_the_slot() {
+    let mut seen = sound();
+    seen.slots = vec![Slot {
+        name: "s".into(),
+        slot_type: "logical".into(),
+        plugin: Some("pgoutput".into()),
+        database: Some("shop".into()),
+        catalog_xmin_age: Some(10),
+        ..Slot::default()
+    }];
+    let mut facts = facts();
+    let judged =
+        |seen: &Observation, facts: &Facts| troubles(&judge(&server(), seen, facts, &wanted()));
+    facts.publications[0].age = Some(11);
+    assert_eq!(judged(&seen, &facts), []);
+    facts.publications[0].age = Some(9);
+    assert_eq!(judged(&seen, &facts), [("publication_age", Level::Warn)]);
+    seen.slots[0].active = true;
+    assert_eq!(judged(&seen, &facts), [], "it is read");
 }

@@ -11,13 +11,14 @@ async fn findings(bed: &mut Bed, wanted: &Wanted) -> Vec<Finding> {
     bed.look().await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     let seen = bed.look().await;
-    let facts = Facts::read(&bed.watcher, &wanted.publications).await;
+    let facts = Facts::read(&bed.watcher, wanted).await;
     check(&Subject {
         server: bed.watcher.server(),
         seen: &seen,
         history: &bed.history,
         facts: &facts.expect("facts"),
-        replication: Ok(()),
+        replication: Ok(None),
+        remembered: None,
         wanted,
     })
 }
@@ -39,6 +40,7 @@ async fn spoil(bed: &mut Bed, wanted: &mut Wanted) {
          CREATE UNIQUE INDEX by_id ON bad (id);
          CREATE UNIQUE INDEX by_body ON bad (body);
          ALTER PUBLICATION p ADD TABLE bad;
+         CREATE TABLE gone (id int PRIMARY KEY);
          ALTER ROLE postgres SET statement_timeout = '1min'",
     );
     bed.sql("ALTER SYSTEM SET max_slot_wal_keep_size = -1");
@@ -91,6 +93,7 @@ async fn good_and_bad_on_every_version() {
             [
                 "pending_restart",
                 "session_limits",
+                "more_tables",
                 "large_values",
                 "generated_columns"
             ],
@@ -104,7 +107,6 @@ async fn good_and_bad_on_every_version() {
             "ALTER TABLE public.bad REPLICA IDENTITY USING INDEX by_id"
         );
         bed.sql(&identity);
-        bed.sql("CREATE TABLE gone (id int PRIMARY KEY)");
         bed.sql(&fix(&found, "tables"));
         wanted.publications.pop();
         wanted.accept_unlimited = true;
@@ -113,6 +115,62 @@ async fn good_and_bad_on_every_version() {
             troubles(&found, Level::Fail),
             [""; 0],
             "{version}: {found:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_and_lists_are_read_where_there_are_any() {
+    for version in [PgVersion::V15, PgVersion::V18] {
+        let mut bed = Bed::with(&options(version).setting("max_slot_wal_keep_size", "10GB")).await;
+        bed.sql(
+            "CREATE TABLE f (id int PRIMARY KEY, state text);
+             CREATE TABLE l (id int PRIMARY KEY, state text, area int4range);
+             CREATE TABLE ok (id int PRIMARY KEY, state text, more text);
+             CREATE UNLOGGED TABLE u (id int PRIMARY KEY);
+             CREATE VIEW v AS SELECT 1;
+             CREATE PUBLICATION p FOR TABLE f WHERE (id > 3 AND state = 'x'), l (state, area),
+                 ok (id, more) WHERE (id > 3)",
+        );
+        let table = |name: &str| ("public".to_owned(), name.to_owned());
+        let wanted = Wanted {
+            publications: vec!["p".into()],
+            tables: ["f", "l", "ok", "u", "v", "gone"].map(table).into(),
+            heartbeat: true,
+            ..Wanted::default()
+        };
+        let found = findings(&mut bed, &wanted).await;
+        let seen = |check: &str| -> Vec<&str> {
+            let of = found.iter().filter(|one| one.check == check);
+            of.map(|one| one.seen.as_str()).collect()
+        };
+        assert_eq!(
+            seen("publication_columns"),
+            [
+                "the row filter of table public.f uses what is not in its replica identity: state",
+                "the column list of table public.l lacks what is in its replica identity: id",
+            ],
+            "{version}"
+        );
+        assert_eq!(
+            seen("tables"),
+            [
+                "public.gone is configured, and does not exist",
+                "public.u is configured, and is unlogged",
+                "public.v is configured, and is a view",
+            ],
+            "{version}"
+        );
+        assert_eq!(seen("pooler"), [""; 0], "{version}");
+        assert_eq!(
+            seen("heartbeat"),
+            ["the role may write the heartbeat"],
+            "{version}"
+        );
+        let size = seen("table_size").join("");
+        assert!(
+            size.ends_with("as PostgreSQL's own text: int4range"),
+            "{version}: {size}"
         );
     }
 }

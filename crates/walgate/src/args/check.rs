@@ -11,10 +11,17 @@ Examples:
   walgate check -c walgate.toml
   walgate check postgres://walgate@db.example.com/shop --publication walgate
   walgate check -c walgate.toml --json | jq '.findings[] | select(.level == \"fail\")'
+  walgate check -c walgate.toml --fix
 
-It changes nothing, and tells all problems at once: what was seen, why it matters, and the statement
-or parameter that fixes it, as this provider takes it. The exit code is 0 when nothing fails, also with
-warnings, and 2 when something does. Sinks are not looked at.";
+It tells all problems at once: what was seen, why it matters, and the statement or parameter that fixes
+it, as this provider takes it. With a configuration it looks at the state folder, the sinks and their
+topics, too, and reads up to 1,000 rows of each table for the size of the largest.
+
+Without --fix it changes nothing. With it, it shows the statements that are safe, runs them after a yes,
+and checks again: rights, publications, time-outs of the role. It never restarts a server, never drops
+anything, and changes a replica identity only of a table that is named by --fix-replica-identity.
+
+The exit code is 0 when nothing fails (any more), also with warnings, and 2 when something does.";
 
 /// Arguments of `walgate check`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -36,6 +43,16 @@ pub struct CheckArgs {
     /// Only warn when max_slot_wal_keep_size is -1, so that nothing bounds what a slot holds back
     #[arg(long)]
     pub accept_unlimited_wal: bool,
+    /// Run the statements that are safe, after a yes
+    #[arg(long)]
+    pub fix: bool,
+    /// Give this table, schema.table, a replica identity where it needs one: its unique index, or the
+    /// whole row; may be repeated
+    #[arg(long, value_name = "TABLE", requires = "fix")]
+    pub fix_replica_identity: Vec<String>,
+    /// Say yes to the statements beforehand
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
     /// How long to measure the rate at which log is written
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = super::slots::interval)]
     pub measure: Period,
