@@ -4,6 +4,7 @@
 mod beds;
 mod damage;
 mod folders;
+mod fork;
 mod full_disk;
 mod outage;
 mod stop;

@@ -27,6 +27,17 @@ const LSN_BITS: u32 = 56;
 const LSN_MASK: u64 = (1 << LSN_BITS) - 1;
 
 impl Position {
+    /// Where nothing of the log needs to be read any more to have it: what is in a transaction is in
+    /// the log only when its commit record is, which begins at its LSN.
+    #[must_use]
+    pub fn behind_commit(self) -> Self {
+        let lsn = self.lsn();
+        match self.index() {
+            0 => self,
+            _ => Self::new(self.epoch(), lsn.checked_add(1).unwrap_or(lsn), 0),
+        }
+    }
+
     /// Before everything.
     pub const ZERO: Self = Self { log: 0, index: 0 };
     /// The index of `begin`.
@@ -132,6 +143,13 @@ impl FromStr for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_transaction_reaches_behind_the_begin_of_its_commit_record() {
+        let at = |lsn, index| Position::new(1, Lsn(lsn), index);
+        assert_eq!(at(0x100, 0).behind_commit(), at(0x100, 0));
+        assert_eq!(at(0x100, 3).behind_commit(), at(0x101, 0));
+    }
 
     #[test]
     fn prints_and_reads_the_id_of_the_format() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use walgate_core::{Checkpoint, Failure, Lsn, PgMicros, Position, Watermark};
+use walgate_core::{Checkpoint, Failure, Lsn, PgMicros, Position, StopReason, Watermark};
 
 use crate::journal::Shared;
 use crate::log::{LogView, Opened, SpoolOptions, Unadopted};
@@ -73,6 +73,39 @@ impl DiskJournal {
     /// Nothing that it holds lies behind this position. None when it is empty.
     pub fn newest(&self) -> Option<Position> {
         self.opened.newest()
+    }
+
+    /// For finding out [how far](LogView::whole_before) it is the history of a server that has
+    /// another timeline now.
+    pub fn view(&self) -> &LogView {
+        self.opened.view()
+    }
+
+    /// Cuts off everything behind what `checkpoint` says is confirmed, which is
+    /// [whole](LogView::whole_before) there; `save` writes that checkpoint durably. A crash in
+    /// between leaves either what was before, or what is after. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be written, or `save` fails.
+    pub fn cut(
+        self,
+        checkpoint: &Checkpoint,
+        save: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let Self { options, opened } = self;
+        opened.discard()?;
+        save()?;
+        let storage = Arc::clone(opened.view().storage());
+        drop(opened);
+        let opened = Opened::open(storage, options.log(), Some(checkpoint))?;
+        if opened.tail() == Some(checkpoint.confirmed) {
+            return Ok(Self { options, opened });
+        }
+        let (tail, wanted) = (opened.tail().unwrap_or_default(), checkpoint.confirmed);
+        let message = format!("the journal was to be cut at {wanted}, and ends at {tail}");
+        Err(Failure::new(StopReason::State, message)
+            .hint("start again: what is behind comes from the slot if it still has it"))
     }
 
     /// Begins to run, in a segment of its own: `facts` is what its header says of the source, and

@@ -26,6 +26,7 @@ mod catalogue;
 mod chunk;
 mod damaged;
 mod files;
+mod fork;
 mod found;
 mod marker;
 mod offline;

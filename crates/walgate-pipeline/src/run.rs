@@ -75,8 +75,10 @@ impl Run {
     ) -> Result<Outcome, Failure> {
         let halt = self.pump(source).await;
         self.journal.end();
-        if !matches!(halt, Halt::Source | Halt::Asked) {
-            self.limit_drain();
+        match halt {
+            Halt::Source | Halt::Asked => {}
+            Halt::Counted => self.limit_drain(),
+            Halt::Failed => self.end_after_failure(),
         }
         self.drain().await;
         let is_kept = self.is_kept && self.heard != Request::Now;
@@ -191,7 +193,7 @@ impl Run {
             let failed_before = self.failure.is_some();
             self.note(event);
             if self.failure.is_some() && !failed_before {
-                self.limit_drain();
+                self.end_after_failure();
             }
         }
     }
@@ -309,6 +311,15 @@ impl Run {
                 None
             }
             (Demand::Required, Err(failure)) => Some(self.fail(failure)),
+        }
+    }
+
+    /// What is kept waits for the next start, which may know better: a server with another history
+    /// has never had what nobody has received yet.
+    fn end_after_failure(&self) {
+        match self.is_kept {
+            true => self.inner.ask(Request::Park(self.deadline())),
+            false => self.limit_drain(),
         }
     }
 

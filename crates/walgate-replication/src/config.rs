@@ -1,10 +1,11 @@
 //! What a source is told.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use walgate_connection::ConnectionConfig;
-use walgate_core::{Lsn, Position};
+use walgate_core::{Failure, Lsn, Position};
 
 /// Where the log comes from, and how it is read. The fields are filled by whoever has a
 /// configuration; [`SourceConfig::new`] has the defaults.
@@ -46,6 +47,9 @@ pub struct SourceConfig {
     pub held: Option<Position>,
     /// What happens when changes are lost.
     pub on_gap: OnGap,
+    /// The same of what waits here and was not handed on: where the server's history has parted
+    /// from it, it can be given up.
+    pub waiting: Option<Waiting>,
     /// Whether a server that can't be reached at the start is waited for.
     pub wait_at_start: bool,
     /// The longest message that is taken, in bytes. It comes on top of every other budget. At
@@ -83,6 +87,7 @@ impl SourceConfig {
             wait_at_start: true,
             // A quarter of what PostgreSQL can build; a row of that size is an accident.
             max_row: 256 << 20,
+            waiting: None,
             // At 64 KiB a wake-up and more, so that a busy consumer finds a full one.
             read_buffer: 1 << 20,
             streaming: StreamTransactions::Off,
@@ -95,6 +100,28 @@ impl SourceConfig {
 /// Without it the server writes a transaction larger than `logical_decoding_work_mem` to its own
 /// disk until it commits. With it the server sends it as it grows, and whoever takes
 /// [`Feed::Streamed`](walgate_core::Feed::Streamed) keeps it.
+/// Log that waits here for its destinations.
+#[derive(Clone)]
+pub struct Waiting {
+    /// Nothing of it lies behind this position.
+    pub newest: Position,
+    /// The end of the last whole transaction up to which it would be left if nothing of it may lie
+    /// behind an LSN; none where it can't be cut there. Blocks.
+    pub whole_before: WholeBefore,
+}
+
+/// As [`Waiting::whole_before`].
+pub type WholeBefore = Arc<dyn Fn(Lsn) -> Result<Option<Lsn>, Failure> + Send + Sync>;
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let newest = &self.newest;
+        f.debug_struct("Waiting")
+            .field("newest", newest)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StreamTransactions {
     /// Every transaction comes after its commit.

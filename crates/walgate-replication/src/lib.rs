@@ -66,7 +66,7 @@ mod verdict;
 
 pub use config::{
     OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
-    StopAtLsn, StreamBounds, StreamTransactions, TableName,
+    StopAtLsn, StreamBounds, StreamTransactions, TableName, Waiting, WholeBefore,
 };
 pub use monitor::{SourceCounters, SourceMonitor, SourceState};
 pub use own_publication::OwnPublications;

@@ -1,6 +1,7 @@
 //! Which slot is used and where it starts: what its row, the server's identity and what we know
 //! from before say together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use walgate_core::{Failure, Gap, GapReason, Lsn, Position, StopReason};
@@ -120,13 +121,19 @@ impl Attempt<'_> {
             (Some(known), None) => known.max(confirmed),
             (None, None) => confirmed,
         };
-        self.timeline().await?;
-        self.within_the_log(start)?;
+        let cut = self.timeline(confirmed).await?;
+        let start = cut.unwrap_or(start);
+        let have = match cut {
+            Some(_) => self.known.received,
+            None => self.known.delivered,
+        };
+        self.within_the_log(start, have)?;
         Ok(Slot {
             start,
             confirmed,
             consistent_point: Lsn::ZERO,
             created: false,
+            cut: cut.is_some(),
             gap: None,
         })
     }
@@ -154,15 +161,12 @@ impl Attempt<'_> {
     }
 
     /// The server takes any position; one that its log has not reached ruins the slot.
-    pub(crate) fn within_the_log(&self, start: Lsn) -> Result<(), Trouble> {
+    /// `have`: what we have of it, as far as we know before we were connected.
+    pub(crate) fn within_the_log(&self, start: Lsn, have: Lsn) -> Result<(), Trouble> {
         let flushed = self.system.flushed;
         // A standby that has restarted may not have replayed again what it has sent.
         let is_first = !self.known.reconnecting && !self.raised() && !self.server.in_recovery;
-        let at = if is_first {
-            start.max(self.known.delivered)
-        } else {
-            start
-        };
+        let at = if is_first { start.max(have) } else { start };
         if at <= flushed {
             return Ok(());
         }
@@ -174,14 +178,15 @@ impl Attempt<'_> {
         )))
     }
 
-    /// A timeline that is not ours must have left ours behind everything that was delivered.
-    async fn timeline(&mut self) -> Result<(), Trouble> {
+    /// A timeline that is not ours must have left ours behind everything that was delivered. What
+    /// waits here and was not is cut off at the position that this returns.
+    async fn timeline(&mut self, confirmed: Lsn) -> Result<Option<Lsn>, Trouble> {
         let Some(identity) = self.known.identity.as_ref().filter(|_| !self.raised()) else {
-            return Ok(());
+            return Ok(None);
         };
         let (ours, theirs) = (identity.timeline, self.system.timeline);
         if ours == theirs || ours == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let delivered = self
             .known
@@ -194,12 +199,22 @@ impl Attempt<'_> {
         } else {
             None
         };
+        let cut = match left {
+            Some(left) if left < delivered => self.cut(left, confirmed).await?,
+            _ => None,
+        };
         match left {
             Some(left) if left >= delivered => {
                 self.warnings.push(format!(
                     "the server is on timeline {theirs} now, which left {ours} at {left}"
                 ));
-                Ok(())
+                Ok(None)
+            }
+            Some(left) if cut.is_some() => {
+                self.warnings.push(format!(
+                    "the server is on timeline {theirs} now, which left {ours} at {left}: what the journal has behind that never happened there, and no sink has it, so it is cut off"
+                ));
+                Ok(cut)
             }
             left => {
                 let at = left.map_or_else(
@@ -207,11 +222,13 @@ impl Attempt<'_> {
                     |left| format!("was left at {left}"),
                 );
                 let what = format!(
-                    "the server is on timeline {theirs}; ours, {ours}, {at}, and we have delivered up to {delivered}"
+                    "the server is on timeline {theirs}; ours, {ours}, {at}, and we have got up to {delivered}"
                 );
-                let failure = Failure::new(StopReason::Gap, what).hint(
-                    "what was delivered is not the history of this server: raise [source] epoch to go on with it",
-                );
+                let again = self.known.reconnecting && self.config.waiting.is_some();
+                let failure = Failure::new(StopReason::Gap, what).hint(match again {
+                    true => "start again: what no sink has got is cut off from the journal then, if that is all",
+                    false => "what was delivered is not the history of this server: raise [source] epoch to go on with it",
+                });
                 let gap = Gap {
                     from: delivered,
                     to: left.unwrap_or_default(),
@@ -220,6 +237,25 @@ impl Attempt<'_> {
                 Err(Trouble::Gap(gap, failure))
             }
         }
+    }
+
+    /// Where what waits here can be cut, so that nothing of it lies behind `left` and the slot still
+    /// has what comes next. While it runs it can't: the chains read it.
+    async fn cut(&self, left: Lsn, confirmed: Lsn) -> Result<Option<Lsn>, Trouble> {
+        let waiting = self.config.waiting.as_ref().filter(|waiting| {
+            !self.known.reconnecting
+                && waiting.newest.epoch() == self.config.epoch
+                && self.known.received <= left
+        });
+        let Some(waiting) = waiting else {
+            return Ok(None);
+        };
+        let whole_before = Arc::clone(&waiting.whole_before);
+        let found = tokio::task::spawn_blocking(move || whole_before(left)).await;
+        let found =
+            found.map_err(|panic| Trouble::retry(format!("looking at the journal: {panic}")))?;
+        let found = found.map_err(Trouble::Stop)?;
+        Ok(found.filter(|whole| *whole >= confirmed))
     }
 
     /// There is no such slot.
@@ -301,12 +337,13 @@ impl Attempt<'_> {
             reason: GapReason::SlotAhead,
         };
         if self.config.on_gap == OnGap::Continue && !row.active {
-            self.within_the_log(to)?;
+            self.within_the_log(to, self.known.delivered)?;
             return Ok(Slot {
                 start: to,
                 confirmed: to,
                 consistent_point: Lsn::ZERO,
                 created: false,
+                cut: false,
                 gap: Some(gap),
             });
         }

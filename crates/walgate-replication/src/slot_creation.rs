@@ -18,7 +18,7 @@ impl Attempt<'_> {
         reason: GapReason,
     ) -> Result<Slot, Trouble> {
         // Before there is a slot that nobody would read.
-        self.within_the_log(Lsn::ZERO)?;
+        self.within_the_log(Lsn::ZERO, self.known.delivered)?;
         let name = &self.config.slot.name;
         let failover = self.config.slot.failover
             && !temporary
@@ -51,6 +51,7 @@ impl Attempt<'_> {
             confirmed: point,
             consistent_point: point,
             created: !temporary,
+            cut: false,
             gap,
         })
     }

@@ -18,7 +18,7 @@ use crate::feedback::Feedback;
 use crate::monitor::{SourceMonitor, SourceState};
 use crate::outage::{Next, Outage};
 use crate::reporter::Reporter;
-use crate::sequencer::{Again, KnownRelations, Sequencer, StreamLimits, Unstream, Why};
+use crate::sequencer::{Again, KnownRelations, Sequencer, StopAt, StreamLimits, Unstream, Why};
 use crate::session::{Handed, Parts, Session};
 use crate::start::{self, Known, Opened};
 use crate::trouble::Trouble;
@@ -36,6 +36,9 @@ pub struct Started {
     pub resume: Lsn,
     /// The server's version as it prints it, such as `15.18`.
     pub server_version: String,
+    /// What waits here is to be cut at `resume` before anything else: it is not the server's
+    /// history behind it.
+    pub cut: bool,
     /// What a human should know and need not act upon.
     pub warnings: Vec<String>,
     /// Where the source will stop, when it was asked to.
@@ -60,6 +63,14 @@ pub struct PostgresSource {
     /// The spools of the connection before are void, and nobody was told yet.
     discard: bool,
     slot_wait: Duration,
+}
+
+/// A connection that streams.
+struct Begun {
+    server_version: String,
+    warnings: Vec<String>,
+    resume: Lsn,
+    cut: bool,
 }
 
 enum Phase {
@@ -111,12 +122,12 @@ impl PostgresSource {
         let known_epoch = known.identity.as_ref().map(|identity| identity.epoch);
         if known_epoch.is_some_and(|epoch| epoch < config.epoch) {
             // LSNs of another log.
-            known.delivered = Lsn::ZERO;
+            (known.delivered, known.received) = (Lsn::ZERO, Lsn::ZERO);
         }
-        let held = config.held.filter(|held| held.epoch() == config.epoch);
-        known.delivered = known
-            .delivered
-            .max(held.map(Position::lsn).unwrap_or_default());
+        let waiting = config.waiting.as_ref().map(|waiting| waiting.newest);
+        known.received = known.received.max(behind(config.held, config.epoch));
+        let delivered = known.received.max(behind(waiting, config.epoch));
+        known.delivered = known.delivered.max(delivered);
         let patient = config.wait_at_start;
         let mut source = Self {
             config: Arc::new(config),
@@ -133,16 +144,17 @@ impl PostgresSource {
             slot_wait: DEFAULT_SENDER_TIMEOUT + SLOT_GRACE,
         };
         loop {
-            if let Some((server_version, warnings, resume)) = source.step().await? {
+            if let Some(begun) = source.step().await? {
                 let identity = source.known.identity.clone();
                 let Some(identity) = identity else { continue };
                 let stop_at = source.known.stop_at.map(|stop| stop.lsn);
                 return Ok(Started {
                     source,
                     identity,
-                    resume,
-                    server_version,
-                    warnings,
+                    resume: begun.resume,
+                    server_version: begun.server_version,
+                    cut: begun.cut,
+                    warnings: begun.warnings,
                     stop_at,
                     dialect: PLAIN,
                 });
@@ -161,7 +173,7 @@ impl PostgresSource {
     }
 
     /// Brings the connection one step further while there is none. Cancel-safe.
-    async fn step(&mut self) -> Result<Option<(String, Vec<String>, Lsn)>, Failure> {
+    async fn step(&mut self) -> Result<Option<Begun>, Failure> {
         match &mut self.phase {
             Phase::Pausing(until) => {
                 tokio::time::sleep_until((*until).into()).await;
@@ -190,7 +202,30 @@ impl PostgresSource {
         }
     }
 
-    fn opened(&mut self, opened: Opened) -> Result<Option<(String, Vec<String>, Lsn)>, Failure> {
+    /// What a connection that was made adds to what is known. `cut`: what waits here is cut off.
+    fn know(&mut self, identity: SourceIdentity, start: Lsn, stop_at: Option<StopAt>, cut: bool) {
+        let known = &mut self.known;
+        if cut {
+            known.delivered = known.received;
+        }
+        known.identity = Some(identity);
+        known.position = Some(start);
+        known.delivered = known.delivered.max(start);
+        known.stop_at = stop_at;
+        known.reconnecting = true;
+    }
+
+    /// For a connection that begins at `start`, with what the one before has learned.
+    fn sequencer(&mut self, start: Lsn, stop_at: Option<StopAt>) -> Sequencer {
+        let passing = self.unstreamed.passing();
+        let awaited = passing.and_then(|passing| passing.xid);
+        Sequencer::new(self.dialect(), self.config.epoch, start, stop_at)
+            .with_known(std::mem::take(&mut self.relations))
+            .with_limits(limits(&self.config))
+            .awaiting(awaited)
+    }
+
+    fn opened(&mut self, opened: Opened) -> Result<Option<Begun>, Failure> {
         let now = Instant::now();
         let Opened {
             stream,
@@ -200,6 +235,7 @@ impl PostgresSource {
             start,
             confirmed,
             gap,
+            cut,
             warnings,
             stop_at,
         } = opened;
@@ -224,14 +260,9 @@ impl PostgresSource {
         let passing = self.unstreamed.passing().cloned();
         let config = Arc::clone(&self.config);
         let companion = Companion::start(config, sql, pid, passing.clone(), shared);
-        let sequencer = Sequencer::new(self.dialect(), self.config.epoch, start, stop_at)
-            .with_known(std::mem::take(&mut self.relations))
-            .with_limits(limits(&self.config))
-            .awaiting(passing.as_ref().and_then(|passing| passing.xid));
-        let max_row = self
-            .config
-            .max_row
-            .clamp(1 << 16, SourceConfig::MAX_ROW_LIMIT);
+        let sequencer = self.sequencer(start, stop_at);
+        let max_row = self.config.max_row;
+        let max_row = max_row.clamp(1 << 16, SourceConfig::MAX_ROW_LIMIT);
         let buffer = ReadBuffer::new(self.config.read_buffer.max(1 << 12), max_row);
         let parts = Parts {
             read,
@@ -256,12 +287,13 @@ impl PostgresSource {
             tracing::warn!(slot = %self.config.slot.name, "{warning}");
         }
         self.gap = gap;
-        self.known.identity = Some(identity);
-        self.known.position = Some(start);
-        self.known.delivered = self.known.delivered.max(start);
-        self.known.stop_at = stop_at;
-        self.known.reconnecting = true;
-        Ok(Some((server.version, warnings, start)))
+        self.know(identity, start, stop_at, cut);
+        Ok(Some(Begun {
+            server_version: server.version,
+            warnings,
+            resume: start,
+            cut,
+        }))
     }
 
     /// An attempt, or a connection, has come to its end.
@@ -450,16 +482,26 @@ fn limits(config: &SourceConfig) -> StreamLimits {
 }
 
 fn known_from(checkpoint: Checkpoint) -> Known {
+/// Where the log has everything up to a position of this epoch.
+fn behind(position: Option<Position>, epoch: u8) -> Lsn {
+    let position = position.filter(|position| position.epoch() == epoch);
+    position
+        .map(Position::behind_commit)
+        .unwrap_or_default()
+        .lsn()
+}
+
     let epoch = checkpoint.source.epoch;
-    let delivered = checkpoint
+    let received = checkpoint
         .sinks
         .values()
-        .filter(|position| position.epoch() == epoch)
-        .map(|position| position.lsn())
+        .map(|position| behind(Some(*position), epoch))
         .max();
     Known {
+    let received = received.unwrap_or_default();
         position: Some(checkpoint.confirmed).filter(|lsn| *lsn > Lsn::ZERO),
-        delivered: delivered.unwrap_or_default().max(checkpoint.confirmed),
+        received,
+        delivered: received.max(checkpoint.confirmed),
         identity: Some(checkpoint.source),
         reconnecting: false,
         stop_at: None,

@@ -27,7 +27,9 @@ pub(crate) struct Known {
     pub(crate) identity: Option<SourceIdentity>,
     /// Everything that commits below it was handed on, or is durable.
     pub(crate) position: Option<Lsn>,
-    /// The highest position that a sink or a client has received.
+    /// What a sink or a client has received lies before it.
+    pub(crate) received: Lsn,
+    /// The same, with what waits here for a sink.
     pub(crate) delivered: Lsn,
     /// There was a connection before, in this life.
     pub(crate) reconnecting: bool,
@@ -45,6 +47,8 @@ pub(crate) struct Opened {
     pub(crate) start: Lsn,
     /// What the slot has confirmed.
     pub(crate) confirmed: Lsn,
+    /// What waits here is to be cut at `start`.
+    pub(crate) cut: bool,
     pub(crate) gap: Option<Gap>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stop_at: Option<StopAt>,
@@ -56,6 +60,8 @@ pub(crate) struct Slot {
     pub(crate) confirmed: Lsn,
     pub(crate) consistent_point: Lsn,
     pub(crate) created: bool,
+    /// What waits here is to be cut at `start`: behind it, it is not the server's history.
+    pub(crate) cut: bool,
     pub(crate) gap: Option<Gap>,
 }
 
@@ -134,6 +140,7 @@ pub(crate) async fn open(
         identity,
         start: slot.start,
         confirmed: slot.confirmed,
+        cut: slot.cut,
         gap: slot.gap,
         warnings,
         stop_at,

@@ -9,13 +9,14 @@ use super::catalogue::Catalogue;
 use super::damaged::DamagedPlace;
 use super::files::LogFiles;
 use super::found::{self, Found};
+use super::marker;
 use super::options::LogOptions;
 use super::pending::Reached;
 use super::records;
 use super::recover::{self, Recovered};
 use super::view::LogView;
 use crate::segment::{SegmentFacts, SegmentHeader};
-use crate::storage::Storage;
+use crate::storage::{Storage, unusable};
 
 /// A log that was recovered and is not yet appended to.
 #[derive(Debug)]
@@ -104,6 +105,18 @@ impl Opened {
     pub fn newest(&self) -> Option<Position> {
         let catalogue = self.view.catalogue();
         (!catalogue.is_empty()).then(|| catalogue.newest())
+    }
+
+    /// Has everything behind what the checkpoint of the next [`open`](Self::open) says is confirmed
+    /// discarded there, also what is sound. The checkpoint that says so is written after this: in
+    /// between, what was confirmed stays confirmed.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be written.
+    pub fn discard(&self) -> Result<(), Failure> {
+        let storage = self.view.storage().as_ref();
+        marker::set(storage).map_err(|error| unusable(storage.path(), "can't be synced", &error))
     }
 
     /// The number that the next entry gets.

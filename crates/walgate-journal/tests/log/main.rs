@@ -3,6 +3,7 @@
 
 mod appending;
 mod encryption;
+mod forks;
 mod looking;
 mod packing;
 mod recovery;

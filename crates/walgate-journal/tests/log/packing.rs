@@ -35,7 +35,7 @@ fn never() -> bool {
 }
 
 /// Compresses every segment that can be.
-fn pack(rig: &mut Rig) -> usize {
+pub(crate) fn pack(rig: &mut Rig) -> usize {
     let segments = rig.view.catalogue().segments();
     let packed = segments.iter().filter(|one| one.can_be_packed());
     packed

@@ -41,15 +41,20 @@ impl Begin {
         started: &Started,
     ) -> Result<Begun, Failure> {
         let (identity, resume) = (&started.identity, started.resume);
-        let goes_on = from(self.reached, identity.clone(), resume).confirmed;
-        let mut checkpoint = from(self.checkpoint, identity.clone(), resume);
+        let (mut journal, mut known, mut reached) = (self.journal, self.checkpoint, self.reached);
         let mut store = self.store;
-        if self.journal.is_on_disk() {
+        if let Some(known) = known.as_mut().filter(|_| started.cut) {
+            journal = journal.cut(known, &mut store, resume).await?;
+            reached = journal.reached(Some(known));
+        }
+        let goes_on = from(reached, identity.clone(), resume).confirmed;
+        let mut checkpoint = from(known, identity.clone(), resume);
+        if journal.is_on_disk() {
             // A journal without its checkpoint would be refused, so that one is there first.
             store = saved(store, checkpoint.clone()).await?;
         }
         let start = Position::new(identity.epoch, goes_on, 0);
-        let log = self.journal.start(started, start).await?;
+        let log = journal.start(started, start).await?;
         let lost = pipeline.lost(&checkpoint, &log);
         judge(&lost, self.on_gap)?;
         checkpoint

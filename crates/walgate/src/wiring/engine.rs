@@ -11,7 +11,6 @@ use walgate_replication::{PostgresSource, SourceConfig, Started};
 
 use super::Keeping;
 use super::begin::Begin;
-use super::journal::behind_commit;
 use super::progress::Progress;
 use crate::ending::Ending;
 use crate::entry::Console;
@@ -84,8 +83,8 @@ impl Engine {
     ) -> Result<Finish, Ending> {
         let confirmed = Watermark::<Lsn>::default();
         let peek = self.source.peek;
-        let held = self.pipeline.held().max(self.journal.held());
-        self.source.held = held.map(behind_commit);
+        self.source.held = self.pipeline.held();
+        self.source.waiting = self.journal.waiting();
         let on_gap = self.source.on_gap;
         let reached = self.journal.reached(self.checkpoint.as_ref());
         let start = PostgresSource::start(self.source, reached.clone(), confirmed.clone());

@@ -1,12 +1,13 @@
 //! `[journal]`: in memory, or on disk.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use walgate_core::{Checkpoint, Failure, Position, StopReason};
+use walgate_core::{Checkpoint, Failure, Lsn, Position, StopReason};
 use walgate_journal::segment::{Compression, SegmentFacts};
 use walgate_journal::{DEFAULT_BUDGET_BYTES, DiskJournal, DiskOptions, OnDamage, OnFull};
-use walgate_pipeline::Log;
-use walgate_replication::{PINNED_SETTINGS, Started};
+use walgate_pipeline::{CheckpointStore, Log};
+use walgate_replication::{PINNED_SETTINGS, Started, Waiting};
 
 use super::keys::JournalKeys;
 use crate::config;
@@ -62,13 +63,47 @@ impl Keeping {
         Some(reached)
     }
 
-    /// Everything of the source's log that it has lies at or below this position, also what is not
-    /// whole: a server whose history has parted from ours before it has another log.
-    pub(crate) fn held(&self) -> Option<Position> {
-        match self {
-            Self::Memory(_) => None,
-            Self::Disk(disk) => disk.newest(),
-        }
+    /// What it has of the source's log, also what is not whole: a server whose history has parted
+    /// from ours before its end has another log.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        let Self::Disk(disk) = self else {
+            return None;
+        };
+        let view = disk.view().clone();
+        Some(Waiting {
+            newest: disk.newest()?,
+            whole_before: Arc::new(move |fork| view.whole_before(fork)),
+        })
+    }
+
+    /// Cuts off what lies behind `at`, and has the checkpoint say so: it never happened on the
+    /// source's timeline, and no sink has it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it.
+    pub(crate) async fn cut(
+        self,
+        checkpoint: &mut Checkpoint,
+        store: &mut Option<Box<dyn CheckpointStore>>,
+        at: Lsn,
+    ) -> Result<Self, Failure> {
+        let Self::Disk(disk) = self else {
+            return Ok(self);
+        };
+        checkpoint.confirmed = at;
+        let (saved, keeps) = (checkpoint.clone(), store.take());
+        let (disk, keeps) = blocking(move || {
+            let mut keeps = keeps;
+            let disk = disk.cut(&saved, || match &mut keeps {
+                Some(store) => store.save(&saved),
+                None => Ok(()),
+            })?;
+            Ok((disk, keeps))
+        })
+        .await?;
+        *store = keeps;
+        Ok(Self::Disk(Box::new(disk)))
     }
 
     pub(crate) fn is_on_disk(&self) -> bool {
@@ -96,15 +131,6 @@ impl Keeping {
             tail: tail.unwrap_or(start),
             head: start,
         })
-    }
-}
-
-/// What is in a transaction is in the log only when its commit record is, which begins there.
-pub(super) fn behind_commit(position: Position) -> Position {
-    let lsn = position.lsn();
-    match position.index() {
-        0 => position,
-        _ => Position::new(position.epoch(), lsn.checked_add(1).unwrap_or(lsn), 0),
     }
 }
 
@@ -165,18 +191,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         let message = format!("the work on disk has broken off: {panic}");
         Err(Failure::new(StopReason::State, message))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use walgate_core::Lsn;
-
-    use super::*;
-
-    #[test]
-    fn a_part_of_a_transaction_reaches_behind_the_begin_of_its_commit_record() {
-        let at = |lsn, index| Position::new(1, Lsn(lsn), index);
-        assert_eq!(behind_commit(at(0x100, 0)), at(0x100, 0));
-        assert_eq!(behind_commit(at(0x100, 3)), at(0x101, 0));
-    }
 }
