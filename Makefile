@@ -48,6 +48,7 @@ test-all: ## Run every test with the long matrix (500 kills, large transactions)
 	@$(SETUP) build npm kafka deploy
 	WALGATE_TEST_LONG=1 $(CARGO_TEST) $(TEST)
 	@$(MAKE) --no-print-directory fuzz-smoke
+	@deploy/validate.sh --partly
 
 .PHONY: lint
 lint: ## Check format, lints, documentation and licences
@@ -80,6 +81,10 @@ fuzz: ## Fuzz each decoder for a minute (T=seconds)
 .PHONY: fuzz-smoke
 fuzz-smoke: ## Fuzz each decoder for a moment, as `make test` does
 	@if [ -x tests/fuzz/run.sh ]; then tests/fuzz/run.sh $(SMOKE); fi
+
+.PHONY: validate
+validate: ## Validate deploy/ with helm, terraform, shellcheck, hadolint (ARGS=--partly: those that are there)
+	@deploy/validate.sh $(ARGS)
 
 .PHONY: docs
 docs: ## Build the crates' documentation

@@ -59,3 +59,19 @@ fn what_the_image_is_built_from_is_there() -> Result<()> {
     }
     Ok(())
 }
+
+/// The chart takes rules and dashboard from where they are tested.
+#[test]
+fn the_chart_has_no_rules_of_its_own() -> Result<()> {
+    for (own, tested) in [
+        ("walgate.rules.yml", "prometheus/walgate.rules.yml"),
+        ("walgate.json", "grafana/walgate.json"),
+    ] {
+        let link = deploy("helm/walgate/files").join(own).canonicalize()?;
+        ensure!(
+            link == deploy(tested).canonicalize()?,
+            "{own} is another file"
+        );
+    }
+    Ok(())
+}
