@@ -169,6 +169,7 @@ impl Behind {
         }
         if let Some(disk) = &mut stats.disk {
             disk.bytes = catalogue.bytes();
+            disk.spool_bytes = self.unadopted.bytes();
             disk.segments = catalogue.len();
             disk.oldest = catalogue.oldest();
             disk.oldest_time = catalogue.oldest_time();

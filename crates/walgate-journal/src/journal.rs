@@ -318,6 +318,12 @@ impl Journal {
         self.shared.lock().failure.clone()
     }
 
+    /// A required reader becomes an optional one: nothing is kept for it any more, and it is told of a
+    /// gap where it has lost something. Does nothing when there is no such reader.
+    pub fn release(&self, reader: &str) {
+        self.shared.free(|ring| ring.dismiss(reader));
+    }
+
     /// A checkpoint is durable that says that the sinks have everything up to these positions.
     ///
     /// From its first call on, what a required reader has released is kept on disk until a
@@ -332,6 +338,12 @@ impl Journal {
             state.desk.call_for_space()
         };
         self.shared.call(call);
+    }
+
+    /// Sinks get again what they have had, from behind these positions on. For required ones it is
+    /// kept, until the budget is needed for what some of them have not had.
+    pub fn gives_again(&self, sinks: &BTreeMap<String, Position>) {
+        self.shared.lock().ring.gives_again(sinks);
     }
 
     /// How full it is, and who holds it.

@@ -34,6 +34,9 @@ pub struct DiskStats {
     pub bytes: u64,
     /// What they may take, in bytes.
     pub budget_bytes: u64,
+    /// What transactions take of the disk that have not committed, or have and are not in a segment
+    /// yet, in bytes.
+    pub spool_bytes: u64,
     /// How many segments there are.
     pub segments: usize,
     /// Everything up to here is no longer kept.

@@ -188,12 +188,19 @@ impl Confirmer {
         if let Some(durable) = &self.durable {
             return durable.get();
         }
-        statuses
+        let required = statuses
             .iter()
             .filter(|status| status.demand == Demand::Required)
             .map(|status| status.confirmable)
-            .min()
-            .unwrap_or(self.checkpoint.confirmed)
+            .min();
+        // All were released: nobody can get any more what is not in memory.
+        required.unwrap_or_else(|| {
+            let gone = self.journal.stats().oldest;
+            match gone.epoch() == self.checkpoint.source.epoch {
+                true => gone.lsn().max(self.checkpoint.confirmed),
+                false => self.checkpoint.confirmed,
+            }
+        })
     }
 
     fn take_positions(
@@ -247,11 +254,10 @@ impl Confirmer {
     /// What comes again is kept as long as the sink has not got it: its rewind begins anew after a
     /// crash.
     fn keep(&self) {
-        let mut kept = self.kept.clone();
         if let Some(rewinds) = &self.rewinds {
-            rewinds.keep(&mut kept);
+            self.journal.gives_again(&rewinds.kept());
         }
-        self.journal.checkpointed(&kept);
+        self.journal.checkpointed(&self.kept);
     }
 }
 

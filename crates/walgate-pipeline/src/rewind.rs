@@ -231,13 +231,12 @@ impl Rewinds {
         })
     }
 
-    /// Lowers what is to be kept for each sink to what its rewind still needs.
-    pub(crate) fn keep(&self, kept: &mut BTreeMap<String, Position>) {
-        for (sink, rewind) in &self.lock().kept {
-            if let Some(position) = kept.get_mut(sink) {
-                *position = rewind.from.min(*position);
-            }
-        }
+    /// Behind which position each sink gets everything again.
+    pub(crate) fn kept(&self) -> BTreeMap<String, Position> {
+        let state = self.lock();
+        let kept = state.kept.iter();
+        kept.map(|(sink, rewind)| (sink.clone(), rewind.from))
+            .collect()
     }
 
     /// Whether something was accepted or is over since this was asked last.

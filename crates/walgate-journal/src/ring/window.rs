@@ -22,6 +22,8 @@ pub(crate) struct Window {
     left: BTreeMap<String, Position>,
     /// What the last durable checkpoint says that each sink has, once there was one.
     saved: Option<BTreeMap<String, Position>>,
+    /// Behind which position each sink gets again what it has had.
+    again: BTreeMap<String, Position>,
     /// What lies before the entry of this number, up to this position, is missing in part.
     hole: Option<(u64, Position)>,
 }
@@ -41,6 +43,8 @@ pub(crate) struct Batch {
 pub(crate) struct Holder {
     pub(crate) name: String,
     pub(crate) until: Position,
+    /// Behind here it gets again what it has had, if that is less.
+    pub(crate) again: Option<Position>,
 }
 
 impl Window {
@@ -51,6 +55,7 @@ impl Window {
             progress: None,
             left: BTreeMap::new(),
             saved: None,
+            again: BTreeMap::new(),
             hole: None,
         }
     }
@@ -203,6 +208,13 @@ impl Ring {
         }
     }
 
+    /// What sinks get again.
+    pub(crate) fn gives_again(&mut self, sinks: &BTreeMap<String, Position>) {
+        if let Some(window) = &mut self.window {
+            window.again.clone_from(sinks);
+        }
+    }
+
     /// Who holds the log on disk.
     pub(crate) fn holders(&self) -> Vec<Holder> {
         let Some(window) = &self.window else {
@@ -220,11 +232,15 @@ impl Ring {
             .map(|(name, until)| (name.clone(), *until));
         readers
             .chain(left)
-            .map(|(name, until)| Holder { name, until })
+            .map(|(name, until)| {
+                let again = window.again.get(&name);
+                let again = again.copied().filter(|again| *again < until);
+                Holder { name, until, again }
+            })
             .collect()
     }
 
-    /// A required reader becomes an optional one. That makes no room in memory: false.
+    /// A required reader becomes an optional one. Returns whether an append may find room now.
     pub(crate) fn dismiss(&mut self, name: &str) -> bool {
         if let Some(window) = &mut self.window {
             window.left.remove(name);
@@ -243,7 +259,7 @@ impl Ring {
             holders.remove(Demand::Required);
             holders.add(Demand::Optional);
         }
-        false
+        held.is_some() && self.has_room_to_make()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
-use walgate_core::Failure;
+use walgate_core::{Failure, Position, StopReason};
 
 use crate::disk_journal::wall_clock;
 use crate::journal::Shared;
@@ -32,6 +32,18 @@ pub(super) struct SpaceKeeper {
     free_since: Option<Instant>,
     /// It was said that a segment can't be deleted.
     said_undeleted: bool,
+    /// Of these sinks it was said that not all of what was to come again does.
+    gives_way: Vec<String>,
+}
+
+/// What readers need; `again`: also what they are to be given again.
+fn needs(holders: &[Holder], again: bool) -> Vec<Need> {
+    let need = |holder: &Holder| Need {
+        name: holder.name.clone(),
+        demand: Demand::Required,
+        has: holder.again.filter(|_| again).unwrap_or(holder.until),
+    };
+    holders.iter().map(need).collect()
 }
 
 impl SpaceKeeper {
@@ -51,6 +63,7 @@ impl SpaceKeeper {
             said: false,
             free_since: None,
             said_undeleted: false,
+            gives_way: Vec::new(),
         }
     }
 
@@ -68,7 +81,8 @@ impl SpaceKeeper {
         bytes + more > self.budget
     }
 
-    /// Deletes what may go. Fails when the disk has lost what it had promised to keep.
+    /// Deletes what may go. Fails when the disk has lost what it had promised to keep, and when what
+    /// fills it can't go before its end, for which there is no room.
     pub(super) fn look(&mut self, files: &mut LogFiles, now: Instant) -> Result<(), Failure> {
         let space = self.shared.behind.as_ref().and_then(|behind| {
             let space = behind.view.storage().space().ok()?;
@@ -79,7 +93,16 @@ impl SpaceKeeper {
         self.budget = self.options.budget(space);
         loop {
             let holders = self.shared.lock().ring.holders();
-            let room = self.delete(files, &holders, space)?;
+            let comes_again = |sink: &String| {
+                let mut sinks = holders.iter().filter(|holder| holder.again.is_some());
+                sinks.any(|holder| holder.name == *sink)
+            };
+            self.gives_way.retain(comes_again);
+            let options = self.options.clone();
+            let mut room = self.delete(files, needs(&holders, true), &options, space)?;
+            if room != Room::Free && holders.iter().any(|holder| holder.again.is_some()) {
+                room = self.give_way(files, &holders, space)?;
+            }
             match room {
                 Room::Free => {
                     self.is_free(now);
@@ -89,6 +112,9 @@ impl SpaceKeeper {
                     held_by,
                     over_bytes,
                 } => {
+                    if let Some(failure) = self.too_large(&holders) {
+                        return Err(failure);
+                    }
                     if self.release(&held_by) {
                         continue;
                     }
@@ -99,28 +125,51 @@ impl SpaceKeeper {
         }
     }
 
-    fn delete(
+    /// Deletes what is only kept to be given again, as far as there has to be room.
+    fn give_way(
         &mut self,
         files: &mut LogFiles,
         holders: &[Holder],
         space: Option<Space>,
     ) -> Result<Room, Failure> {
+        let options = LogOptions {
+            replay_bytes: u64::MAX,
+            replay_age: Duration::MAX,
+            ..self.options.clone()
+        };
+        let room = self.delete(files, needs(holders, false), &options, space)?;
+        let oldest = self.oldest();
+        let loses = |holder: &&Holder| holder.again.is_some_and(|again| again < oldest);
+        let losing: Vec<_> = holders.iter().filter(loses).map(|one| &one.name).collect();
+        for sink in losing.iter().filter(|one| !self.gives_way.contains(one)) {
+            let folder = self.folder();
+            warn!(
+                folder,
+                sink,
+                "the journal is full: the oldest of what was to come again for this sink goes"
+            );
+        }
+        self.gives_way = losing.into_iter().cloned().collect();
+        Ok(room)
+    }
+
+    fn oldest(&self) -> Position {
+        let behind = self.shared.behind.as_ref();
+        behind.map_or(Position::ZERO, |behind| behind.view.catalogue().oldest())
+    }
+
+    fn delete(
+        &mut self,
+        files: &mut LogFiles,
+        needs: Vec<Need>,
+        options: &LogOptions,
+        space: Option<Space>,
+    ) -> Result<Room, Failure> {
         let Some(behind) = &self.shared.behind else {
             return Ok(Room::Free);
         };
-        let needs: Vec<_> = holders
-            .iter()
-            .map(|holder| Need {
-                name: holder.name.clone(),
-                demand: Demand::Required,
-                has: holder.until,
-            })
-            .collect();
-        let retention =
-            behind
-                .view
-                .catalogue()
-                .retention(&self.options, wall_clock(), &needs, space);
+        let catalogue = behind.view.catalogue();
+        let retention = catalogue.retention(options, wall_clock(), &needs, space);
         match files.delete(&retention.delete) {
             Ok(()) => self.said_undeleted = false,
             Err(failure) => {
@@ -134,6 +183,29 @@ impl SpaceKeeper {
             }
         }
         Ok(retention.room)
+    }
+
+    /// Whether one transaction has filled the budget. Its readers have everything before it; its
+    /// begin is kept until all of it was delivered, since after a crash it comes again as a whole.
+    fn too_large(&self, holders: &[Holder]) -> Option<Failure> {
+        let behind = self.shared.behind.as_ref()?;
+        let catalogue = behind.view.catalogue();
+        let newest = catalogue.newest();
+        let whole = Position::new(newest.epoch(), behind.durable.get(), 0);
+        let waits_for_nobody = holders.iter().all(|holder| holder.until >= whole);
+        let bytes = catalogue.bytes_behind(whole);
+        // What others have taken of the disk may come back; what is over the budget does not.
+        if newest <= whole || holders.is_empty() || !waits_for_nobody || bytes <= self.budget {
+            return None;
+        }
+        let message = format!(
+            "the transaction that commits at {} is larger than the journal may be: {bytes} bytes of it are here, and the budget is {}",
+            newest.lsn(),
+            self.budget
+        );
+        Some(Failure::new(StopReason::Config, message).hint(
+            "raise [journal] budget above the transaction's size, and start again: nothing is lost",
+        ))
     }
 
     /// Releases the first reader that the policy allows. Returns whether there was one.
@@ -225,8 +297,9 @@ impl SpaceKeeper {
         let mut stats = DiskStats {
             bytes: 0,
             budget_bytes: self.budget,
+            spool_bytes: 0,
             segments: 0,
-            oldest: walgate_core::Position::ZERO,
+            oldest: Position::ZERO,
             oldest_time: None,
             synced: walgate_core::Lsn::ZERO,
             state: state.clone(),

@@ -225,6 +225,52 @@ async fn what_a_required_sink_has_not_in_a_checkpoint_is_kept() {
     expect(&mut again, 151..=200).await;
 }
 
+/// What it is to be given again is the first to go, before anybody is released or held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_again_gives_way_and_releases_nobody() {
+    listen();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = options(folder.path());
+    options.budget_bytes = Some(512 * KIB);
+    options.replay_bytes = 0;
+    options.on_full = OnFull::Release(vec!["one".to_owned()]);
+    let journal = first(options);
+    let mut reader = journal.reader("one", Demand::Required, START);
+    let at = |n: u64| BTreeMap::from([("one".to_owned(), commit(n * STEP))]);
+    let oldest = || journal.stats().disk.expect("a disk").oldest;
+    journal.gives_again(&at(1));
+    let mut kept = 0;
+    for n in 1..=200 {
+        soon("an append", journal.append(whole(n * STEP, 10, 1000)))
+            .await
+            .expect("appended");
+        assert_eq!(read(&mut reader).await, commit(n * STEP).to_string());
+        reader.release(commit(n * STEP));
+        journal.checkpointed(&at(n));
+        kept = kept.max(if oldest() <= commit(STEP) { n } else { 0 });
+    }
+    durable(&journal, 200 * STEP).await;
+    assert!(kept > 20, "it is kept while there is room: {kept}");
+    until(&journal, "it gives way", |stats| {
+        let disk = stats.disk.as_ref().expect("a disk");
+        disk.oldest > commit(STEP) && !disk.full
+    })
+    .await;
+    assert!(oldest() < commit(160 * STEP), "no more goes than has to");
+    let one = journal.stats().readers.into_iter().next().expect("one");
+    assert_eq!(one.demand, Demand::Required);
+    let here = folder.path().display().to_string();
+    assert_eq!(lines("ERROR", &here), Vec::<String>::new());
+    let warnings = lines("WARN", &here);
+    assert_eq!(warnings.len(), 1, "once: {warnings:#?}");
+    // Nothing is to come again any more: what is left for it goes.
+    journal.gives_again(&BTreeMap::new());
+    until(&journal, "the rest goes", |stats| {
+        stats.disk.as_ref().expect("a disk").segments < 4
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_budget_smaller_than_a_segment_is_a_budget_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
