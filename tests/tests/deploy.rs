@@ -4,6 +4,7 @@
 mod alerts;
 mod dashboard;
 mod examples;
+mod heartbeat;
 mod runbooks;
 mod systemd;
 
