@@ -259,9 +259,9 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             self.progress.deliver(self.delivered.get());
         }
         self.progress.status.update(|status| match result {
-            Ok(_) => status.state = SinkState::Ended,
+            Ok(_) => status.enter(SinkState::Ended),
             Err(failure) => {
-                status.state = SinkState::Failed;
+                status.enter(SinkState::Failed);
                 status.last_error = Some(failure.message.clone());
             }
         });

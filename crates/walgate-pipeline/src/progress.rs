@@ -77,7 +77,7 @@ impl Progress {
         self.cursor.rewind(place.seen);
         if !self.outage.is_down() {
             self.status
-                .update(|status| status.state = SinkState::Running);
+                .update(|status| status.enter(SinkState::Running));
         }
         (place, self.tracker.delivered())
     }
@@ -92,7 +92,7 @@ impl Progress {
         let notice = self.outage.failed(now);
         self.say(notice, Some(error));
         self.status
-            .update(|status| status.state = SinkState::Retrying);
+            .update(|status| status.enter(SinkState::Retrying));
         self.backoff.failed(now.into_std(), fastrand::f64())
     }
 
@@ -104,7 +104,7 @@ impl Progress {
             let notice = self.outage.recovered(now);
             self.say(notice, None);
             self.status
-                .update(|status| status.state = SinkState::Running);
+                .update(|status| status.enter(SinkState::Running));
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a chain is doing: for the status line, the metrics and the confirmation.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use walgate_core::{Lsn, PgMicros, Position};
@@ -45,6 +46,8 @@ pub struct SinkStatus {
     pub demand: Demand,
     /// What it is doing.
     pub state: SinkState,
+    /// Since when.
+    pub since: Instant,
     /// Events that the sink has accepted; what is repeated counts again.
     pub events: u64,
     /// Bytes of those.
@@ -67,16 +70,14 @@ pub struct SinkStatus {
     pub(crate) exact: Position,
 }
 
-/// A chain's status, shared with whoever looks at it.
-#[derive(Debug, Clone)]
-pub struct StatusHandle(Arc<Mutex<SinkStatus>>);
-
-impl StatusHandle {
-    pub(crate) fn new(name: &str, demand: Demand) -> Self {
-        Self(Arc::new(Mutex::new(SinkStatus {
+impl SinkStatus {
+    /// Of a sink that was not opened yet.
+    pub fn starting(name: &str, demand: Demand) -> Self {
+        Self {
             name: name.to_owned(),
             demand,
             state: SinkState::Starting,
+            since: Instant::now(),
             events: 0,
             bytes: 0,
             dead_letters: 0,
@@ -87,7 +88,24 @@ impl StatusHandle {
             last_commit: None,
             whole: Position::ZERO,
             exact: Position::ZERO,
-        })))
+        }
+    }
+
+    pub(crate) fn enter(&mut self, state: SinkState) {
+        if self.state != state {
+            self.state = state;
+            self.since = Instant::now();
+        }
+    }
+}
+
+/// A chain's status, shared with whoever looks at it.
+#[derive(Debug, Clone)]
+pub struct StatusHandle(Arc<Mutex<SinkStatus>>);
+
+impl StatusHandle {
+    pub(crate) fn new(name: &str, demand: Demand) -> Self {
+        Self(Arc::new(Mutex::new(SinkStatus::starting(name, demand))))
     }
 
     /// How it is doing now.

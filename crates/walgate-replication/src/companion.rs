@@ -285,6 +285,7 @@ impl Worker {
                 "the server treats us as a synchronous standby: commits of the application wait for us; take us out of synchronous_standby_names (it may be '*')"
             );
         }
+        config.monitor.missing_tables(published.missing.len());
         let absent = config
             .publications
             .iter()

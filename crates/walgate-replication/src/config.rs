@@ -7,6 +7,8 @@ use std::time::Duration;
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, Lsn, Position};
 
+use crate::SourceMonitor;
+
 /// Where the log comes from, and how it is read. The fields are filled by whoever has a
 /// configuration; [`SourceConfig::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -59,6 +61,8 @@ pub struct SourceConfig {
     pub read_buffer: usize,
     /// Whether large transactions are asked for while they run.
     pub streaming: StreamTransactions,
+    /// Where the source says what it does: whoever keeps a clone can look from before the start.
+    pub monitor: SourceMonitor,
 }
 
 impl SourceConfig {
@@ -91,6 +95,7 @@ impl SourceConfig {
             // At 64 KiB a wake-up and more, so that a busy consumer finds a full one.
             read_buffer: 1 << 20,
             streaming: StreamTransactions::Off,
+            monitor: SourceMonitor::new(),
         }
     }
 }

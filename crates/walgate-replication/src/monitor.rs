@@ -76,10 +76,11 @@ struct Shared {
     notices: AtomicU64,
     received: AtomicU64,
     confirmed: AtomicU64,
+    missing_tables: AtomicU64,
     wal_sender_pid: AtomicU64,
 }
 
-/// The counters of a source at one moment; they only grow.
+/// The counters of a source at one moment; they only grow, but for the last two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceCounters {
     /// When anything came from the server last.
@@ -104,12 +105,21 @@ pub struct SourceCounters {
     pub received_lsn: Lsn,
     /// The position reported to the server as flushed.
     pub confirmed_lsn: Lsn,
+    /// Configured tables that no publication has, at the last look.
+    pub missing_tables: u64,
     /// The server's process that sends to us.
     pub wal_sender_pid: Option<i32>,
 }
 
+impl Default for SourceMonitor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SourceMonitor {
-    pub(crate) fn new() -> Self {
+    /// Of a source that has not started.
+    pub fn new() -> Self {
         Self(Arc::new(Shared {
             started: Instant::now(),
             state: Mutex::new(SourceState::Connecting),
@@ -124,6 +134,7 @@ impl SourceMonitor {
             notices: AtomicU64::new(0),
             received: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
+            missing_tables: AtomicU64::new(0),
             wal_sender_pid: AtomicU64::new(0),
         }))
     }
@@ -157,6 +168,7 @@ impl SourceMonitor {
             notices: count(&shared.notices),
             received_lsn: Lsn(count(&shared.received)),
             confirmed_lsn: Lsn(count(&shared.confirmed)),
+            missing_tables: count(&shared.missing_tables),
             wal_sender_pid: i32::try_from(count(&shared.wal_sender_pid))
                 .ok()
                 .filter(|pid| *pid > 0),
@@ -204,6 +216,12 @@ impl SourceMonitor {
 
     pub(crate) fn notice(&self) {
         self.0.notices.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn missing_tables(&self, tables: usize) {
+        self.0
+            .missing_tables
+            .store(tables as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn reconnected(&self) {

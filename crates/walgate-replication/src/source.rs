@@ -129,10 +129,11 @@ impl PostgresSource {
         let delivered = known.received.max(behind(waiting, config.epoch));
         known.delivered = known.delivered.max(delivered);
         let patient = config.wait_at_start;
+        let monitor = config.monitor.clone();
         let mut source = Self {
             config: Arc::new(config),
             confirmed,
-            monitor: SourceMonitor::new(),
+            monitor,
             known,
             relations: KnownRelations::default(),
             backoff: Backoff::new(BackoffOptions::default()),

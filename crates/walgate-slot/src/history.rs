@@ -12,6 +12,10 @@ use walgate_core::Lsn;
 use crate::observation::Observation;
 use crate::track::{Point, Track, slope};
 
+mod kept;
+
+pub use kept::KeptError;
+
 /// The shortest window of a rate.
 pub const MINUTE: Duration = Duration::from_secs(60);
 /// The window whose highest rate counts: long enough that a checkpoint's burst of page images does
@@ -191,6 +195,12 @@ impl History {
         self.databases.retain(|name, _| known(name));
     }
 
+    /// Whose log it is, as far as the server says so.
+    #[must_use]
+    pub const fn system_id(&self) -> Option<u64> {
+        self.system_id
+    }
+
     /// How much time lies between the first sample that is kept and the last.
     #[must_use]
     pub fn span(&self) -> Duration {
@@ -310,6 +320,14 @@ impl History {
         if last.value.wal_lsn.bytes_since(position) < IDLE_BYTES {
             return Lag::None;
         }
+        self.written_behind(position, now)
+    }
+
+    /// When the oldest log behind `position` was written, however little it is: for a position of
+    /// which it is known that something is missing behind it. [`Lag::None`] also when it was written
+    /// after the last look.
+    #[must_use]
+    pub fn written_behind(&self, position: Lsn, now: Instant) -> Lag {
         let behind = |point: &Point<Written>| point.value.wal_lsn > position;
         let age = |point: Point<Written>| now.saturating_duration_since(point.at);
         let Some(first) = self.wal.points().find(behind) else {

@@ -40,7 +40,7 @@ pub use cause::{Cause, Culprit, LOOK_AT_PRIMARY, OpenTransaction, StandbyFault};
 pub use culprit::{OurSink, OurSlot, Scene, culprit};
 pub use error::{WatchError, WatchErrorKind};
 pub use forecast::{Danger, Forecast, Headroom, Limit, Limits, NEAR, TimeLeft, forecast};
-pub use history::{HOUR, History, Lag, MINUTE, QUARTER, Rate};
+pub use history::{HOUR, History, KeptError, Lag, MINUTE, QUARTER, Rate};
 pub use observation::{
     Database, LongAverage, Observation, PreparedTransaction, Settings, Slot, SlotStatistics,
     Transaction, Walsender,

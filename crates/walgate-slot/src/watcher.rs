@@ -38,7 +38,6 @@ pub enum Provider {
 
 /// The server, as it was when the connection was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Server {
     /// `server_version_num`: 170010 for 17.10.
     pub version_num: i32,

@@ -13,6 +13,7 @@ mod replay;
 mod rewind;
 mod run;
 mod slots;
+mod status;
 mod tail;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,7 @@ pub use replay::{ReplayArgs, Speed};
 pub use rewind::{Place, RewindArgs};
 pub use run::RunArgs;
 pub use slots::{CreateSlotArgs, DropSlotArgs, ServerArgs, SlotsArgs, SlotsCommand, SlotsLookArgs};
+pub use status::StatusArgs;
 pub use tail::{ColumnEquals, OutputFormat, TailArgs, Until};
 
 /// What the exit codes mean; the one place where they are listed for people.
@@ -91,6 +93,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell what the replication slots of a server hold back, why, and until when
     Slots(Box<SlotsArgs>),
+    /// Tell how a running Walgate does, and whether that is good
+    Status(StatusArgs),
     /// List, check, measure and copy a journal on disk
     Journal(JournalArgs),
     /// Record the changes of a database into a folder, to replay them later

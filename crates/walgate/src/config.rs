@@ -11,6 +11,7 @@ mod connection;
 mod document;
 mod example;
 mod explain;
+mod http;
 mod journal;
 mod kafka;
 mod load;
@@ -31,6 +32,7 @@ mod state;
 mod substitute;
 mod text;
 mod topic;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +41,7 @@ use serde::Deserialize;
 
 pub use example::example;
 pub use explain::explain;
+pub use http::Http;
 pub use journal::{ConfirmBy, Journal, JournalCompression, OnDamage, OnFull, OnLargeTransaction};
 pub use kafka::{Compression, CreateTopics, Kafka, Property, SaslMechanism};
 pub use load::{Loaded, Overrides, Surroundings, load};
@@ -60,6 +63,7 @@ pub use source::{OnGap, OnMissingTable, PublicationMode, Source};
 pub use state::State;
 pub use text::Refused;
 pub use topic::{TopicName, TopicTemplate};
+pub use watch::Watch;
 
 /// The whole configuration.
 ///
@@ -80,6 +84,10 @@ pub struct Config {
     pub state: State,
     /// Where changes go: one table `[sinks.NAME]` for each sink. At least one is required.
     pub sinks: BTreeMap<String, Sink>,
+    /// The eye on what slots hold back.
+    pub watch: Watch,
+    /// Metrics, probes and the state of the service.
+    pub http: Http,
     /// The log, on stderr. Data never goes there, and nothing else goes to stdout.
     pub log: Log,
 }
@@ -92,6 +100,8 @@ impl Default for Config {
             journal: Journal::default(),
             state: State::default(),
             sinks: BTreeMap::new(),
+            watch: Watch::default(),
+            http: Http::default(),
             log: Log::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The control socket: a service that runs is asked something, by `walgate rewind` or any program of
+//! The control socket: a service that runs is asked something, by `walgate rewind`, `walgate status` or any program of
 //! its user.
 //!
 //! It is a Unix domain socket, `control.sock` in the state directory, for the user of the service
@@ -7,6 +7,8 @@
 //! ```text
 //! {"v":1,"command":"rewind","sink":"kafka","to":"0/14A2F60","accept_reorder":true}
 //! {"v":1,"ok":true,"rewind":{"id":"20261121T193000Z-3f2a","sink":"kafka","from":"…","delivered":"…"}}
+//! {"v":1,"command":"status"}
+//! {"v":1,"ok":true,"status":{"version":"0.1.0","healthy":true,…}}
 //! {"v":1,"ok":false,"error":{"code":2,"message":"there is no sink kafka","hint":"…"}}
 //! ```
 //!
@@ -31,5 +33,8 @@ fn socket(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
 }
 
-/// Most bytes of a request or an answer, which have some hundred: nobody fills memory.
+/// Most bytes of a request, which has some hundred: nobody fills memory.
 const MAX_LINE_BYTES: u64 = 64 << 10;
+
+/// Most bytes of an answer: a status with fifty slots has 100 KiB.
+const MAX_ANSWER_BYTES: u64 = 4 << 20;

@@ -15,7 +15,7 @@ use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
 use crate::{
     check, completions, config_command, demo, diff, journal_command, manual, record, replay,
-    rewind, run, slots, tail,
+    rewind, run, slots, status, tail,
 };
 
 /// What a command has besides its arguments.
@@ -72,6 +72,12 @@ fn dispatch(args: &Args) -> Result<(), Ending> {
         Command::Slots(asked) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
             slots::slots(asked, &console)
+        }
+        Command::Status(asked) => {
+            console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            let said = status::status(asked)?;
+            to_stdout(said.text.as_bytes())?;
+            said.trouble.map_or(Ok(()), Err)
         }
         Command::Journal(journal) => {
             console(&args.global, LogLevel::Warn, LogFormat::Human)?;

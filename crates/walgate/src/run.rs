@@ -1,5 +1,7 @@
 //! `walgate run`.
 
+use std::sync::Arc;
+
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::{
@@ -14,7 +16,10 @@ use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
 use crate::control::{ControlSocket, Desk};
 use crate::ending::Ending;
 use crate::entry::Console;
+use crate::http::HttpServer;
 use crate::signals::Signals;
+use crate::status::StatusReport;
+use crate::watch::{Instance, Watch, WatchOptions};
 use crate::wiring::{
     Engine, JournalKeys, Keeping, Known, add_sinks, block_on, patterns, source_config, streaming,
 };
@@ -49,7 +54,19 @@ async fn forward(
     let mut source = source_config(&config.source)?;
     source.streaming = streaming(&config.journal);
     source.stop_at = until.map(Until::into);
+    // From here to the end, whatever happens: what is wrong with a start is seen too.
+    let instance = Instance::new(config, source.monitor.clone());
+    let options = WatchOptions::new(config, source.connection.clone());
+    let watch = Watch::start(instance.clone(), options);
+    let pulse = instance.pulse().clone();
+    let http = HttpServer::start(&config.http, Arc::new(watch.view()), pulse).await?;
     let (store, checkpoint) = CheckpointFile::open(&config.state.dir, config.source.slot.as_str())?;
+    instance.owns(&config.state.dir);
+    let rewinds = Rewinds::open(&config.state.dir)?;
+    let look = watch.view();
+    let desk = Desk::new(rewinds.clone(), config);
+    let desk = desk.with_status(move || StatusReport::new(&look()).value());
+    let _control = ControlSocket::start(&config.state.dir, desk);
     let keys = JournalKeys::of(config);
     let journal = Keeping::open(&config.journal, &keys, checkpoint.as_ref()).await?;
     let keys = keys.of_letters(config.sinks.values()).await?;
@@ -74,11 +91,9 @@ async fn forward(
         confirm,
     });
     let sinks = add_sinks(&mut pipeline, config, &known)?;
+    instance.has_sinks(&sinks);
     pipeline.open().await?;
-    let rewinds = Rewinds::open(&config.state.dir)?;
-    pipeline.follow(rewinds.clone());
-    // Until the end, whatever that is.
-    let _control = ControlSocket::start(&config.state.dir, Desk::new(rewinds, config));
+    pipeline.follow(rewinds);
     let engine = Engine {
         pipeline,
         sinks,
@@ -86,13 +101,18 @@ async fn forward(
         journal,
         checkpoint,
         store: Some(Box::new(store)),
+        instance: Some(instance),
         gaps_end_it: false,
     };
-    let reload = || reload(&mut current, overrides, console);
-    engine
-        .run(&mut signals, console, Stop::new(), reload)
-        .await?;
-    Ok(())
+    let reload = || {
+        reload(&mut current, overrides, console);
+        if let Some(http) = &http {
+            http.reload();
+        }
+    };
+    let finished = engine.run(&mut signals, console, Stop::new(), reload).await;
+    watch.stop();
+    finished.map(drop)
 }
 
 /// The tables that the publications hold now, for sinks that check their destinations before the

@@ -6,7 +6,7 @@ pub(crate) mod table;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
@@ -19,6 +19,7 @@ use crate::config::{Overrides, Surroundings, load};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::{Request, Signals};
+use crate::watch::View;
 use crate::wiring::{block_on, connection};
 
 use report::Report;
@@ -127,7 +128,7 @@ impl Eyes {
             ours: &ours,
             hide_queries: self.hide_queries,
         };
-        Ok(Report::new(&server, &scene, self.limits))
+        Ok(View::new(&server, &scene, self.limits, SystemTime::now()).report)
     }
 }
 

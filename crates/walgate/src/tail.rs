@@ -160,6 +160,7 @@ async fn engine(
         journal: Keeping::default(),
         checkpoint: None,
         store: None,
+        instance: None,
         gaps_end_it,
     })
 }

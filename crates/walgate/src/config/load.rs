@@ -166,6 +166,8 @@ fn place_paths(config: &mut Config, folder: &Path) {
     config.journal.path.iter_mut().for_each(place);
     let keys = &mut config.journal.encryption_key_file;
     keys.iter_mut().for_each(place);
+    config.http.tls_cert.iter_mut().for_each(place);
+    config.http.tls_key.iter_mut().for_each(place);
     for sink in config.sinks.values_mut() {
         sink.dead_letter.file.iter_mut().for_each(place);
         match &mut sink.destination {

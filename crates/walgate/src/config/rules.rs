@@ -1,5 +1,6 @@
 //! Rules between keys: what is valid by itself and makes no sense together.
 
+mod http;
 mod journal;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub(super) fn rules(
     rules.source(config);
     rules.memory(config, surroundings.memory);
     rules.journal(config);
+    rules.watch(config);
+    rules.http(config);
     if config.sinks.is_empty() {
         let hint = "give a [sinks.NAME]; `walgate config example` shows each kind";
         rules.refuse(&["sinks"], "there is no sink", hint);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::protocol::{Answer, Command};
-use super::{MAX_LINE_BYTES, socket};
+use super::{MAX_ANSWER_BYTES, socket};
 use crate::ending::Ending;
 
 /// How long to wait for an answer: longer than the service takes to give up.
@@ -48,7 +48,7 @@ fn exchange(path: &Path, request: &[u8]) -> io::Result<String> {
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(request)?;
     let mut line = String::new();
-    BufReader::new(stream.take(MAX_LINE_BYTES)).read_line(&mut line)?;
+    BufReader::new(stream.take(MAX_ANSWER_BYTES)).read_line(&mut line)?;
     if line.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

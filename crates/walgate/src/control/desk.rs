@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde_json::Value;
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::{RewindTo, Rewinds};
 
@@ -11,11 +12,14 @@ use crate::args::Bound;
 use crate::config::{Config, Destination};
 
 /// Answers requests. It blocks.
-#[derive(Debug)]
 pub(crate) struct Desk {
     rewinds: Rewinds,
     sinks: BTreeMap<String, Kind>,
+    status: Option<Status>,
 }
+
+/// Says how the service does.
+type Status = Box<dyn Fn() -> Value + Send + Sync>;
 
 /// What a rewind means for a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +45,32 @@ impl Desk {
         Self {
             rewinds,
             sinks: sinks.collect(),
+            status: None,
         }
+    }
+
+    /// Answers with this how the service does.
+    pub(crate) fn with_status(
+        mut self,
+        status: impl Fn() -> Value + Send + Sync + 'static,
+    ) -> Self {
+        self.status = Some(Box::new(status));
+        self
     }
 
     /// Answers a line.
     pub(crate) fn answer(&self, line: &[u8]) -> Answer {
-        let answer = Command::parse(line).and_then(|Command::Rewind(asked)| self.rewind(asked));
+        let answer = Command::parse(line).and_then(|command| match command {
+            Command::Rewind(asked) => self.rewind(asked),
+            Command::Status => self.status(),
+        });
         answer.unwrap_or_else(Answer::refused)
+    }
+
+    fn status(&self) -> Result<Answer, Failure> {
+        let none = || Failure::new(StopReason::Config, "this service does not say how it does");
+        let status = self.status.as_ref().ok_or_else(none)?;
+        Ok(Answer::status(status()))
     }
 
     fn rewind(&self, asked: RewindAsked) -> Result<Answer, Failure> {

@@ -13,6 +13,8 @@ const VERSION: u64 = 1;
 pub(crate) enum Command {
     /// To give a sink events again.
     Rewind(RewindAsked),
+    /// How it does.
+    Status,
 }
 
 /// `rewind`.
@@ -28,12 +30,15 @@ pub(crate) struct RewindAsked {
 }
 
 /// What a service answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     v: u64,
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rewind: Option<RewindAnswer>,
+    /// The document that `STATUS.md` describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorAnswer>,
 }
@@ -60,11 +65,13 @@ struct ErrorAnswer {
 impl Command {
     /// As one line.
     pub(crate) fn to_line(&self) -> Vec<u8> {
-        let Self::Rewind(asked) = self;
-        let mut value = serde_json::to_value(asked).unwrap_or_default();
+        let (name, mut value) = match self {
+            Self::Rewind(asked) => ("rewind", serde_json::to_value(asked).unwrap_or_default()),
+            Self::Status => ("status", Value::Object(serde_json::Map::new())),
+        };
         if let Some(object) = value.as_object_mut() {
             object.insert("v".to_owned(), VERSION.into());
-            object.insert("command".to_owned(), "rewind".into());
+            object.insert("command".to_owned(), name.into());
         }
         let mut line = value.to_string().into_bytes();
         line.push(b'\n');
@@ -93,9 +100,11 @@ impl Command {
             Some("rewind") => Ok(Self::Rewind(
                 serde_json::from_value(value).map_err(no_request)?,
             )),
+            Some("status") if object.is_empty() => Ok(Self::Status),
+            Some("status") => Err(refused("no request: status takes no keys".to_owned())),
             other => {
                 let message = format!("there is no command {:?}", other.unwrap_or_default());
-                Err(refused(message).hint("there is: rewind"))
+                Err(refused(message).hint("there are: rewind, status"))
             }
         }
     }
@@ -107,6 +116,7 @@ impl Answer {
         Self {
             v: VERSION,
             ok: true,
+            status: None,
             rewind: Some(RewindAnswer {
                 id: accepted.id,
                 sink,
@@ -117,12 +127,24 @@ impl Answer {
         }
     }
 
+    /// How it does.
+    pub(crate) fn status(status: Value) -> Self {
+        Self {
+            v: VERSION,
+            ok: true,
+            rewind: None,
+            status: Some(status),
+            error: None,
+        }
+    }
+
     /// It was not done.
     pub(crate) fn refused(failure: Failure) -> Self {
         Self {
             v: VERSION,
             ok: false,
             rewind: None,
+            status: None,
             error: Some(ErrorAnswer {
                 code: failure.reason.exit_code(),
                 message: failure.message,
@@ -186,8 +208,14 @@ mod tests {
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(Command::parse(&line), Ok(command));
         let short = br#"{"v":1,"command":"rewind","sink":"a","to":"0/1"}"#;
-        let Command::Rewind(short) = Command::parse(short).unwrap();
+        let Ok(Command::Rewind(short)) = Command::parse(short) else {
+            panic!("no rewind");
+        };
         assert!(!short.accept_reorder);
+        assert_eq!(
+            Command::parse(&Command::Status.to_line()),
+            Ok(Command::Status)
+        );
     }
 
     #[test]
@@ -199,6 +227,7 @@ mod tests {
             (r#"{"v":2,"command":"rewind"}"#, "version 1"),
             (r#"{"v":1}"#, "no command"),
             (r#"{"v":1,"command":"stop"}"#, "no command \"stop\""),
+            (r#"{"v":1,"command":"status","of":"x"}"#, "no keys"),
             (r#"{"v":1,"command":"rewind","to":"0/1"}"#, "sink"),
             (
                 r#"{"v":1,"command":"rewind","sink":"a","to":"0/1","dry":true}"#,

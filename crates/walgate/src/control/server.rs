@@ -52,7 +52,7 @@ impl ControlSocket {
                 serving: tokio::spawn(serve(listener, owner, Arc::new(desk))),
             }),
             Err(error) => {
-                warn!(path = %path.display(), "there is no control socket, walgate rewind can't ask: {error}");
+                warn!(path = %path.display(), "there is no control socket, walgate rewind and walgate status can't ask: {error}");
                 None
             }
         }

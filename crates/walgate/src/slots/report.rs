@@ -5,135 +5,138 @@ use std::time::Duration;
 
 use serde::Serialize;
 use walgate_slot::{
-    Culprit, Danger, Forecast, HOUR, Lag, Limit, Limits, MINUTE, Observation, Provider, QUARTER,
-    Rate, Scene, Server, Slot, TimeLeft, culprit, forecast,
+    Danger, HOUR, Lag, Limit, MINUTE, Observation, Provider, QUARTER, Rate, Scene, Server, Slot,
+    TimeLeft,
 };
 
 use crate::ending::Ending;
+use crate::watch::SlotSight;
 
 /// How many points the line of the past has.
 const PAST_POINTS: usize = 20;
 
 /// One look.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) server: ServerReport,
-    pub(super) slots: Vec<SlotReport>,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    pub(crate) server: ServerReport,
+    pub(crate) slots: Vec<SlotReport>,
     /// The oldest first.
-    pub(super) transactions: Vec<TransactionReport>,
-    pub(super) prepared_transactions: Vec<PreparedReport>,
+    pub(crate) transactions: Vec<TransactionReport>,
+    pub(crate) prepared_transactions: Vec<PreparedReport>,
     /// What this role can't see, with what would show it.
-    pub(super) unseen: Vec<String>,
+    pub(crate) unseen: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct ServerReport {
-    pub(super) endpoint: String,
-    pub(super) version: String,
-    pub(super) provider: &'static str,
-    pub(super) system_id: Option<u64>,
-    pub(super) in_recovery: bool,
-    pub(super) wal_lsn: Option<String>,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ServerReport {
+    pub(crate) endpoint: String,
+    pub(crate) version: String,
+    pub(crate) provider: &'static str,
+    pub(crate) system_id: Option<u64>,
+    pub(crate) in_recovery: bool,
+    pub(crate) wal_lsn: Option<String>,
     /// Over the last 1, 15 and 60 minutes of this command; null before there are two looks.
-    pub(super) wal_bytes_per_second: BTreeMap<&'static str, Option<f64>>,
+    pub(crate) wal_bytes_per_second: BTreeMap<&'static str, Option<f64>>,
     /// The highest of 15 minutes in the last 24 hours of this command; while that is less, not less than the average.
-    pub(super) highest_wal_bytes_per_second: Option<f64>,
+    pub(crate) highest_wal_bytes_per_second: Option<f64>,
     /// Since the statistics of the log were reset; null for less than an hour, and on a standby.
-    pub(super) average_wal_bytes_per_second: Option<f64>,
+    pub(crate) average_wal_bytes_per_second: Option<f64>,
     /// How much time the rates are from, at most.
-    pub(super) measured_seconds: f64,
-    pub(super) settings: BTreeMap<&'static str, Option<String>>,
+    pub(crate) measured_seconds: f64,
+    pub(crate) settings: BTreeMap<&'static str, Option<String>>,
     /// `max_slot_wal_keep_size`; null: nothing bounds what a slot holds back.
-    pub(super) keep_size_bytes: Option<u64>,
+    pub(crate) keep_size_bytes: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct SlotReport {
-    pub(super) slot: String,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SlotReport {
+    pub(crate) slot: String,
     /// It is the slot of the configuration.
-    pub(super) ours: bool,
-    pub(super) slot_type: String,
-    pub(super) plugin: Option<String>,
-    pub(super) database: Option<String>,
+    pub(crate) ours: bool,
+    pub(crate) slot_type: String,
+    pub(crate) plugin: Option<String>,
+    pub(crate) database: Option<String>,
     /// `lost`, `unreserved`, `extended`, `creating`, `active` or `unused`.
-    pub(super) state: &'static str,
-    pub(super) active_pid: Option<i32>,
-    pub(super) consumer: Option<String>,
-    pub(super) restart_lsn: Option<String>,
-    pub(super) confirmed_flush_lsn: Option<String>,
-    pub(super) wal_status: Option<String>,
-    pub(super) invalidation_reason: Option<String>,
-    pub(super) inactive_seconds: Option<f64>,
-    pub(super) failover: bool,
-    pub(super) synced: bool,
-    pub(super) two_phase: bool,
+    pub(crate) state: &'static str,
+    pub(crate) active_pid: Option<i32>,
+    pub(crate) consumer: Option<String>,
+    pub(crate) restart_lsn: Option<String>,
+    pub(crate) confirmed_flush_lsn: Option<String>,
+    pub(crate) wal_status: Option<String>,
+    pub(crate) invalidation_reason: Option<String>,
+    pub(crate) inactive_seconds: Option<f64>,
+    pub(crate) failover: bool,
+    pub(crate) synced: bool,
+    pub(crate) two_phase: bool,
     /// Log that it holds back; null when it holds back none.
-    pub(super) retained_bytes: Option<u64>,
-    pub(super) unconfirmed_bytes: Option<u64>,
+    pub(crate) retained_bytes: Option<u64>,
+    pub(crate) unconfirmed_bytes: Option<u64>,
     /// Not decoded and sent yet.
-    pub(super) unsent_bytes: Option<u64>,
+    pub(crate) unsent_bytes: Option<u64>,
     /// Age of the oldest log that is not confirmed; 0 when only an idle server's own lies behind,
     /// null where nothing is confirmed: physical slots, and those that are being created.
-    pub(super) lag_seconds: Option<f64>,
+    pub(crate) lag_seconds: Option<f64>,
     /// The age is at least so much: the log is older than our first look.
-    pub(super) lag_is_more: bool,
+    pub(crate) lag_is_more: bool,
     /// How fast `retained_bytes` grows, over the last 1, 15 and 60 minutes.
-    pub(super) trend_bytes_per_second: BTreeMap<&'static str, Option<f64>>,
-    pub(super) headroom_bytes: Option<u64>,
+    pub(crate) trend_bytes_per_second: BTreeMap<&'static str, Option<f64>>,
+    pub(crate) headroom_bytes: Option<u64>,
     /// `max_slot_wal_keep_size`, `budget` or `disk`.
-    pub(super) headroom_limit: Option<&'static str>,
+    pub(crate) headroom_limit: Option<&'static str>,
     /// Until the headroom is used up at the steepest trend; null: never, no limit, or not known.
-    pub(super) seconds_to_limit: Option<f64>,
+    pub(crate) seconds_to_limit: Option<f64>,
     /// The same if the consumer stopped now, at the highest rate.
-    pub(super) seconds_to_limit_if_stopped: Option<f64>,
+    pub(crate) seconds_to_limit_if_stopped: Option<f64>,
     /// Until the server invalidates it for being unused.
-    pub(super) seconds_to_idle_timeout: Option<f64>,
+    pub(crate) seconds_to_idle_timeout: Option<f64>,
     /// `none`, `unknown`, `near` (less than an hour) or `reached`.
-    pub(super) danger: &'static str,
-    pub(super) catalog_xmin_age: Option<i64>,
-    pub(super) spill_bytes: Option<i64>,
-    pub(super) stream_bytes: Option<i64>,
+    pub(crate) danger: &'static str,
+    pub(crate) catalog_xmin_age: Option<i64>,
+    pub(crate) spill_bytes: Option<i64>,
+    pub(crate) stream_bytes: Option<i64>,
     /// In two words; `-` when nothing is held back.
-    pub(super) culprit: &'static str,
-    pub(super) why: Option<String>,
-    pub(super) fix: Option<String>,
+    pub(crate) culprit: &'static str,
+    pub(crate) why: Option<String>,
+    pub(crate) fix: Option<String>,
     #[serde(skip)]
-    pub(super) at_trend: TimeLeft,
+    pub(crate) at_trend: TimeLeft,
     #[serde(skip)]
-    pub(super) if_stopped: TimeLeft,
+    pub(crate) if_stopped: TimeLeft,
     /// What was held back, in the past, oldest first.
     #[serde(skip)]
-    pub(super) past: Vec<u64>,
+    pub(crate) past: Vec<u64>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct TransactionReport {
-    pub(super) pid: i32,
-    pub(super) user: Option<String>,
-    pub(super) application: Option<String>,
-    pub(super) database: Option<String>,
-    pub(super) seconds: Option<f64>,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TransactionReport {
+    pub(crate) pid: i32,
+    pub(crate) user: Option<String>,
+    pub(crate) application: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) seconds: Option<f64>,
     /// Transactions since it wrote first; null when it has written nothing.
-    pub(super) xid_age: Option<i64>,
+    pub(crate) xid_age: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct PreparedReport {
-    pub(super) gid: String,
-    pub(super) owner: Option<String>,
-    pub(super) database: Option<String>,
-    pub(super) seconds: Option<f64>,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PreparedReport {
+    pub(crate) gid: String,
+    pub(crate) owner: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) seconds: Option<f64>,
 }
 
 impl Report {
-    pub(super) fn new(server: &Server, scene: &Scene<'_>, limits: Limits) -> Self {
+    /// `slots` is what follows for each slot of the scene.
+    pub(crate) fn new(server: &Server, scene: &Scene<'_>, slots: &[SlotSight]) -> Self {
         let seen = scene.seen;
         Self {
             server: server_report(server, scene),
             slots: seen
                 .slots
                 .iter()
-                .map(|slot| slot_report(scene, slot, limits))
+                .zip(slots)
+                .map(|(slot, sight)| slot_report(scene, slot, sight))
                 .collect(),
             transactions: seen
                 .transactions
@@ -162,7 +165,7 @@ impl Report {
     }
 
     /// One JSON object on a line.
-    pub(super) fn json(&self) -> Result<String, Ending> {
+    pub(crate) fn json(&self) -> Result<String, Ending> {
         let text = serde_json::to_string(self)
             .map_err(|error| Ending::other(format!("what was found is no JSON: {error}")))?;
         Ok(text + "\n")
@@ -227,11 +230,14 @@ fn windows(value: impl Fn(Duration) -> Option<f64>) -> BTreeMap<&'static str, Op
         .collect()
 }
 
-fn slot_report(scene: &Scene<'_>, slot: &Slot, limits: Limits) -> SlotReport {
+fn slot_report(scene: &Scene<'_>, slot: &Slot, sight: &SlotSight) -> SlotReport {
     let seen = scene.seen;
-    let ahead: Forecast = forecast(seen, slot, scene.history, limits);
-    let culprit: Culprit = culprit(scene, slot);
-    let (lag_seconds, lag_is_more) = lag(scene, slot);
+    let SlotSight {
+        forecast: ahead,
+        culprit,
+        ..
+    } = sight;
+    let (lag_seconds, lag_is_more) = lag(sight.lag);
     let statistics = seen.statistics(&slot.name);
     let seconds = |left: TimeLeft| left.time().map(|time| time.as_secs_f64());
     SlotReport {
@@ -280,18 +286,16 @@ fn slot_report(scene: &Scene<'_>, slot: &Slot, limits: Limits) -> SlotReport {
 }
 
 /// Seconds, and whether it is more; no seconds where nothing is confirmed: that is not known.
-fn lag(scene: &Scene<'_>, slot: &Slot) -> (Option<f64>, bool) {
-    let (Some(confirmed), Some(_)) = (slot.confirmed_flush_lsn, scene.seen.wal_lsn) else {
-        return (None, false);
-    };
-    match scene.history.lag(confirmed, scene.now) {
-        Lag::None => (Some(0.0), false),
-        Lag::About(time) => (Some(time.as_secs_f64()), false),
-        Lag::AtLeast(time) => (Some(time.as_secs_f64()), true),
+pub(crate) fn lag(lag: Option<Lag>) -> (Option<f64>, bool) {
+    match lag {
+        None => (None, false),
+        Some(Lag::None) => (Some(0.0), false),
+        Some(Lag::About(time)) => (Some(time.as_secs_f64()), false),
+        Some(Lag::AtLeast(time)) => (Some(time.as_secs_f64()), true),
     }
 }
 
-fn state(slot: &Slot) -> &'static str {
+pub(crate) fn state(slot: &Slot) -> &'static str {
     match slot.wal_status.as_deref() {
         _ if slot.lost().is_some() => "lost",
         Some("unreserved") => "unreserved",
@@ -302,7 +306,7 @@ fn state(slot: &Slot) -> &'static str {
     }
 }
 
-const fn danger(danger: Danger) -> &'static str {
+pub(crate) const fn danger(danger: Danger) -> &'static str {
     match danger {
         Danger::None => "none",
         Danger::Unknown => "unknown",
@@ -350,36 +354,4 @@ fn past(scene: &Scene<'_>, slot: &str) -> Vec<u64> {
             before
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use walgate_slot::History;
-
-    use super::*;
-
-    #[test]
-    fn a_slot_without_confirmations_has_no_lag_and_not_none() {
-        let mut seen = Observation::default();
-        seen.wal_lsn = "1/0".parse().ok();
-        let mut slot = Slot::default();
-        let mut history = History::new();
-        let now = Instant::now();
-        history.record(now, &seen, None);
-        let found = |slot: &Slot| {
-            let scene = Scene {
-                seen: &seen,
-                history: &history,
-                now,
-                ours: &[],
-                hide_queries: false,
-            };
-            lag(&scene, slot)
-        };
-        assert_eq!(found(&slot), (None, false));
-        slot.confirmed_flush_lsn = seen.wal_lsn;
-        assert_eq!(found(&slot), (Some(0.0), false));
-    }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark, Xid};
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
@@ -16,6 +16,7 @@ use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::{Request, Signals};
 use crate::terminal::Terminal;
+use crate::watch::Instance;
 
 /// Threads that run tasks: one reads and one encodes while the kernel does the rest. Blocking work
 /// (files, fsync, librdkafka) has threads of its own.
@@ -23,6 +24,12 @@ const WORKERS: usize = 2;
 
 /// How often the status line is drawn: often enough to look alive, seldom enough to cost nothing.
 const REDRAW: Duration = Duration::from_millis(250);
+
+/// How often the engine's own loop gives a sign of life.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// A loop that is polled with everything that delivers, and was not for so long, is stuck.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Runs a command's future to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Ending>>) -> Result<T, Ending> {
@@ -63,6 +70,8 @@ pub(crate) struct Engine {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Where the checkpoint is kept; nowhere when the slot alone remembers.
     pub(crate) store: Option<Box<dyn CheckpointStore>>,
+    /// Where a service shows how it does; none for a command.
+    pub(crate) instance: Option<Instance>,
     /// Whether a gap ends it: when the output was promised to be complete.
     pub(crate) gaps_end_it: bool,
 }
@@ -89,9 +98,13 @@ impl Engine {
         let reached = self.journal.reached(self.checkpoint.as_ref());
         let start = PostgresSource::start(self.source, reached.clone(), confirmed.clone());
         let mut start = pin!(start);
+        let instance = self.instance;
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let started = loop {
             tokio::select! {
                 started = &mut start => break started?,
+                _ = beats.tick() => beat(instance.as_ref()),
                 request = signals.next() => match request {
                     Request::Reload => reload(),
                     Request::Drain | Request::End => return Ok(Finish::BeforeStart),
@@ -107,10 +120,14 @@ impl Engine {
             on_gap,
         };
         let begun = begin.begin(&self.pipeline, &started).await?;
+        if let Some(instance) = &instance {
+            instance.has_journal(&begun.log.journal);
+        }
         let monitor = started.source.monitor();
         let progress = Progress::new(self.sinks.clone(), monitor);
         let source = Watched {
             source: started.source,
+            instance: instance.clone(),
             gaps_end_it: self.gaps_end_it,
         };
         let is_kept = begun.log.journal.durable().is_some();
@@ -128,13 +145,18 @@ impl Engine {
         let outcome = loop {
             tokio::select! {
                 outcome = &mut run => break outcome,
+                _ = beats.tick() => beat(instance.as_ref()),
                 request = signals.next() => match request {
                     Request::Reload => reload(),
                     Request::Drain => {
+                        stops(instance.as_ref());
                         say_stopping(is_kept);
                         stop.drain();
                     }
-                    Request::End => stop.now(),
+                    Request::End => {
+                        stops(instance.as_ref());
+                        stop.now();
+                    }
                 },
                 () = &mut drawing => {}
             }
@@ -143,6 +165,18 @@ impl Engine {
         let outcome = outcome?;
         say_stopped(&outcome, &self.sinks);
         Ok(Finish::Ended(outcome))
+    }
+}
+
+fn beat(instance: Option<&Instance>) {
+    if let Some(instance) = instance {
+        instance.pulse().beat("engine", Instant::now(), STUCK);
+    }
+}
+
+fn stops(instance: Option<&Instance>) {
+    if let Some(instance) = instance {
+        instance.stops();
     }
 }
 
@@ -212,6 +246,7 @@ async fn draw(mut progress: Progress, terminal: Arc<Terminal>) {
 /// The source, with an eye on gaps.
 struct Watched {
     source: PostgresSource,
+    instance: Option<Instance>,
     gaps_end_it: bool,
 }
 
@@ -219,6 +254,9 @@ impl Source for Watched {
     async fn next(&mut self) -> Result<Feed, Failure> {
         let feed = self.source.next().await?;
         if let Feed::Gap(gap) = &feed {
+            if let Some(instance) = &self.instance {
+                instance.has_gap();
+            }
             let message = format!(
                 "changes between {} and {} are lost: {}",
                 gap.from, gap.to, gap.reason

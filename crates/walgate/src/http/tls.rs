@@ -1,0 +1,75 @@
+//! The certificate, which may be renewed while we run.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use walgate_core::{Failure, StopReason};
+
+/// What new connections are answered with.
+#[derive(Debug)]
+pub(super) struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    present: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be read, or don't belong together.
+    pub(super) fn read(certificate: PathBuf, key: PathBuf) -> Result<Self, Failure> {
+        let present = RwLock::new(read(&certificate, &key)?);
+        Ok(Self {
+            certificate,
+            key,
+            present,
+        })
+    }
+
+    /// Reads them again. What is wrong with them leaves everything as it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub(super) fn read_again(&self) -> Result<(), Failure> {
+        let new = read(&self.certificate, &self.key)?;
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    pub(super) fn present(&self) -> Arc<ServerConfig> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&present)
+    }
+}
+
+fn read(certificate: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, Failure> {
+    let refused = |path: &PathBuf, error: &dyn std::fmt::Display| {
+        let message = format!("{}: {error}", path.display());
+        Failure::new(StopReason::Config, message)
+            .hint("[http] tls_cert and tls_key name files in PEM")
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| refused(certificate, &error))?;
+    if chain.is_empty() {
+        return Err(refused(certificate, &"there is no certificate in it"));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, &error))?;
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| {
+            let builder = builder.with_no_client_auth();
+            builder.with_single_cert(chain, secret)
+        })
+        .map_err(|error| refused(certificate, &error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

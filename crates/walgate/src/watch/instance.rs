@@ -1,0 +1,239 @@
+//! What this process knows of itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use walgate_core::Lsn;
+use walgate_journal::{Journal, JournalStats};
+use walgate_pipeline::{Demand, SinkStatus, StatusHandle};
+use walgate_replication::{SourceCounters, SourceMonitor, SourceState};
+use walgate_slot::{History, Lag};
+
+use super::Pulse;
+use crate::config::Config;
+
+/// The parts of a service as they come into being. Cheap to clone: all clones are the same process.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started: SystemTime,
+    slot: String,
+    /// What is fsynced here is confirmed, whatever the sinks have.
+    confirms: bool,
+    /// The sinks of the configuration, before they are made.
+    configured: Vec<SinkStatus>,
+    source: SourceMonitor,
+    sinks: OnceLock<Vec<StatusHandle>>,
+    journal: OnceLock<Journal>,
+    state_dir: OnceLock<PathBuf>,
+    stopping: AtomicBool,
+    gaps: AtomicU64,
+    shown: Mutex<Shown>,
+    pulse: Pulse,
+}
+
+/// What the guard wants to have shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Shown {
+    /// 0 ok, 1 warning, 2 critical, 3 emergency; none while it is not known.
+    pub(crate) level: Option<u8>,
+    /// What fires now.
+    pub(crate) firing: Vec<Firing>,
+    /// Notifications by channel and result (`sent`, `failed`, …); they only grow.
+    pub(crate) notifications: BTreeMap<(String, &'static str), u64>,
+}
+
+/// An alert that fires.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Firing {
+    /// The rule's name.
+    pub(crate) rule: String,
+    /// `warning`, `critical` or `emergency`.
+    pub(crate) severity: &'static str,
+    /// What it is about, where a rule can fire several times: a slot, a sink.
+    pub(crate) about: Option<String>,
+    pub(crate) since: SystemTime,
+    /// In one sentence.
+    pub(crate) summary: String,
+}
+
+/// The process at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Moment {
+    pub(crate) at: Instant,
+    pub(crate) time: SystemTime,
+    pub(crate) started: SystemTime,
+    /// The configured slot.
+    pub(crate) slot: String,
+    /// What is fsynced here is confirmed, whatever the sinks have.
+    pub(crate) confirms: bool,
+    pub(crate) source: SourceState,
+    pub(crate) counters: SourceCounters,
+    pub(crate) sinks: Vec<SinkSight>,
+    /// None before it has begun.
+    pub(crate) journal: Option<JournalStats>,
+    pub(crate) stopping: bool,
+    /// Gaps that were announced in this life.
+    pub(crate) gaps: u64,
+    pub(crate) shown: Shown,
+}
+
+/// A sink at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkSight {
+    pub(crate) status: SinkStatus,
+    /// Whether the journal holds anything that it has not delivered; none before it has begun.
+    pub(crate) undelivered: Option<bool>,
+    /// Log that was received and not delivered; none before it has begun. 0 when nothing that it
+    /// would be given is in it.
+    pub(crate) backlog_bytes: Option<u64>,
+    /// How long ago the oldest log that it has not delivered was written; none when nothing is
+    /// undelivered, or it was written after the last look at the server.
+    pub(crate) oldest: Option<Lag>,
+}
+
+impl SinkSight {
+    /// Whether the slot waits for it.
+    pub(crate) fn is_required(&self) -> bool {
+        self.status.demand == Demand::Required
+    }
+}
+
+impl Instance {
+    /// Before anything of it is there.
+    pub(crate) fn new(config: &Config, source: SourceMonitor) -> Self {
+        let configured = config.sinks.iter().map(|(name, sink)| {
+            let demand = if sink.required {
+                Demand::Required
+            } else {
+                Demand::Optional
+            };
+            SinkStatus::starting(name, demand)
+        });
+        Self(Arc::new(Shared {
+            started: SystemTime::now(),
+            slot: config.source.slot.as_str().to_owned(),
+            confirms: config.journal.confirms(),
+            configured: configured.collect(),
+            source,
+            sinks: OnceLock::new(),
+            journal: OnceLock::new(),
+            state_dir: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            gaps: AtomicU64::new(0),
+            shown: Mutex::default(),
+            pulse: Pulse::default(),
+        }))
+    }
+
+    /// The state directory is this process's from now on.
+    pub(crate) fn owns(&self, state_dir: &Path) {
+        self.0.state_dir.get_or_init(|| state_dir.to_owned());
+    }
+
+    /// The state directory, once it is this process's.
+    pub(crate) fn state_dir(&self) -> Option<&Path> {
+        self.0.state_dir.get().map(PathBuf::as_path)
+    }
+
+    /// The sinks are made.
+    pub(crate) fn has_sinks(&self, sinks: &[StatusHandle]) {
+        self.0.sinks.get_or_init(|| sinks.to_vec());
+    }
+
+    /// The journal has begun.
+    pub(crate) fn has_journal(&self, journal: &Journal) {
+        self.0.journal.get_or_init(|| journal.clone());
+    }
+
+    /// It was asked to stop.
+    pub(crate) fn stops(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The source has announced a gap.
+    pub(crate) fn has_gap(&self) {
+        self.0.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the guard wants to have shown from now on.
+    pub(crate) fn show(&self, shown: Shown) {
+        *self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// The loops that have to go round.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.0.pulse
+    }
+
+    /// What the source does.
+    pub(crate) fn source(&self) -> &SourceMonitor {
+        &self.0.source
+    }
+
+    /// The process now. `history` says when log was written.
+    pub(crate) fn moment(&self, history: &History) -> Moment {
+        let shared = &*self.0;
+        let now = Instant::now();
+        let counters = shared.source.counters();
+        let journal = shared.journal.get().map(Journal::stats);
+        let sinks = match shared.sinks.get() {
+            Some(handles) => handles.iter().map(StatusHandle::get).collect(),
+            None => shared.configured.clone(),
+        };
+        let received = received(&counters, journal.as_ref());
+        let sinks = sinks.into_iter();
+        let shown = shared.shown.lock();
+        Moment {
+            at: now,
+            time: SystemTime::now(),
+            started: shared.started,
+            slot: shared.slot.clone(),
+            confirms: shared.confirms,
+            source: shared.source.state(),
+            sinks: sinks
+                .map(|status| sink(status, received, journal.as_ref(), history, now))
+                .collect(),
+            counters,
+            journal,
+            stopping: shared.stopping.load(Ordering::Relaxed),
+            gaps: shared.gaps.load(Ordering::Relaxed),
+            shown: shown.unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// How far the log was received, also in a life before.
+fn received(counters: &SourceCounters, journal: Option<&JournalStats>) -> Lsn {
+    let kept = journal.map(|journal| journal.newest.lsn());
+    counters.received_lsn.max(kept.unwrap_or_default())
+}
+
+fn sink(
+    status: SinkStatus,
+    received: Lsn,
+    journal: Option<&JournalStats>,
+    history: &History,
+    now: Instant,
+) -> SinkSight {
+    let reader = journal.and_then(|journal| {
+        let mut readers = journal.readers.iter();
+        readers.find(|reader| reader.name == status.name)
+    });
+    let undelivered = reader
+        .map(|reader| reader.behind_bytes > 0 || reader.behind_disk_bytes > 0 || !reader.in_memory);
+    let behind = undelivered == Some(true) && status.confirmable > Lsn::ZERO;
+    let backlog = behind.then(|| received.bytes_since(status.confirmable));
+    let oldest = behind.then(|| history.written_behind(status.confirmable, now));
+    SinkSight {
+        undelivered,
+        backlog_bytes: undelivered.map(|_| backlog.unwrap_or(0)),
+        oldest: oldest.filter(|lag| *lag != Lag::None),
+        status,
+    }
+}
