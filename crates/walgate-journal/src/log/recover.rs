@@ -406,7 +406,8 @@ impl<'a> Survey<'a> {
         // The first stays even when it is empty: the numbers of entries and segments go on from it.
         // Not where what it says to lie before it was deleted and comes again, because less was
         // confirmed: for every later start it would seem that all of that is there.
-        let stays = self.recovered.segments.is_empty() && (!cut || header.before <= self.confirmed);
+        let comes_again = header.before > self.confirmed.max(scan.whole);
+        let stays = self.recovered.segments.is_empty() && !comes_again;
         if scan.is_empty() && (cut || is_last) && !stays {
             let known = &mut self.recovered;
             known.next_entry = known.next_entry.max(scan.index.first_entry);

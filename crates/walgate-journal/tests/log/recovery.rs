@@ -747,3 +747,22 @@ fn what_comes_again_behind_deleted_segments_is_kept_when_the_oldest_is_damaged()
     let rig = Rig::on(&rig.disk.crash(), 2_008);
     assert_eq!(read_all(&rig.view).rows, transactions(6..=30));
 }
+
+/// The same where nothing is torn: the process was killed before it had appended anything.
+#[test]
+fn what_comes_again_behind_a_segment_without_anything_is_kept_too() {
+    let mut rig = Rig::on(&log_of(30).disk.crash(), 508);
+    rig.flush();
+    let segments = rig.segments();
+    let (last, older) = segments.split_last().expect("segments");
+    rig.files.delete(older).expect("deleted");
+    let mut rig = Rig::on(&rig.disk.kill(), 508);
+    assert_eq!(rig.view.catalogue().oldest(), at(508, 0));
+    for lsn in 6..=30 {
+        rig.append(&whole(lsn * 100).frames());
+    }
+    rig.flush();
+    let _is_there = rig.disk.flip(&file(*last), 18, 2);
+    let rig = Rig::on(&rig.disk.crash(), 2_008);
+    assert_eq!(read_all(&rig.view).rows, transactions(6..=30));
+}

@@ -39,7 +39,7 @@ const SEEDS: u64 = 2_000;
 /// Seeds that have failed once, besides.
 const ONCE_FAILED: &[u64] = &[
     11_513, 14_089, 15_340, 15_793, 17_677, 31_401, 36_062, 41_051, 73_525, 81_247, 94_686,
-    103_474, 143_436,
+    103_474, 143_436, 175_921,
 ];
 /// Minutes.
 const LONG_SEEDS: u64 = 200_000;

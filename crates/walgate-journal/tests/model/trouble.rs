@@ -130,11 +130,11 @@ impl World {
         if end == End::Clean {
             self.close();
         }
-        if let Some(log) = self.log.take()
-            && end != End::Clean
-        {
-            // It has no time to remove them.
-            std::mem::forget(log.spools);
+        if let Some(log) = self.log.take() {
+            // Who is killed has no time to remove them.
+            self.disk.set_vanished(end != End::Clean);
+            drop(log);
+            self.disk.set_vanished(false);
         }
         self.readers
             .iter_mut()
