@@ -1,18 +1,24 @@
-//! What the disk costs: appends and reads a million rows with and without it.
+//! What the disk costs: appends and reads a million rows with and without it, and starts with a
+//! journal of 10 GiB.
 //!
 //! `cargo run --release -p walgate-journal --example cost [ROWS] [BYTES A ROW] [FOLDER]`
 #![expect(clippy::expect_used, reason = "a measurement that can't go on says so")]
 
+use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use walgate_core::{
-    Column, Frame, FrameKind, Frames, Lsn, PgMicros, Position, Relation, Scalar, Shape, Transaction,
+    Checkpoint, Column, Frame, FrameKind, Frames, Lsn, PgMicros, Position, Relation, Scalar, Shape,
+    SourceIdentity, Transaction,
 };
-use walgate_journal::segment::SegmentFacts;
+use walgate_journal::segment::{
+    Definitions, SegmentFacts, SegmentHeader, SegmentIndex, SegmentWriter,
+};
 use walgate_journal::{DEFAULT_BUDGET_BYTES, Demand, DiskJournal, DiskOptions, Journal, Read};
 use walgate_pgoutput::{Dialect, Message, ReplicaIdentity};
 
@@ -21,6 +27,10 @@ const RUN_ROWS: u32 = 500;
 
 /// Transactions of which the latency is measured, five in a millisecond.
 const LATENCY_RUNS: u64 = 10_000;
+
+/// The journal that is started with: 10 GiB, in segments of the default size.
+const START_SEGMENTS: u64 = 160;
+const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// User and system time of this process in seconds.
 fn cpu_seconds() -> [f64; 2] {
@@ -229,6 +239,127 @@ fn fresh(within: &Path) -> (tempfile::TempDir, Journal) {
     (folder, journal)
 }
 
+/// A journal of so many full segments.
+struct Full {
+    folder: tempfile::TempDir,
+    relation: Arc<Relation>,
+    definitions: Definitions,
+    header: SegmentHeader,
+    /// Where the segments end.
+    at: u64,
+}
+
+impl Full {
+    fn new(within: &Path, row: &Bytes) -> Self {
+        let mut full = Self {
+            folder: tempfile::tempdir_in(within).expect("a folder"),
+            relation: relation(),
+            definitions: Definitions::starting_at(0),
+            header: SegmentHeader {
+                number: 1,
+                first_entry: 0,
+                before: Position::ZERO,
+                created: PgMicros(0),
+                next_definition: 0,
+                facts: facts(),
+            },
+            at: 0,
+        };
+        for _ in 0..START_SEGMENTS {
+            full.segment(row);
+        }
+        full
+    }
+
+    /// What lies between its first run and its index is a hole: nothing reads it.
+    fn segment(&mut self, row: &Bytes) {
+        let (index, bytes) = self.write(row, 0);
+        let offset = SEGMENT_BYTES - (64 << 10);
+        let number = self.header.number;
+        let mut tail = Vec::new();
+        index.seal(number, offset, &mut tail).expect("an index");
+        let file = self.file();
+        file.write_all_at(&bytes, 0).expect("written");
+        file.write_all_at(&tail, offset).expect("written");
+        self.header = SegmentHeader {
+            number: number + 1,
+            first_entry: index.next_entry(),
+            before: index.last,
+            next_definition: index.next_definition,
+            ..self.header.clone()
+        };
+    }
+
+    /// One that a crash has left full and without an index.
+    fn torn(&mut self, row: &Bytes) {
+        let (_, bytes) = self.write(row, SEGMENT_BYTES as usize - (128 << 10));
+        self.file().write_all_at(&bytes, 0).expect("written");
+    }
+
+    fn write(&mut self, row: &Bytes, least: usize) -> (SegmentIndex, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let mut writer = SegmentWriter::begin(&self.header, &mut bytes).expect("a segment");
+        loop {
+            self.at += 0x10000;
+            let frames = run(self.at, RUN_ROWS, row, &self.relation);
+            writer
+                .append(&frames, &mut self.definitions, &mut bytes)
+                .expect("appended");
+            if bytes.len() >= least {
+                return (writer.index().clone(), bytes);
+            }
+        }
+    }
+
+    fn file(&self) -> File {
+        let name = format!("{:016x}.segment", self.header.number);
+        File::create(self.folder.path().join(name)).expect("a file")
+    }
+
+    /// How long it takes until it can be appended to and read.
+    fn start(&self, name: &str, confirmed: u64) {
+        let checkpoint = Checkpoint {
+            source: SourceIdentity {
+                system_id: 1,
+                timeline: 1,
+                epoch: 0,
+                slot: facts().slot,
+                consistent_point: Lsn(0),
+                created_by_us: true,
+            },
+            confirmed: Lsn(confirmed),
+            sinks: std::collections::BTreeMap::new(),
+            gaps: Vec::new(),
+        };
+        let options = DiskOptions {
+            budget_bytes: Some(100 << 30),
+            keep_free_percent: 0,
+            ..DiskOptions::new(self.folder.path())
+        };
+        let since = Instant::now();
+        let opened = DiskJournal::open(options, Some(&checkpoint)).expect("opened");
+        let start = Position::new(0, opened.tail().expect("a tail"), 0);
+        let journal = opened.start(facts(), start).expect("started");
+        let line = format!("{name:40} {:4} ms\n", since.elapsed().as_millis());
+        assert!(start.lsn() >= checkpoint.confirmed, "{start}");
+        drop(journal);
+        std::io::stdout()
+            .write_all(line.as_bytes())
+            .expect("written");
+    }
+}
+
+/// Starts with 10 GiB, all of it in the cache of the file system.
+fn measure_start(within: &Path, row: &Bytes) {
+    let mut full = Full::new(within, row);
+    let confirmed = full.at + 8;
+    full.start("start with 10 GiB after a clean stop", confirmed);
+    drop(full);
+    full = Full::new(within, row);
+    full.torn(row);
+    full.start("start with 10 GiB after a crash", confirmed);
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| {
@@ -254,6 +385,7 @@ fn main() {
             measure_latency("in memory", &journal, row.clone()).await;
             let (_kept, journal) = fresh(&folder);
             measure_latency("on disk", &journal, row.clone()).await;
+            measure_start(&folder, &row);
         }
     });
 }
