@@ -182,6 +182,34 @@ fn many_rows_without_room_while_they_are_written() -> Result<()> {
     check_lines(lines, 100_000)
 }
 
+/// Row 45: one that is larger than all that the journal may take, and does not come while it runs,
+/// can't end: it is refused by name and size, and comes when there is room.
+#[test]
+fn many_rows_in_a_budget_that_is_too_small() -> Result<()> {
+    let mut bed = Bed::shared(PgVersion::V17, "large_budget", SETUP)?;
+    let file = bed.path("all.ndjson");
+    let small = "streaming = false\nreplay_bytes = \"0B\"\nbudget = ";
+    bed.more = journal_on_disk(&format!("{small}\"16MiB\""));
+    bed.configure(&file_sink(&file))?;
+    let program = bed.serve()?;
+    bed.sql(&insert(200_000))?;
+    let texts = [
+        "is larger than the journal may be",
+        "budget is 16777216",
+        "raise [journal] budget",
+    ];
+    refused(
+        &program.wait()?,
+        2,
+        &texts,
+        &[CREATED, "the journal is full", "the journal has failed"],
+    )?;
+    bed.more = journal_on_disk(&format!("{small}\"256MiB\""));
+    bed.catch_up(&[])?;
+    let lines = BufReader::new(std::fs::File::open(&file)?).lines();
+    check_lines(lines, 200_000)
+}
+
 /// Row 45: into a pipe that is read slowly, with `tail`.
 #[test]
 fn many_rows_into_a_pipe() -> Result<()> {
