@@ -19,6 +19,8 @@
 //!   record may be larger and then waits alone.
 #![deny(unsafe_code)]
 
+mod checkpoint;
+mod cluster;
 mod config;
 mod flight;
 mod flush;
@@ -41,6 +43,7 @@ mod template;
 mod topics;
 mod verdict;
 
+pub use checkpoint::{CheckpointTopic, TopicError};
 pub use config::{
     Compression, DEFAULT_BUFFER_BYTES, KafkaConfig, Sasl, SaslMechanism, TableOverride, Tls,
     TopicCreation,

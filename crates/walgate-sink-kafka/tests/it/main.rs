@@ -2,6 +2,7 @@
 
 mod batches;
 mod bed;
+mod checkpoint;
 mod contract;
 mod failures;
 mod fan_out;

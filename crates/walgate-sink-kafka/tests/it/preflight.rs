@@ -43,7 +43,10 @@ async fn what_is_there_what_can_be_created_and_what_is_missing() {
     assert_eq!((facts.partitions, facts.replicas, facts.in_sync), (2, 1, 1));
     assert_eq!(facts.max_message_bytes, Some(5000));
     assert_eq!(facts.min_in_sync, Some(1));
-    assert!(facts.compacted && facts.writable == Some(true), "{facts:?}");
+    assert!(
+        facts.compacted() && facts.writable == Some(true),
+        "{facts:?}"
+    );
     assert_eq!(one.tables, [there]);
     assert_eq!(two.state, TopicState::Missing(None));
     assert!(two.command.contains("kafka-topics.sh"), "{}", two.command);

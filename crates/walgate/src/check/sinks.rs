@@ -161,7 +161,7 @@ fn facts_of(what: &str, look: &TopicLook, facts: &TopicFacts) -> Vec<Finding> {
             "use another topic",
         ));
     }
-    if look.single && facts.compacted {
+    if look.single && facts.compacted() {
         findings.push(Finding::fail(
             TOPIC,
             format!("{what} is compacted"),
