@@ -26,15 +26,15 @@ pub(super) struct PackerThread {
     stop: Arc<AtomicBool>,
     handle: Option<JoinHandle<()>>,
     busy: bool,
-    /// Segments below this number were there before, or were looked at.
+    /// Segments below this number were looked at.
     next: u64,
     /// It was said that a segment can't be compressed.
     said: bool,
 }
 
 impl PackerThread {
-    /// Starts it for segments from number `first` on: those of earlier starts stay as they are.
-    pub(super) fn start(view: &LogView, first: u64) -> Result<Self, Failure> {
+    /// Starts it for all segments that are sealed, the oldest first.
+    pub(super) fn start(view: &LogView) -> Result<Self, Failure> {
         let (orders, taken) = channel::<u64>();
         let (given, done) = channel::<Packed>();
         let stop = Arc::new(AtomicBool::new(false));
@@ -63,7 +63,7 @@ impl PackerThread {
             stop,
             handle: Some(handle),
             busy: false,
-            next: first,
+            next: 0,
             said: false,
         })
     }

@@ -61,7 +61,7 @@ impl Writer {
     ) -> Result<Self, Failure> {
         let packer = match options.compression {
             Compression::None => None,
-            Compression::Zstd => Some(PackerThread::start(appender.view(), appender.segment())?),
+            Compression::Zstd => Some(PackerThread::start(appender.view())?),
         };
         let space = SpaceKeeper::new(Arc::clone(&shared), options);
         space.publish(files.state());

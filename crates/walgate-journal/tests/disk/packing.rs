@@ -8,7 +8,7 @@ use walgate_journal::segment::{Compression, Keyring};
 use walgate_journal::storage::{Folder, Keyed};
 use walgate_journal::{Demand, DiskJournal, DiskOptions, Journal};
 
-use crate::bed::{IN_VAIN, KIB, checkpoint, durable, facts, first, options, read_to, soon};
+use crate::bed::{IN_VAIN, KIB, checkpoint, durable, facts, first, options, read_to, soon, until};
 use crate::runs::{STEP, commit, whole};
 
 const LAST: u64 = 400 * STEP;
@@ -90,4 +90,35 @@ async fn a_journal_that_ends_does_not_wait_for_the_rest_to_be_compressed() {
     let view = LogView::offline(std::sync::Arc::new(storage)).expect("opened");
     let verified = view.verify().expect("verified");
     assert_eq!((verified.damaged.len(), verified.entries), (0, 400));
+}
+
+/// It was sealed by the stop, or was written before compression was configured.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_start_has_left_is_compressed_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plain = DiskOptions {
+        compression: Compression::None,
+        ..sealed(folder.path())
+    };
+    let journal = first(plain);
+    append(&journal, (1..=100).map(|number| number * STEP)).await;
+    journal.end();
+    soon("closing", journal.close()).await.expect("closed");
+    drop(journal);
+    let disk = DiskJournal::open(sealed(folder.path()), Some(&checkpoint(Lsn(100 * STEP))));
+    let journal = disk
+        .expect("opened")
+        .start(facts(), Position::new(0, Lsn(100 * STEP + 8), 0))
+        .expect("started");
+    let catalogue = journal.view().expect("a disk").catalogue();
+    let before = catalogue.len() - 1;
+    assert!(before > 3, "{before} segments");
+    until(&journal, "all are compressed", |_| {
+        let segments = catalogue.segments();
+        let packed = segments.iter().filter(|one| one.packed_from.is_some());
+        packed.count() == before
+    })
+    .await;
+    let mut again = journal.reader("again", Demand::Optional, Position::ZERO);
+    assert_eq!(read_to(&mut again, commit(100 * STEP)).await.len(), 100);
 }
