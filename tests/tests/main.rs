@@ -4,6 +4,7 @@ mod arrows;
 mod checks;
 mod deploy;
 mod documents;
+mod guard;
 mod journal_faults;
 mod kill_matrix;
 mod large;

@@ -1,6 +1,6 @@
 //! Somebody else who notices when we do not speak any more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -18,23 +18,31 @@ pub struct DeadMansSwitch {
 }
 
 impl DeadMansSwitch {
-    /// Asks for the address at each tick at which `well` says so, until whoever says it has gone.
-    pub async fn run(self, client: Client, well: watch::Receiver<bool>) {
+    /// Asks for the address at each tick before the moment until which all is `well`, and ends when
+    /// whoever says so has gone. One that says nothing any more is not well for long.
+    pub async fn run(self, client: Client, well: watch::Receiver<Option<Instant>>) {
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut complained = false;
         let mut well = well;
+        let is_well = |until: Option<Instant>| until.is_some_and(|until| Instant::now() < until);
+        let mut was_well = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                changed = well.changed() => match changed {
+                changed = well.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now_well = is_well(*well.borrow_and_update());
                     // The first good news need not wait for a tick.
-                    Ok(()) if *well.borrow_and_update() => ticks.reset(),
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
+                    if std::mem::replace(&mut was_well, now_well) || !now_well {
+                        continue;
+                    }
+                    ticks.reset();
+                }
             }
-            if !*well.borrow() {
+            if !is_well(*well.borrow()) {
                 continue;
             }
             match client.ping(&self.url).await {

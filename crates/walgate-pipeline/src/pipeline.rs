@@ -14,6 +14,7 @@ use crate::any_chain::AnyChain;
 use crate::chain::{ChainParts, Wiring};
 use crate::confirm::{Cadence, Confirmer, News};
 use crate::options::{ConfirmBy, PipelineOptions, SinkOptions};
+use crate::release::Releases;
 use crate::rewind::{Rewindable, Rewinds};
 use crate::run::{ChainEnd, Run};
 use crate::saving::Saving;
@@ -32,6 +33,7 @@ pub struct Pipeline {
     options: PipelineOptions,
     chains: Vec<Box<dyn AnyChain>>,
     rewinds: Option<Rewinds>,
+    releases: Option<Releases>,
 }
 
 /// How a pipeline has ended.
@@ -66,7 +68,13 @@ impl Pipeline {
             options,
             chains: Vec::new(),
             rewinds: None,
+            releases: None,
         }
+    }
+
+    /// Lets these release sinks while it runs.
+    pub fn release_by(&mut self, releases: Releases) {
+        self.releases = Some(releases);
     }
 
     /// Hears of these rewinds while it runs. Sinks that were added with
@@ -180,7 +188,13 @@ impl Pipeline {
         let lost = required.filter_map(|options| {
             let sink = options.name.clone();
             let gap = log.lost(known(start, &sink))?;
-            Some(Lost { sink, gap })
+            let released = self.releases.as_ref();
+            let released = released.is_some_and(|releases| releases.has(&sink));
+            Some(Lost {
+                sink,
+                gap,
+                released,
+            })
         });
         lost.collect()
     }
@@ -226,6 +240,8 @@ impl Pipeline {
             });
             rewinds.begin(&log.journal, log.head.epoch(), &moved, chains);
         }
+        let lacking = self.lost(&start, &log).into_iter();
+        let lacking: BTreeSet<_> = lacking.map(|lost| lost.sink).collect();
         // Before anything else: what its readers need the journal keeps from here on.
         let wired = wire(
             self.chains,
@@ -234,6 +250,9 @@ impl Pipeline {
             &moved,
             (&inner, self.rewinds.as_ref()),
         );
+        if let Some(releases) = &self.releases {
+            releases.begin(&log.journal, &moved, sinks.clone(), &lacking)?;
+        }
         let mut confirmer = Confirmer {
             sinks,
             journal: log.journal.clone(),
@@ -317,9 +336,13 @@ fn wire(
 fn spawn(wired: Wired) -> JoinSet<ChainEnd> {
     let mut set = JoinSet::new();
     for (chain, wiring) in wired {
-        let demand = chain.options().demand;
+        let status = chain.status().clone();
         let run = chain.run(wiring);
-        set.spawn(async move { (demand, run.await) });
+        set.spawn(async move {
+            let ended = run.await;
+            // A sink that was released on the way is one that nobody needs.
+            (status.get().demand, ended)
+        });
     }
     set
 }

@@ -72,6 +72,8 @@ pub struct Lost {
     pub sink: String,
     /// What is missing.
     pub gap: Gap,
+    /// It was given up on purpose: the sink was [released](crate::Releases).
+    pub released: bool,
 }
 
 /// What a sink holds. A sink that is not in the checkpoint is new: it starts where everything

@@ -94,6 +94,27 @@ impl Manager {
         .await
     }
 
+    /// How much log there is on the server's disk, in bytes, and where its last checkpoint begins.
+    ///
+    /// # Errors
+    ///
+    /// When the role may not see it (`pg_monitor` may), or the server gives no answer.
+    pub async fn wal_on_disk(&self) -> Result<(u64, Lsn), WatchError> {
+        let doing = "measure the log on the server's disk";
+        let sql = "SELECT \
+             (SELECT pg_catalog.sum(size)::pg_catalog.int8 FROM pg_catalog.pg_ls_waldir()), \
+             (SELECT redo_lsn::pg_catalog.text FROM pg_catalog.pg_control_checkpoint())";
+        in_time(doing, async {
+            let row = self.sql.query_one(sql, &[]).await;
+            let row = row.map_err(WatchError::sql(doing))?;
+            let bytes: Option<i64> = row.try_get(0).map_err(WatchError::sql(doing))?;
+            let redo: &str = row.try_get(1).map_err(WatchError::sql(doing))?;
+            let bytes = u64::try_from(bytes.unwrap_or(0)).unwrap_or(0);
+            Ok((bytes, redo.parse().unwrap_or_default()))
+        })
+        .await
+    }
+
     /// Drops a slot if it is still exactly what was looked at, and nobody uses it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod alerts;
 mod check;
 mod config;
 mod demo;
@@ -18,6 +19,7 @@ mod tail;
 
 use clap::{Parser, Subcommand};
 
+pub use alerts::{AlertsArgs, AlertsCommand};
 pub use check::CheckArgs;
 pub use config::{ConfigArgs, ConfigCommand, ConfigFile};
 pub use demo::DemoArgs;
@@ -95,6 +97,8 @@ pub enum Command {
     Slots(Box<SlotsArgs>),
     /// Tell how a running Walgate does, and whether that is good
     Status(StatusArgs),
+    /// Try the channels through which people are told
+    Alerts(AlertsArgs),
     /// List, check, measure and copy a journal on disk
     Journal(JournalArgs),
     /// Record the changes of a database into a folder, to replay them later

@@ -5,12 +5,14 @@
 //! complete example is written from and what `config explain` walks along. Rules between keys are
 //! in `rules`. Plain data; turning it into what the engine takes is the wiring's work.
 
+mod alerts;
 mod bounded;
 mod check;
 mod connection;
 mod document;
 mod example;
 mod explain;
+mod guard;
 mod http;
 mod journal;
 mod kafka;
@@ -39,8 +41,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use alerts::Alerts;
 pub use example::example;
 pub use explain::explain;
+pub use guard::{Guard, PolicyStep, Severity};
 pub use http::Http;
 pub use journal::{ConfirmBy, Journal, JournalCompression, OnDamage, OnFull, OnLargeTransaction};
 pub use kafka::{Compression, CreateTopics, Kafka, Property, SaslMechanism};
@@ -86,6 +90,10 @@ pub struct Config {
     pub sinks: BTreeMap<String, Sink>,
     /// The eye on what slots hold back.
     pub watch: Watch,
+    /// From when on it is bad, and what is done then.
+    pub guard: Guard,
+    /// Who is told.
+    pub alerts: Alerts,
     /// Metrics, probes and the state of the service.
     pub http: Http,
     /// The log, on stderr. Data never goes there, and nothing else goes to stdout.
@@ -101,6 +109,8 @@ impl Default for Config {
             state: State::default(),
             sinks: BTreeMap::new(),
             watch: Watch::default(),
+            guard: Guard::default(),
+            alerts: Alerts::default(),
             http: Http::default(),
             log: Log::default(),
         }

@@ -14,8 +14,8 @@ use crate::ending::{Ending, OTHER};
 use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
 use crate::{
-    check, completions, config_command, demo, diff, journal_command, manual, record, replay,
-    rewind, run, slots, status, tail,
+    alerts, check, completions, config_command, demo, diff, journal_command, manual, record,
+    replay, rewind, run, slots, status, tail,
 };
 
 /// What a command has besides its arguments.
@@ -78,6 +78,10 @@ fn dispatch(args: &Args) -> Result<(), Ending> {
             let said = status::status(asked)?;
             to_stdout(said.text.as_bytes())?;
             said.trouble.map_or(Ok(()), Err)
+        }
+        Command::Alerts(asked) => {
+            console(&args.global, LogLevel::Warn, LogFormat::Human)?;
+            alerts::alerts(&asked.command)
         }
         Command::Journal(journal) => {
             console(&args.global, LogLevel::Warn, LogFormat::Human)?;

@@ -5,6 +5,7 @@
 //! with a [`Failure`](walgate_core::Failure) or an exit code of 0.
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod args;
 pub mod check;
 pub mod completions;
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod diff;
 pub mod ending;
 pub mod entry;
+mod guard;
 mod http;
 pub mod journal_command;
 pub mod logging;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::{
-    CheckpointFile, ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Rewinds, Stop,
+    CheckpointFile, ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Releases, Rewinds, Stop,
 };
 use walgate_replication::{
     PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
@@ -16,6 +16,7 @@ use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
 use crate::control::{ControlSocket, Desk};
 use crate::ending::Ending;
 use crate::entry::Console;
+use crate::guard::{Actions, Dropping, GuardTask, Releasing, Settings, drop_our_slot};
 use crate::http::HttpServer;
 use crate::signals::Signals;
 use crate::status::StatusReport;
@@ -50,59 +51,32 @@ async fn forward(
     let mut signals = Signals::new()
         .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
     let mut current = loaded;
-    let config = &current.config;
+    let config = current.config.clone();
     let mut source = source_config(&config.source)?;
     source.streaming = streaming(&config.journal);
     source.stop_at = until.map(Until::into);
+    let connection = source.connection.clone();
+    let settings = Settings::new(&config, &connection)?;
     // From here to the end, whatever happens: what is wrong with a start is seen too.
-    let instance = Instance::new(config, source.monitor.clone());
-    let options = WatchOptions::new(config, source.connection.clone());
+    let instance = Instance::new(&config, source.monitor.clone());
+    let options = WatchOptions::new(&config, connection.clone());
     let watch = Watch::start(instance.clone(), options);
     let pulse = instance.pulse().clone();
     let http = HttpServer::start(&config.http, Arc::new(watch.view()), pulse).await?;
-    let (store, checkpoint) = CheckpointFile::open(&config.state.dir, config.source.slot.as_str())?;
-    instance.owns(&config.state.dir);
-    let rewinds = Rewinds::open(&config.state.dir)?;
-    let look = watch.view();
-    let desk = Desk::new(rewinds.clone(), config);
-    let desk = desk.with_status(move || StatusReport::new(&look()).value());
-    let _control = ControlSocket::start(&config.state.dir, desk);
-    let keys = JournalKeys::of(config);
-    let journal = Keeping::open(&config.journal, &keys, checkpoint.as_ref()).await?;
-    let keys = keys.of_letters(config.sinks.values()).await?;
-    let published = published(&mut source, config).await;
-    let known = Known {
-        database: source.connection.dbname(),
-        tables: &published,
+    let (stop, dropping) = (Stop::new(), Dropping::default());
+    let releasing = Releasing::default();
+    let actions = Actions {
+        stop: stop.clone(),
+        dropping: dropping.clone(),
+        releasing: releasing.clone(),
+    };
+    let guard = GuardTask::start(settings, instance.clone(), watch.sights(), actions);
+    let service = Service {
+        instance,
+        watch: &watch,
         console,
-        keys,
-        replay: None,
-    };
-    let confirm = ConfirmOptions {
-        by: if config.journal.confirms() {
-            ConfirmBy::Fsync
-        } else {
-            ConfirmBy::Sinks
-        },
-        ..ConfirmOptions::default()
-    };
-    let mut pipeline = Pipeline::new(PipelineOptions {
-        drain_for: config.shutdown_timeout.0,
-        confirm,
-    });
-    let sinks = add_sinks(&mut pipeline, config, &known)?;
-    instance.has_sinks(&sinks);
-    pipeline.open().await?;
-    pipeline.follow(rewinds);
-    let engine = Engine {
-        pipeline,
-        sinks,
-        source,
-        journal,
-        checkpoint,
-        store: Some(Box::new(store)),
-        instance: Some(instance),
-        gaps_end_it: false,
+        stop,
+        releasing,
     };
     let reload = || {
         reload(&mut current, overrides, console);
@@ -110,9 +84,95 @@ async fn forward(
             http.reload();
         }
     };
-    let finished = engine.run(&mut signals, console, Stop::new(), reload).await;
+    let mut ended = Box::pin(service.deliver(&config, source, &mut signals, reload)).await;
+    if let (Ok(()), Some(cause)) = (&ended, dropping.cause()) {
+        let dropped = drop_our_slot(&config, &connection, cause, &mut signals);
+        ended = Err(Box::pin(dropped).await.into());
+    }
+    guard.stop(failure(&ended)).await;
     watch.stop();
-    finished.map(drop)
+    ended
+}
+
+/// What people are told of an end. A reader that has gone is no failure.
+fn failure(ended: &Result<(), Ending>) -> Option<&Failure> {
+    match ended {
+        Err(Ending::Failure(failure)) if failure.reason != StopReason::OutputClosed => {
+            Some(failure)
+        }
+        _ => None,
+    }
+}
+
+/// What is beside the delivery.
+struct Service<'a> {
+    instance: Instance,
+    watch: &'a Watch,
+    console: &'a Console,
+    stop: Stop,
+    releasing: Releasing,
+}
+
+impl Service<'_> {
+    /// Opens everything that was configured, and delivers until the end.
+    async fn deliver(
+        self,
+        config: &Config,
+        mut source: SourceConfig,
+        signals: &mut Signals,
+        reload: impl FnMut(),
+    ) -> Result<(), Ending> {
+        let slot = config.source.slot.as_str();
+        let (store, checkpoint) = CheckpointFile::open(&config.state.dir, slot)?;
+        self.instance.owns(&config.state.dir);
+        let rewinds = Rewinds::open(&config.state.dir)?;
+        let look = self.watch.view();
+        let desk = Desk::new(rewinds.clone(), config);
+        let desk = desk.with_status(move || StatusReport::new(&look()).value());
+        let _control = ControlSocket::start(&config.state.dir, desk);
+        let keys = JournalKeys::of(config);
+        let journal = Keeping::open(&config.journal, &keys, checkpoint.as_ref()).await?;
+        let keys = keys.of_letters(config.sinks.values()).await?;
+        let published = published(&mut source, config).await;
+        let known = Known {
+            database: source.connection.dbname(),
+            tables: &published,
+            console: self.console,
+            keys,
+            replay: None,
+        };
+        let confirm = ConfirmOptions {
+            by: if config.journal.confirms() {
+                ConfirmBy::Fsync
+            } else {
+                ConfirmBy::Sinks
+            },
+            ..ConfirmOptions::default()
+        };
+        let mut pipeline = Pipeline::new(PipelineOptions {
+            drain_for: config.shutdown_timeout.0,
+            confirm,
+        });
+        let sinks = add_sinks(&mut pipeline, config, &known)?;
+        self.instance.has_sinks(&sinks);
+        pipeline.open().await?;
+        pipeline.follow(rewinds);
+        let releases = Releases::open(&config.state.dir)?;
+        self.releasing.can(releases.clone());
+        pipeline.release_by(releases);
+        let engine = Engine {
+            pipeline,
+            sinks,
+            source,
+            journal,
+            checkpoint,
+            store: Some(Box::new(store)),
+            instance: Some(self.instance),
+            gaps_end_it: false,
+        };
+        let finished = engine.run(signals, self.console, self.stop, reload).await;
+        finished.map(drop)
+    }
 }
 
 /// The tables that the publications hold now, for sinks that check their destinations before the

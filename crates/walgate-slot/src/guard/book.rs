@@ -159,10 +159,25 @@ impl Book {
         entries.map(|entry| (entry.rule.as_str(), entry.subject.as_str(), entry.level))
     }
 
-    /// How many alerts of each rule and level everybody was told of.
-    pub fn firing(&self) -> impl Iterator<Item = (&str, Level)> {
-        let told = self.entries.values().filter(|entry| entry.told > Level::Ok);
-        told.map(|entry| (entry.rule.as_str(), entry.told))
+    /// When an alert began, in seconds since 1970.
+    #[must_use]
+    pub fn since(&self, rule: &str, subject: &str) -> Option<u64> {
+        let entry = self.entries.get(&key_of(rule, subject))?;
+        Some(entry.since)
+    }
+
+    /// Raises an alert by hand: the process is about to end. Returns what is to be told, unless that
+    /// was told before.
+    pub fn raise(&mut self, now: u64, standing: &Standing, telling: Telling) -> Option<Notice> {
+        let key = key_of(standing.rule.name(), &standing.subject);
+        if !self.entries.contains_key(&key) {
+            self.begin(now, &key, standing);
+        }
+        let entry = self.entries.get_mut(&key)?;
+        entry.level = standing.level;
+        entry.summary.clone_from(&standing.summary);
+        self.changed = true;
+        entry.tell(now, &key, Some(standing), telling)
     }
 
     /// Takes what stands at `now`, in seconds since 1970, and returns what is to be told. Whatever is
@@ -236,6 +251,11 @@ impl Book {
     /// A step of the policy is taken.
     pub fn done(&mut self, step: &str) {
         self.changed |= self.done.insert(step.to_owned());
+    }
+
+    /// A step that was decided was not taken after all.
+    pub fn undo(&mut self, step: &str) {
+        self.changed |= self.done.remove(step);
     }
 
     /// All is well: each step may be taken again.

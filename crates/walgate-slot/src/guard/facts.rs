@@ -1,25 +1,20 @@
 //! What the rules judge.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cause::{Cause, Culprit};
 use crate::forecast::{Forecast, Limit, TimeLeft};
-use crate::history::{History, Lag};
+use crate::history::Lag;
 use crate::observation::{Observation, Slot};
 use crate::words::{bytes, duration};
-
-/// A slot of others that nobody uses is left behind when it was unused for so long, or for as long as
-/// we have looked where the server does not say it.
-const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(3600);
-
-/// What an orphan holds back at least: two files of the log always wait, and less hurts nobody.
-const LEAST_BYTES: u64 = 64 << 20;
 
 /// Everything that is known at one moment. What is not known is none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// The name of our slot.
     pub slot: String,
+    /// Changes flow, or would if there were any; none while that is not decided yet.
+    pub streaming: Option<bool>,
     /// For how long no look at the server has succeeded.
     pub blind_for: Option<Duration>,
     /// Why there is no look.
@@ -128,34 +123,47 @@ pub struct JournalFacts {
     pub held_by: Vec<String>,
 }
 
+/// What has been concluded of our slot at the same look.
+#[derive(Debug, Clone, Copy)]
+pub struct Concluded<'a> {
+    /// What becomes of it.
+    pub forecast: &'a Forecast,
+    /// Why it holds back log.
+    pub culprit: &'a Culprit,
+    /// How old the oldest change is that is not confirmed.
+    pub lag: Option<Lag>,
+    /// For how long nobody has used it.
+    pub unused: Option<Duration>,
+}
+
 impl SlotFacts {
-    /// From a look at a slot of this name, which may not be there.
+    /// From a look at a slot of this name; none has been concluded of one that is not there.
     #[must_use]
     pub fn of(
         seen: &Observation,
         name: &str,
-        found: Option<(&Forecast, &Culprit)>,
-        (history, now): (&History, Instant),
+        concluded: Option<Concluded<'_>>,
+        orphans: Vec<Orphan>,
     ) -> Self {
-        let orphans = orphans(seen, name, history, now);
-        let Some((slot, (forecast, culprit))) = seen.slot(name).zip(found) else {
-            let stage = seen.slot(name).is_none().then_some(Stage::Lost);
+        let Some((slot, concluded)) = seen.slot(name).zip(concluded) else {
             return Self {
                 orphans,
-                stage,
-                lost: stage.map(|_| "there is no such slot".to_owned()),
                 ..Self::default()
             };
         };
+        let Concluded {
+            forecast, culprit, ..
+        } = concluded;
         let idle = matches!(culprit.cause, Cause::Nothing);
+        let unused = concluded.unused.filter(|_| !slot.active);
         Self {
             retained_bytes: seen.retained_bytes(slot).or(Some(0)),
             headroom_bytes: forecast.headroom.map(|headroom| headroom.bytes),
             limit: forecast.headroom.map(|headroom| limit(headroom.limit)),
-            lag: slot.confirmed_flush_lsn.map(|at| lag(history.lag(at, now))),
+            lag: concluded.lag.map(age),
             time_left: time_left(forecast, idle),
             forecast: Some(in_words(forecast)),
-            inactive_for: inactive(slot, history, now),
+            inactive_for: unused.or_else(|| slot.active.then_some(Duration::ZERO)),
             stage: stage(slot),
             lost: slot.lost().map(str::to_owned),
             catalog_xmin_age: slot.catalog_xmin_age,
@@ -167,6 +175,14 @@ impl SlotFacts {
             culprit: culprit.sentence(),
             fix: culprit.fix(),
         }
+    }
+
+    /// The slot is gone: there was one, and the server does not have it any more.
+    #[must_use]
+    pub fn gone(mut self) -> Self {
+        self.stage = Some(Stage::Lost);
+        self.lost = Some("there is no such slot".to_owned());
+        self
     }
 
     /// What is left of all that there is, in percent: 100 when nothing is held back, 0 at the limit.
@@ -184,7 +200,7 @@ impl SlotFacts {
     }
 }
 
-const fn lag(lag: Lag) -> Duration {
+const fn age(lag: Lag) -> Duration {
     match lag {
         Lag::None => Duration::ZERO,
         Lag::About(age) | Lag::AtLeast(age) => age,
@@ -232,14 +248,6 @@ fn in_words(forecast: &Forecast) -> String {
     )
 }
 
-fn inactive(slot: &Slot, history: &History, now: Instant) -> Option<Duration> {
-    if slot.active {
-        return Some(Duration::ZERO);
-    }
-    slot.inactive_for()
-        .or_else(|| history.unused_for(&slot.name, now))
-}
-
 fn stage(slot: &Slot) -> Option<Stage> {
     if slot.lost().is_some() {
         return Some(Stage::Lost);
@@ -251,23 +259,4 @@ fn stage(slot: &Slot) -> Option<Stage> {
         "lost" => Some(Stage::Lost),
         _ => None,
     }
-}
-
-/// Copies on a standby belong to the primary, and move with it.
-fn orphans(seen: &Observation, ours: &str, history: &History, now: Instant) -> Vec<Orphan> {
-    let orphan = |slot: &Slot| {
-        let retained_bytes = seen.retained_bytes(slot)?;
-        let copy = slot.synced && seen.in_recovery;
-        if slot.name == ours || slot.active || slot.temporary || copy {
-            return None;
-        }
-        let polled = history.is_polled(&slot.name, now);
-        let unused = inactive(slot, history, now)?;
-        let orphan = !polled && unused >= LEFT_BEHIND_AFTER && retained_bytes >= LEAST_BYTES;
-        orphan.then(|| Orphan {
-            slot: slot.name.clone(),
-            retained_bytes,
-        })
-    };
-    seen.slots.iter().filter_map(orphan).collect()
 }

@@ -37,6 +37,25 @@ pub struct Standing {
     pub command: String,
 }
 
+impl Standing {
+    /// Of a process that ends and needs a human.
+    #[must_use]
+    pub fn of_end(slot: &str, rule: Rule, summary: String, command: String) -> Self {
+        Self {
+            rule,
+            subject: slot.to_owned(),
+            level: Level::Critical,
+            summary,
+            value: None,
+            threshold: None,
+            facts: BTreeMap::from([("slot", json!(slot))]),
+            forecast: None,
+            culprit: None,
+            command,
+        }
+    }
+}
+
 /// A value of a rule.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
@@ -137,6 +156,8 @@ impl<'a> Readings<'a> {
                 .gaps
                 .map(|total| self.recents.gaps(self.now, total) as f64),
             Rule::WatchBlind => facts.blind_for.map(seconds),
+            // A process that lives never finds out that it is down, only that it no longer is.
+            Rule::Down => facts.streaming.filter(|streaming| *streaming).map(|_| 0.0),
             Rule::SinkDown | Rule::ErrorRate | Rule::Backlog | Rule::DeadLetters => None,
         }
     }
@@ -167,6 +188,9 @@ impl Reading<'_> {
 
     fn summary(&self, rule: Rule) -> String {
         let subject = &self.subject;
+        if rule == Rule::Down {
+            return format!("slot {subject} was left, and changes do not flow for certain yet");
+        }
         let Some(value) = self.value else {
             return format!("{} of {subject} is not known at the moment", rule.name());
         };
@@ -218,6 +242,8 @@ impl Reading<'_> {
                 let because = because.map_or_else(String::new, |why| format!(": {why}"));
                 format!("no look at the server's slots for {time}{because}")
             }
+            // Said before.
+            Rule::Down => String::new(),
         }
     }
 
@@ -268,7 +294,7 @@ impl Reading<'_> {
             | Rule::SlotStatus => seen
                 .and_then(|seen| seen.fix.clone())
                 .unwrap_or_else(|| "walgate slots".to_owned()),
-            Rule::ServerSilent | Rule::WatchBlind => "walgate check".to_owned(),
+            Rule::ServerSilent | Rule::WatchBlind | Rule::Down => "walgate check".to_owned(),
             Rule::SinkDown | Rule::ErrorRate | Rule::Backlog => format!(
                 "bring sink {} back; what it lacks waits for it: walgate slots",
                 self.subject

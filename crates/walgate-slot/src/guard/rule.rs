@@ -43,11 +43,14 @@ pub enum Rule {
     Gap,
     /// No look at the server succeeds.
     WatchBlind,
+    /// The process has ended and needs a human. It is raised at that end, and over when changes flow
+    /// again.
+    Down,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RetainedBytes,
         Self::Headroom,
         Self::Lag,
@@ -66,6 +69,7 @@ impl Rule {
         Self::JournalFull,
         Self::Gap,
         Self::WatchBlind,
+        Self::Down,
     ];
 
     /// The name.
@@ -90,6 +94,7 @@ impl Rule {
             Self::JournalFull => "journal_full",
             Self::Gap => "gap",
             Self::WatchBlind => "watch_blind",
+            Self::Down => "down",
         }
     }
 
@@ -170,9 +175,8 @@ fn shipped(rule: Rule) -> Thresholds {
         Rule::DeadLetters => Thresholds::rising(&[1.0, 1000.0]),
         Rule::CatalogXmin => Thresholds::rising(&[1e8, 5e8]),
         Rule::OrphanSlots | Rule::PublicationTables => Thresholds::rising(&[1.0]),
-        Rule::SynchronousStandby => Thresholds::rising(&[1.0, 1.0]),
+        Rule::SynchronousStandby | Rule::Gap | Rule::Down => Thresholds::rising(&[1.0, 1.0]),
         Rule::JournalFull => Thresholds::rising(&[70.0, 90.0, 100.0]),
-        Rule::Gap => Thresholds::rising(&[1.0, 1.0]),
         Rule::WatchBlind => Thresholds::rising(&seconds(&[60, 600])),
     }
 }

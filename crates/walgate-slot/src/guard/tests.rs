@@ -259,6 +259,32 @@ fn what_nobody_has_heard_yet_is_told_again_by_the_next_process() {
 }
 
 #[test]
+fn an_end_is_told_once_and_over_when_changes_flow() {
+    let end = |why: &str| Standing::of_end("walgate", Rule::Down, why.to_owned(), String::new());
+    let mut book = Book::default();
+    let raised = book.raise(1000, &end("no route"), TELLING);
+    assert_eq!(
+        raised.as_ref().map(|notice| notice.kind),
+        Some(Kind::Raised)
+    );
+    acknowledge(&mut book, 1000, raised.as_slice());
+    // A supervisor starts it again and again.
+    let mut book = Book::from_json(&book.to_json()).expect("what was written");
+    assert_eq!(book.raise(1010, &end("no route"), TELLING), None);
+    let (mut guard, mut now) = (Guard::new(Rules::default(), dwell(), &book), Instant::now());
+    let mut facts = facts(0);
+    let verdict = look(&mut guard, &mut now, 300, &facts);
+    assert!(
+        book.update(1310, &verdict.standings, TELLING).is_empty(),
+        "not known yet"
+    );
+    facts.streaming = Some(true);
+    let verdict = look(&mut guard, &mut now, 300, &facts);
+    let notices = book.update(1610, &verdict.standings, TELLING);
+    assert_eq!(kinds(&notices), [("resolved", Level::Critical)]);
+}
+
+#[test]
 fn nonsense_is_no_book() {
     for text in ["", "{", "[]", r#"{"v":2,"alerts":{}}"#] {
         assert!(Book::from_json(text.as_bytes()).is_err(), "{text}");

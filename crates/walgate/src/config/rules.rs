@@ -1,5 +1,6 @@
 //! Rules between keys: what is valid by itself and makes no sense together.
 
+mod guard;
 mod http;
 mod journal;
 
@@ -28,6 +29,7 @@ pub(super) fn rules(
     rules.source(config);
     rules.memory(config, surroundings.memory);
     rules.journal(config);
+    rules.guard(config);
     rules.watch(config);
     rules.http(config);
     if config.sinks.is_empty() {

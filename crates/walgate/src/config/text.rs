@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
-use super::{Period, Size, SlotName, TablePattern, TopicName, TopicTemplate};
+use super::{Period, PolicyStep, Size, SlotName, TablePattern, TopicName, TopicTemplate};
 
 /// The key of the schema that names a [`TextKind`].
 pub(super) const KIND: &str = "x-kind";
@@ -19,16 +19,18 @@ pub(super) enum TextKind {
     TablePattern,
     TopicTemplate,
     TopicName,
+    PolicyStep,
 }
 
 impl TextKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Period,
         Self::Size,
         Self::SlotName,
         Self::TablePattern,
         Self::TopicTemplate,
         Self::TopicName,
+        Self::PolicyStep,
     ];
 
     /// The name in the schema.
@@ -40,6 +42,7 @@ impl TextKind {
             Self::TablePattern => "table-pattern",
             Self::TopicTemplate => "topic-template",
             Self::TopicName => "topic-name",
+            Self::PolicyStep => "policy-step",
         }
     }
 
@@ -57,6 +60,7 @@ impl TextKind {
             Self::TablePattern => text.parse::<TablePattern>().map(drop),
             Self::TopicTemplate => text.parse::<TopicTemplate>().map(drop),
             Self::TopicName => text.parse::<TopicName>().map(drop),
+            Self::PolicyStep => text.parse::<PolicyStep>().map(drop),
         }
     }
 
@@ -65,7 +69,11 @@ impl TextKind {
         match self {
             Self::Period => Some(left.parse::<Period>().ok()?.cmp(&right.parse().ok()?)),
             Self::Size => Some(left.parse::<Size>().ok()?.cmp(&right.parse().ok()?)),
-            Self::SlotName | Self::TablePattern | Self::TopicTemplate | Self::TopicName => None,
+            Self::SlotName
+            | Self::TablePattern
+            | Self::TopicTemplate
+            | Self::TopicName
+            | Self::PolicyStep => None,
         }
     }
 

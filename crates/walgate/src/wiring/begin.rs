@@ -79,16 +79,24 @@ async fn saved(store: Store, checkpoint: Checkpoint) -> Result<Store, Failure> {
 
 /// What required sinks lack is confirmed, and so gone from the server.
 fn judge(lost: &[Lost], on_gap: OnGap) -> Result<(), Failure> {
-    for Lost { sink, gap } in lost {
+    for Lost {
+        sink,
+        gap,
+        released,
+    } in lost
+    {
         let (from, to) = (gap.from, gap.to);
-        if on_gap == OnGap::Continue {
+        if *released {
+            tracing::error!(sink, %from, %to, "changes are lost for this sink: it was released, and goes on behind them");
+        } else if on_gap == OnGap::Continue {
             tracing::error!(sink, %from, %to, "changes are lost for this sink: they are confirmed, and the journal does not have them");
         }
     }
+    let lost: Vec<_> = lost.iter().filter(|lost| !lost.released).collect();
     if lost.is_empty() || on_gap == OnGap::Continue {
         return Ok(());
     }
-    let each = lost.iter().map(|Lost { sink, gap }| {
+    let each = lost.iter().map(|Lost { sink, gap, .. }| {
         format!(
             "sink {sink} lacks what commits between {} and {}",
             gap.from, gap.to
@@ -168,6 +176,7 @@ mod tests {
                 to: Lsn(0x200),
                 reason: GapReason::SinkFellBehind,
             },
+            released: false,
         });
         let failure = judge(&lost, OnGap::Stop).expect_err("stops");
         assert_eq!(failure.reason, StopReason::Gap);
@@ -175,6 +184,11 @@ mod tests {
             assert!(failure.message.contains(part), "{failure}");
         }
         assert_eq!(judge(&lost, OnGap::Continue), Ok(()));
+        let released = lost.clone().map(|lost| Lost {
+            released: true,
+            ..lost
+        });
+        assert_eq!(judge(&released, OnGap::Stop), Ok(()), "given up on purpose");
         assert_eq!(judge(&[], OnGap::Stop), Ok(()));
     }
 }

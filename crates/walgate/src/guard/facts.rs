@@ -1,0 +1,116 @@
+//! What the guard judges, from what the eye sees. Pure.
+
+use std::time::Duration;
+
+use walgate_journal::Demand;
+use walgate_pipeline::SinkState;
+use walgate_replication::SourceState;
+use walgate_slot::guard::{Concluded, Facts, JournalFacts, Orphan, SinkFacts, SlotFacts};
+
+use crate::watch::{Moment, Sight, SinkSight, View};
+
+impl Sight {
+    /// What is known at this moment.
+    pub(crate) fn facts(&self) -> Facts {
+        let moment = &self.moment;
+        let view = self.current();
+        let since_start = moment.time.duration_since(moment.started);
+        let since_start = since_start.unwrap_or_default();
+        let blind = self.looks.blind.as_ref();
+        Facts {
+            slot: moment.slot.clone(),
+            streaming: Some(matches!(moment.source, SourceState::Streaming { .. })),
+            blind_for: Some(match (blind, view) {
+                (Some(blind), _) => moment.at.saturating_duration_since(blind.since),
+                (None, Some(_)) => Duration::ZERO,
+                (None, None) => since_start,
+            }),
+            blind_because: blind.map(|blind| blind.why.clone()),
+            seen: view.map(|view| slot_facts(moment, view)),
+            silent_for: silent_for(moment, since_start),
+            sinks: moment
+                .sinks
+                .iter()
+                .map(|sink| of_sink(sink, moment))
+                .collect(),
+            journal: moment.journal.as_ref().and_then(of_journal),
+            gaps: Some(moment.gaps),
+            missing_tables: Some(moment.counters.missing_tables),
+        }
+    }
+
+    /// Whether another instance does the work, so that this one has nothing to say.
+    pub(crate) fn is_idle_standby(&self) -> bool {
+        let waits = matches!(self.moment.source, SourceState::WaitingForSlot { .. });
+        let ours = self.current().and_then(View::ours);
+        waits && ours.is_none_or(|(slot, _)| slot.active)
+    }
+}
+
+fn slot_facts(moment: &Moment, view: &View) -> SlotFacts {
+    let orphans = view.slots().filter(|(_, sight)| sight.orphan);
+    let orphans = orphans.filter_map(|(slot, _)| {
+        Some(Orphan {
+            slot: slot.name.clone(),
+            retained_bytes: view.seen.retained_bytes(slot)?,
+        })
+    });
+    let ours = view.ours();
+    let concluded = ours.map(|(_, sight)| Concluded {
+        forecast: &sight.forecast,
+        culprit: &sight.culprit,
+        lag: sight.lag,
+        unused: sight.unused,
+    });
+    let facts = SlotFacts::of(&view.seen, &moment.slot, concluded, orphans.collect());
+    // Before the first connection the slot may not be there yet.
+    let began = moment.counters.last_message.is_some() || moment.journal.is_some();
+    match ours {
+        None if began => facts.gone(),
+        _ => facts,
+    }
+}
+
+/// Nobody speaks to an instance that waits for its turn.
+fn silent_for(moment: &Moment, since_start: Duration) -> Option<Duration> {
+    match moment.source {
+        SourceState::WaitingForSlot { .. } | SourceState::Ended => Some(Duration::ZERO),
+        SourceState::Connecting | SourceState::Streaming { .. } | SourceState::Down { .. } => {
+            let last = moment.counters.last_message;
+            let silent = last.map(|last| moment.at.saturating_duration_since(last));
+            Some(silent.unwrap_or(since_start))
+        }
+    }
+}
+
+fn of_sink(sink: &SinkSight, moment: &Moment) -> SinkFacts {
+    let status = &sink.status;
+    let down = matches!(status.state, SinkState::Retrying | SinkState::Failed);
+    let down_for = match down {
+        true => moment.at.saturating_duration_since(status.since),
+        false => Duration::ZERO,
+    };
+    SinkFacts {
+        name: status.name.clone(),
+        required: status.demand == Demand::Required,
+        down_for: Some(down_for),
+        last_error: status.last_error.clone().filter(|_| down),
+        failures: status.failures,
+        dead_letters: status.dead_letters,
+        backlog_bytes: sink.backlog_bytes,
+    }
+}
+
+/// What is kept for replay gives way: only what a required sink lacks fills it.
+fn of_journal(journal: &walgate_journal::JournalStats) -> Option<JournalFacts> {
+    let disk = journal.disk.as_ref()?;
+    let required = journal.readers.iter();
+    let required = required.filter(|reader| reader.demand == Demand::Required);
+    let held = required.map(|reader| reader.behind_disk_bytes).max();
+    Some(JournalFacts {
+        held_bytes: held.unwrap_or(0),
+        budget_bytes: disk.budget_bytes,
+        full: disk.full,
+        held_by: disk.held_by.clone(),
+    })
+}

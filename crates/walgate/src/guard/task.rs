@@ -1,0 +1,444 @@
+//! The task that judges, tells and acts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use walgate_alert::{Channel, Dispatcher, Told};
+use walgate_core::{Failure, StopReason};
+use walgate_pipeline::{CheckpointFile, Demand, Stop};
+use walgate_slot::guard::{
+    Action, Book, Conditions, Guard, Kind, Level, Rule, Standing, Step, Verdict, may_drop,
+};
+
+use super::book_file;
+use super::dropping::{Dropping, identity};
+use super::releasing::Releasing;
+use super::saying::{message, now, of_standing};
+use super::settings::Settings;
+use walgate_slot::words::bytes;
+
+use crate::watch::{Firing, Instance, Shown, Sight};
+
+/// What is sent at an end may take this long: a supervisor waits for it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long the state directory's disk is waited for.
+const SAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// All is well for so long after it was last seen to be, and never for less than a minute.
+const WELL_FOR: Duration = Duration::from_secs(60);
+
+/// What the guard can do.
+#[derive(Debug, Clone)]
+pub(crate) struct Actions {
+    /// Ends the stream, for a drop.
+    pub(crate) stop: Stop,
+    /// Hears that our slot is to be dropped.
+    pub(crate) dropping: Dropping,
+    /// Releases sinks.
+    pub(crate) releasing: Releasing,
+}
+
+/// The guard, beside everything else.
+#[derive(Debug)]
+pub(crate) struct GuardTask {
+    task: JoinHandle<()>,
+    switch: Option<JoinHandle<()>>,
+    end: Option<oneshot::Sender<Option<Standing>>>,
+    slot: String,
+}
+
+impl GuardTask {
+    /// Begins to judge. The state directory is used once it is this process's.
+    pub(crate) fn start(
+        settings: Settings,
+        instance: Instance,
+        sights: watch::Receiver<Arc<Sight>>,
+        actions: Actions,
+    ) -> Self {
+        let (well, is_well) = watch::channel(None);
+        let switch = settings.channels.dead_mans_switch.clone();
+        let client = settings.channels.client.clone();
+        let switch = switch.map(|switch| tokio::spawn(switch.run(client, is_well)));
+        let channels = settings.channels.all.clone();
+        let (dispatcher, told) = Dispatcher::start(channels, &settings.channels.client);
+        let (end, ended) = oneshot::channel();
+        let slot = settings.slot.clone();
+        let worker = Worker {
+            guard: Guard::new(settings.rules.clone(), settings.dwell, &Book::default()),
+            book: Book::default(),
+            state_dir: None,
+            dispatcher,
+            told,
+            telling: BTreeMap::new(),
+            instance,
+            actions,
+            looking_since: Instant::now(),
+            last_loss: None,
+            said_refusal: None,
+            well,
+            settings,
+        };
+        let task = tokio::spawn(Box::pin(worker.run(sights, ended)));
+        Self {
+            task,
+            switch,
+            end: Some(end),
+            slot,
+        }
+    }
+
+    /// Ends judging. When the process ends for a failure, people are told. Takes a few seconds at most.
+    pub(crate) async fn stop(mut self, failure: Option<&Failure>) {
+        let standing = failure.map(|failure| of_end(&self.slot, failure));
+        if let Some(end) = self.end.take() {
+            // A task that has broken off hears nothing.
+            drop(end.send(standing));
+        }
+        let within = CLOSE_WITHIN + SAVE_WITHIN + SAVE_WITHIN;
+        if tokio::time::timeout(within, &mut self.task).await.is_err() {
+            tracing::warn!("the guard did not end in time");
+        }
+    }
+}
+
+impl Drop for GuardTask {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(switch) = &self.switch {
+            switch.abort();
+        }
+    }
+}
+
+fn of_end(slot: &str, failure: &Failure) -> Standing {
+    let rule = match failure.reason {
+        StopReason::Gap => Rule::Gap,
+        _ => Rule::Down,
+    };
+    let command = failure.hint.clone();
+    let command = command.unwrap_or_else(|| "walgate check".to_owned());
+    Standing::of_end(
+        slot,
+        rule,
+        format!("walgate has stopped: {failure}"),
+        command,
+    )
+}
+
+struct Worker {
+    settings: Settings,
+    guard: Guard,
+    book: Book,
+    /// Once it is this process's.
+    state_dir: Option<PathBuf>,
+    dispatcher: Dispatcher,
+    told: mpsc::Receiver<Told>,
+    /// What is being told, by the messages' keys: the book's key, kind and level.
+    telling: BTreeMap<(String, String), (String, Kind, Level)>,
+    instance: Instance,
+    actions: Actions,
+    looking_since: Instant,
+    last_loss: Option<Instant>,
+    /// Why the slot is not dropped, as it was said last.
+    said_refusal: Option<String>,
+    /// Until when all is well.
+    well: watch::Sender<Option<Instant>>,
+}
+
+impl Worker {
+    async fn run(
+        mut self,
+        mut sights: watch::Receiver<Arc<Sight>>,
+        mut ended: oneshot::Receiver<Option<Standing>>,
+    ) {
+        let last = loop {
+            tokio::select! {
+                biased;
+                last = &mut ended => break last.ok().flatten(),
+                Some(told) = self.told.recv() => self.hear(&told),
+                changed = sights.changed() => {
+                    if changed.is_err() {
+                        break ended.await.ok().flatten();
+                    }
+                    let sight = Arc::clone(&sights.borrow_and_update());
+                    self.judge(&sight).await;
+                }
+            }
+            self.keep().await;
+        };
+        if let Some(standing) = last {
+            let notice = self.book.raise(now(), &standing, self.settings.telling);
+            self.tell(notice.into_iter().collect());
+        }
+        self.close().await;
+    }
+
+    async fn close(mut self) {
+        // What arrives while the queues are emptied counts as told.
+        let closing = self.dispatcher.close(CLOSE_WITHIN);
+        closing.await;
+        let log_counts = self.settings.channels.all.len() <= 1;
+        while let Ok(told) = self.told.try_recv() {
+            if log_counts || told.channel != Channel::Log.name() {
+                hear(&mut self.book, &mut self.telling, &told);
+            }
+        }
+        let (state_dir, changed) = (self.state_dir.take(), self.book.take_changed());
+        if let (Some(state_dir), true) = (state_dir, changed) {
+            save(state_dir, self.book.to_json()).await;
+        }
+    }
+
+    /// The state directory is ours: what stood when the last process ended still stands.
+    fn remember(&mut self) {
+        if self.state_dir.is_some() {
+            return;
+        }
+        let Some(state_dir) = self.instance.state_dir() else {
+            return;
+        };
+        self.book = book_file::load(state_dir);
+        self.guard = Guard::new(self.settings.rules.clone(), self.settings.dwell, &self.book);
+        self.state_dir = Some(state_dir.to_owned());
+    }
+
+    async fn judge(&mut self, sight: &Sight) {
+        self.remember();
+        if sight.is_idle_standby() {
+            self.show(&Verdict::default());
+            return;
+        }
+        // At a stop everything comes to rest, which is no news.
+        if sight.moment.stopping {
+            return;
+        }
+        let verdict = self.guard.judge(sight.moment.at, &sight.facts());
+        if self.settings.plan.alerts() {
+            let notices = self
+                .book
+                .update(now(), &verdict.standings, self.settings.telling);
+            self.tell(notices);
+        }
+        self.show(&verdict);
+        let worst = verdict
+            .standings
+            .iter()
+            .map(|standing| standing.level)
+            .max();
+        if worst.unwrap_or_default() < Level::Critical && sight.current().is_some() {
+            let well_for = WELL_FOR.max(self.settings.dwell.longest_gap);
+            self.well.send_replace(Some(Instant::now() + well_for));
+        } else {
+            self.well.send_replace(None);
+        }
+        // A process that does not have the state directory does nothing but tell.
+        if self.state_dir.is_some() {
+            self.act(sight, &verdict).await;
+        }
+    }
+
+    fn tell(&mut self, notices: Vec<walgate_slot::guard::Notice>) {
+        for notice in notices {
+            let message = message(&notice, &self.settings.source, now());
+            let key = (message.key.clone(), message.kind.clone());
+            self.telling
+                .insert(key, (notice.key.clone(), notice.kind, notice.level));
+            self.dispatcher.tell(&message);
+        }
+    }
+
+    /// An alert counts as told when it has reached somebody, or nobody ever will. The log is nobody
+    /// where there is anybody else.
+    fn hear(&mut self, told: &Told) {
+        if told.channel == Channel::Log.name() && self.settings.channels.all.len() > 1 {
+            return;
+        }
+        hear(&mut self.book, &mut self.telling, told);
+    }
+
+    fn show(&self, verdict: &Verdict) {
+        let firing = verdict.standings.iter().map(|standing| {
+            let since = self.book.since(standing.rule.name(), &standing.subject);
+            Firing {
+                rule: standing.rule.name().to_owned(),
+                severity: standing.level.name(),
+                about: Some(standing.subject.clone()),
+                since: UNIX_EPOCH + Duration::from_secs(since.unwrap_or_else(now)),
+                summary: standing.summary.clone(),
+            }
+        });
+        let mut notifications = BTreeMap::new();
+        for numbers in self.dispatcher.numbers() {
+            let results = [
+                ("sent", numbers.sent),
+                ("failed", numbers.failed),
+                ("dropped", numbers.dropped),
+            ];
+            for (result, count) in results {
+                notifications.insert((numbers.channel.to_owned(), result), count);
+            }
+        }
+        self.instance.show(Shown {
+            level: Some(verdict.level() as u8),
+            firing: firing.collect(),
+            notifications,
+        });
+    }
+
+    async fn act(&mut self, sight: &Sight, verdict: &Verdict) {
+        let required = sight.moment.sinks.iter();
+        let required = required.filter(|sink| sink.status.demand == Demand::Required);
+        let conditions = Conditions {
+            required: required.map(|sink| sink.status.name.clone()).collect(),
+            looking_since: self.looking_since,
+            last_loss: self.last_loss,
+        };
+        let (at, plan) = (sight.moment.at, &self.settings.plan);
+        let actions = plan.decide(at, verdict, &mut self.book, &conditions);
+        if actions.is_empty() {
+            return;
+        }
+        // What was decided is decided: a process that comes after does not take a step twice.
+        self.keep().await;
+        for action in actions {
+            match action {
+                Action::Run(cause) => self.run_command(&cause),
+                Action::ReleaseSink(sink, cause) => self.release(&sink, &cause).await,
+                Action::DropSlot(cause) => self.drop_slot(sight, &cause),
+            }
+        }
+    }
+
+    /// Nobody waits for it.
+    fn run_command(&self, cause: &Standing) {
+        let Some(program) = self.settings.run.clone() else {
+            return;
+        };
+        let message = of_standing("run", cause, &self.settings.source, now());
+        tracing::warn!(
+            program = program.name(),
+            level = cause.level.name(),
+            "the guard runs the command, as configured: {}",
+            cause.summary
+        );
+        tokio::spawn(async move {
+            match program.run(&message).await {
+                Ok(_) => tracing::info!(
+                    program = program.name(),
+                    "the guard's command has ended well"
+                ),
+                Err(error) => tracing::error!("the guard's command has failed: {error}"),
+            }
+        });
+    }
+
+    async fn release(&mut self, sink: &str, cause: &Standing) {
+        tracing::error!(
+            sink,
+            level = cause.level.name(),
+            "the guard releases the sink, as configured: it loses what nobody keeps for it: {}",
+            cause.summary
+        );
+        match self.actions.releasing.release(sink).await {
+            Ok(delivered) => {
+                self.last_loss = Some(Instant::now());
+                tracing::error!(
+                    sink,
+                    %delivered,
+                    "the sink is released until the next start: nothing is held back for it any more"
+                );
+            }
+            Err(failure) => {
+                self.book.undo(&Step::ReleaseSink(sink.to_owned()).name());
+                tracing::error!(sink, "the sink is not released: {failure}");
+            }
+        }
+    }
+
+    fn drop_slot(&mut self, sight: &Sight, cause: &Standing) {
+        let slot = self.settings.slot.as_str();
+        match self.may_drop(sight) {
+            Ok(frees) => {
+                self.said_refusal = None;
+                self.last_loss = Some(Instant::now());
+                tracing::error!(
+                    slot,
+                    level = cause.level.name(),
+                    "the guard stops the stream to drop the slot, as configured, which frees {}: {}",
+                    bytes(frees),
+                    cause.summary
+                );
+                self.actions.dropping.ask(cause.summary.clone());
+                self.actions.stop.drain();
+            }
+            Err(why) => {
+                // It is tried again: the other slot may go.
+                self.book.undo(&Step::DropSlot.name());
+                if self.said_refusal.as_ref() != Some(&why) {
+                    tracing::error!(slot, "the guard does not drop the slot: {why}");
+                    self.said_refusal = Some(why);
+                }
+            }
+        }
+    }
+
+    /// What a drop would free.
+    fn may_drop(&self, sight: &Sight) -> Result<u64, String> {
+        let view = sight.current();
+        let view = view.ok_or_else(|| "the server can't be seen".to_owned())?;
+        let state_dir = self.state_dir.as_ref();
+        let state_dir = state_dir.ok_or_else(|| "the state directory is not ours".to_owned())?;
+        let checkpoint = CheckpointFile::peek(state_dir, &self.settings.slot);
+        let checkpoint = checkpoint.map_err(|failure| failure.to_string())?;
+        let checkpoint = checkpoint.ok_or_else(|| "there is no checkpoint".to_owned())?;
+        let ours = identity(&checkpoint, &self.settings.database);
+        let own = sight.moment.counters.wal_sender_pid;
+        may_drop(&view.seen, view.server.system_id, &ours, own).map_err(|why| why.to_string())
+    }
+
+    /// Keeps the book when it has changed.
+    async fn keep(&mut self) {
+        let Some(state_dir) = self.state_dir.clone() else {
+            return;
+        };
+        if self.book.take_changed() {
+            save(state_dir, self.book.to_json()).await;
+        }
+    }
+}
+
+fn hear(
+    book: &mut Book,
+    telling: &mut BTreeMap<(String, String), (String, Kind, Level)>,
+    told: &Told,
+) {
+    let key = (told.message.key.clone(), told.message.kind.clone());
+    if let Some((key, kind, level)) = telling.remove(&key) {
+        book.told(now(), &key, kind, level);
+    }
+}
+
+async fn save(state_dir: PathBuf, bytes: Vec<u8>) {
+    let path = state_dir.display().to_string();
+    let saving = tokio::task::spawn_blocking(move || book_file::save(&state_dir, &bytes));
+    match tokio::time::timeout(SAVE_WITHIN, saving).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(
+                path,
+                "the alerts are not kept: {error}; after a restart they are told again"
+            );
+        }
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!(
+                path,
+                "the alerts are not kept in time; after a restart they are told again"
+            );
+        }
+    }
+}

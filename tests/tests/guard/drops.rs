@@ -1,0 +1,73 @@
+//! The slot is dropped, as the last resort.
+
+use anyhow::{Result, ensure};
+use walgate_tests::until;
+use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
+
+use super::receiver::Receiver;
+use super::{bed, down, sections, write};
+
+const POLICY: &str = "policy = [\"alert\", \"drop-slot\"]\nallow_data_loss = true";
+
+#[test]
+fn our_slot_is_dropped_when_nothing_else_helps() -> Result<()> {
+    let server = Postgres::start(&PostgresOptions::version(PgVersion::V15))?;
+    let mut bed = bed(&server, "guard_drop")?;
+    let receiver = Receiver::start("200 OK")?;
+    bed.more = sections(POLICY, &format!("webhook = \"{}\"", receiver.url));
+    bed.configure(&down("out"))?;
+    let mut program = bed.serve()?;
+    bed.sql("insert into t values (1);")?;
+    write(&bed, 60)?;
+    program.wait_for_log("waiting for the next checkpoint")?;
+    ensure!(bed.slot()?.is_none(), "it is still there");
+    // The segments go with a checkpoint that begins behind the drop.
+    write(&bed, 20)?;
+    bed.sql("checkpoint;")?;
+    let ended = program.wait()?;
+    ensure!(
+        ended.status.code() == Some(4),
+        "{:?}: {}",
+        ended.status,
+        ended.stderr
+    );
+    for text in [
+        "the guard stops the stream to drop the slot, as configured, which frees",
+        "the gap is written into the checkpoint",
+        "the slot is dropped",
+        "with the checkpoint",
+        "slot guard_drop was dropped by the policy",
+    ] {
+        ensure!(ended.stderr.contains(text), "no {text:?}: {}", ended.stderr);
+    }
+    let checkpoint = std::fs::read_to_string(bed.path("state/checkpoint"))?;
+    ensure!(checkpoint.contains("slot_lost"), "{checkpoint}");
+    receiver.wait_for("gap", "raised", "critical")?;
+    // The next start does as on_gap says.
+    let ended = bed.run_until_now()?;
+    ensure!(ended.status.code() == Some(4), "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn our_slot_stays_when_another_one_holds_the_log_all_the_same() -> Result<()> {
+    let server = Postgres::start(&PostgresOptions::version(PgVersion::V18))?;
+    // Older than ours.
+    server.sql("select pg_create_physical_replication_slot('older', true)")?;
+    let mut bed = bed(&server, "guard_stays")?;
+    bed.more = sections(POLICY, "");
+    bed.configure(&down("out"))?;
+    let mut program = bed.serve()?;
+    bed.sql("insert into t values (1);")?;
+    write(&bed, 60)?;
+    program.wait_for_log("the guard does not drop the slot: slot older holds back")?;
+    ensure!(bed.slot()?.is_some(), "it is gone");
+    // It is tried again once that one has gone.
+    server.sql("select pg_drop_replication_slot('older')")?;
+    program.wait_for_log("waiting for the next checkpoint")?;
+    until("it is gone", || Ok(bed.slot()?.is_none()))?;
+    program.signal("TERM")?;
+    let ended = program.wait()?;
+    ensure!(ended.status.code() == Some(4), "{}", ended.stderr);
+    Ok(())
+}
