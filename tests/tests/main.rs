@@ -15,4 +15,6 @@ mod scenarios;
 mod sink_faults;
 mod slots;
 mod source_faults;
+mod two_instances;
 mod types;
+mod watch;

@@ -8,6 +8,9 @@ use walgate_slot::{Lag, Observation, OurSink, OurSlot};
 
 use super::{Moment, SinkSight};
 
+/// A sink that is behind for less than this only catches up.
+const WHILE: Duration = Duration::from_secs(5);
+
 /// Our slot, with the required sinks without which it would be further.
 pub(super) fn our_slot(moment: &Moment, seen: &Observation) -> OurSlot {
     OurSlot {
@@ -20,16 +23,16 @@ fn sinks(moment: &Moment, seen: &Observation) -> Option<Vec<OurSink>> {
     let slot = seen.slot(&moment.slot)?;
     let retained = seen.retained_bytes(slot)?;
     let unconfirmed = seen.unconfirmed_bytes(slot)?;
-    if unconfirmed < retained.div_ceil(2) {
-        // Most of it is confirmed: something else keeps the server from letting go of it.
-        return None;
-    }
+    let confirmed = unconfirmed < retained.div_ceil(2);
     let journal = moment.journal.as_ref()?;
     let held = moment.sinks.iter().filter(|sink| {
         sink.is_required()
-            && match moment.confirms {
-                true => holds_disk(journal, &sink.status.name),
-                false => holds_slot(sink, journal, unconfirmed),
+            && match (moment.confirms, confirmed) {
+                (true, false) => holds_disk(journal, &sink.status.name),
+                (false, false) => holds_slot(sink, journal, unconfirmed),
+                // Most of it is confirmed: something else keeps the server from letting go of it,
+                // unless it can't go on because nothing is read.
+                (_, true) => fills_memory(sink, journal) && outlasts_transactions(sink, seen),
             }
     });
     Some(held.map(|sink| of(sink, moment)).collect())
@@ -50,11 +53,30 @@ fn holds_slot(sink: &SinkSight, journal: &JournalStats, unconfirmed: u64) -> boo
     if backlog >= unconfirmed.div_ceil(2) || holds_disk(journal, &sink.status.name) {
         return true;
     }
+    fills_memory(sink, journal)
+}
+
+/// Without a disk, nothing more is read when a required reader holds all of the memory.
+fn fills_memory(sink: &SinkSight, journal: &JournalStats) -> bool {
     let budget = u64::try_from(journal.budget_bytes).unwrap_or(u64::MAX);
     let mut readers = journal.readers.iter();
-    let fills =
-        readers.any(|reader| reader.name == sink.status.name && reader.behind_bytes >= budget / 2);
+    let name = &sink.status.name;
+    let fills = readers.any(|reader| reader.name == *name && reader.behind_bytes >= budget / 2);
     journal.disk.is_none() && fills
+}
+
+/// It has been behind for a while, and for longer than any transaction is open that has written: such
+/// a one holds log back too.
+fn outlasts_transactions(sink: &SinkSight, seen: &Observation) -> bool {
+    let Some(Lag::About(behind) | Lag::AtLeast(behind)) = sink.oldest else {
+        return false;
+    };
+    let wrote = seen.transactions.iter();
+    let wrote = wrote.filter(|open| open.xid_age.is_some());
+    let open = wrote.filter_map(|open| open.seconds);
+    let prepared = seen.prepared.iter().filter_map(|prepared| prepared.seconds);
+    let oldest = open.chain(prepared).fold(0.0, f64::max);
+    behind >= WHILE && behind.as_secs_f64() > oldest
 }
 
 fn of(sink: &SinkSight, moment: &Moment) -> OurSink {
@@ -178,6 +200,13 @@ mod tests {
         let full = moment(&one, 15 * MIB);
         assert_eq!(names(&full, &seen(0, 10, 1000)), ["kafka"]);
         assert!(names(&moment(&one, MIB), &seen(0, 10, 1000)).is_empty());
+        // Inside of a large transaction what is confirmed lies behind where decoding begins.
+        let mut inside = seen(0, 990, 1000);
+        assert_eq!(names(&full, &inside), ["kafka"]);
+        let mut open = walgate_slot::Transaction::default();
+        (open.xid_age, open.seconds) = (Some(1), Some(60.0));
+        inside.transactions.push(open);
+        assert!(names(&full, &inside).is_empty(), "it is older");
     }
 
     #[test]

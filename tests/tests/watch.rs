@@ -1,0 +1,277 @@
+//! The eye inside of `walgate run`: what it shows over HTTP and to `walgate status`, on real servers.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use regex::Regex;
+use serde_json::Value;
+use walgate_tests::{Bed, Ended, Program, failed, file_sink, until};
+use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
+
+const TABLE: &str = "create table t (id int primary key, v text); \
+                     alter table t alter v set storage external; \
+                     create publication walgate for table t;";
+
+/// Listens on a port of its own, and looks often.
+const SHOWN: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[watch]\ninterval = \"500ms\"\n";
+
+/// Where a program listens.
+fn address(program: &mut Program) -> Result<String> {
+    program.wait_for_log("listening for HTTP")?;
+    let log = program.stderr();
+    let pattern = Regex::new(r"listening for HTTP.*address=(\S+)")?;
+    let found = pattern.captures(&log).context("an address in the log")?;
+    Ok(found[1].trim_end_matches(',').to_owned())
+}
+
+/// The code, and the body.
+fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("a head")?;
+    let code = head.split(' ').nth(1).context("a code")?.parse()?;
+    Ok((code, body.to_owned()))
+}
+
+fn status(address: &str) -> Result<Value> {
+    let (code, body) = get(address, "/status")?;
+    ensure!(code == 200, "{code}: {body}");
+    Ok(serde_json::from_str(&body)?)
+}
+
+/// The value of the one series that begins so.
+fn metric(page: &str, series: &str) -> Result<f64> {
+    let mut lines = page.lines().filter_map(|line| line.strip_prefix(series));
+    let value = lines
+        .next()
+        .with_context(|| format!("{series} in {page}"))?;
+    ensure!(lines.next().is_none(), "{series} several times in {page}");
+    Ok(value.trim().replace("+Inf", "inf").parse()?)
+}
+
+fn ask(bed: &Bed, words: &[&str]) -> Result<Ended> {
+    let config = bed.path("walgate.toml");
+    let config = config.to_str().context("a path")?;
+    let args = ["status", "-c", config];
+    Program::start(args.iter().chain(words).copied())?.wait()
+}
+
+/// Waits until the status says so of our slot.
+fn until_slot(address: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    let mut found = Value::Null;
+    until(what, || {
+        found = status(address)?;
+        let slots = found["slots"].as_array().cloned().unwrap_or_default();
+        Ok(slots.iter().any(|slot| slot["ours"] == true && holds(slot)))
+    })
+    .with_context(|| format!("the last: {found}"))?;
+    Ok(found)
+}
+
+#[test]
+fn a_service_shows_how_it_does_from_start_to_end() -> Result<()> {
+    let mut bed = Bed::shared(PgVersion::V17, "watch_shows", TABLE)?;
+    bed.more = SHOWN.to_owned();
+    bed.sinks = file_sink(&bed.path("out.ndjson"));
+    let mut program = bed.serve()?;
+    let at = address(&mut program)?;
+    until("it is ready", || Ok(get(&at, "/readyz")?.0 == 200))?;
+    ensure!(get(&at, "/livez")? == (200, "ok\n".to_owned()));
+    bed.sql("insert into t select g, 'x' from generate_series(1, 100) g")?;
+    bed.until_confirmed(&mut program)?;
+    until_slot(&at, "the slot is seen in use", |slot| {
+        slot["state"] == "active"
+    })?;
+    let mut page = String::new();
+    until("everything is delivered", || {
+        page = get(&at, "/metrics")?.1;
+        Ok(metric(&page, "walgate_sink_backlog_bytes{sink=\"file\"}")? == 0.0)
+    })?;
+    let ours = "{slot=\"watch_shows\",ours=\"true\"}";
+    ensure!(
+        metric(&page, &format!("walgate_slot_active{ours}"))? == 1.0,
+        "{page}"
+    );
+    ensure!(metric(&page, &format!("walgate_slot_retained_wal_bytes{ours}"))? >= 0.0);
+    ensure!(
+        metric(&page, "walgate_sink_events_total{sink=\"file\"}")? >= 100.0,
+        "{page}"
+    );
+    ensure!(
+        metric(&page, "walgate_sink_up{sink=\"file\"}")? == 1.0,
+        "{page}"
+    );
+    ensure!(
+        metric(&page, "walgate_source_state{state=\"streaming\"}")? == 1.0,
+        "{page}"
+    );
+    // Nothing is behind: that is no age.
+    let oldest = "walgate_sink_oldest_undelivered_timestamp_seconds{sink=\"file\"}";
+    ensure!(metric(&page, oldest)?.is_nan(), "{page}");
+
+    let asked = ask(&bed, &[])?;
+    ensure!(asked.status.success(), "{}{:?}", asked.stderr, asked.lines);
+    let text = asked.lines.join("\n");
+    for part in [
+        "healthy",
+        "streaming for",
+        "in memory",
+        "watch_shows: active",
+        "file",
+    ] {
+        ensure!(text.contains(part), "{part} is missing in {text}");
+    }
+    let asked = ask(&bed, &["--json"])?;
+    let said: Value = serde_json::from_str(&asked.lines.join(""))?;
+    ensure!(said["healthy"] == true && said["ready"] == true, "{said}");
+    ensure!(said["sinks"][0]["sink"] == "file", "{said}");
+    let keys = |value: &Value| {
+        let object = value.as_object().into_iter().flatten();
+        object.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+    };
+    ensure!(keys(&said) == keys(&status(&at)?), "the same document");
+
+    ensure!(!bed.path("state/history.json").exists(), "not yet");
+    program.signal("TERM")?;
+    let ended = program.wait()?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    ensure!(
+        bed.path("state/history.json").exists(),
+        "kept for the next start"
+    );
+    let asked = ask(&bed, &[])?;
+    failed(&asked, 1, &["no walgate runs"])?;
+    // What is damaged is no reason not to start.
+    std::fs::write(bed.path("state/history.json"), b"\xff{")?;
+    let mut again = bed.serve()?;
+    let at = address(&mut again)?;
+    until_slot(&at, "it is seen again", |slot| slot["state"] == "active")?;
+    again.signal("TERM")?;
+    ensure!(again.wait()?.status.success());
+    Ok(())
+}
+
+#[test]
+fn who_waits_for_a_server_or_a_slot_is_alive_and_not_ready() -> Result<()> {
+    let mut bed = Bed::shared(PgVersion::V17, "watch_waits", TABLE)?;
+    bed.more = SHOWN.to_owned();
+    bed.sinks = file_sink(&bed.path("out.ndjson"));
+    let first = bed.serve()?;
+    // The slot is in use.
+    bed.sinks = file_sink(&bed.path("out2.ndjson"));
+    let second = bed.write_config_as("second.toml", "state2")?;
+    let second = second.to_str().context("a path")?;
+    let mut second = Program::start(["run", "-c", second])?;
+    let at = address(&mut second)?;
+    until("it says who uses the slot", || {
+        let (code, body) = get(&at, "/readyz")?;
+        Ok(code == 503 && body.contains("uses the slot"))
+    })?;
+    ensure!(get(&at, "/livez")?.0 == 200);
+    until_slot(&at, "it watches all the same", |slot| {
+        slot["state"] == "active"
+    })?;
+    let found = status(&at)?;
+    ensure!(found["source"]["state"] == "waiting_for_slot", "{found}");
+    ensure!(found["healthy"] == false, "{found}");
+    second.signal("TERM")?;
+    second.wait()?;
+    first.signal("TERM")?;
+    first.wait()?;
+
+    // Nobody listens there.
+    let url = "postgres://nobody@127.0.0.1:1/none?connect_timeout=1";
+    bed.url = url.to_owned();
+    let mut third = bed.start()?;
+    let at = address(&mut third)?;
+    ensure!(get(&at, "/livez")?.0 == 200);
+    ensure!(get(&at, "/readyz")?.0 == 503);
+    until("looks fail", || {
+        let (_, page) = get(&at, "/metrics")?;
+        let ours = "walgate_slot_wal_headroom_ratio{slot=\"watch_waits\",ours=\"true\"}";
+        ensure!(metric(&page, ours)? == 1.0, "{page}");
+        ensure!(metric(&page, "walgate_sink_failures_total{sink=\"file\"}")? == 0.0);
+        Ok(metric(&page, "walgate_watch_failures_total")? >= 1.0)
+    })?;
+    until("the socket is there", || {
+        Ok(bed.path("state/control.sock").exists())
+    })?;
+    failed(&ask(&bed, &[])?, 1, &["server"])?;
+    third.signal("TERM")?;
+    third.signal("TERM")?;
+    third.wait()?;
+    Ok(())
+}
+
+/// Writes some 60 MB of log that is published.
+const LOAD: &str =
+    "insert into t select g, repeat(md5(g::text), 320) from generate_series(1, 6000) g";
+
+#[test]
+fn a_sink_that_is_down_is_named_for_the_log_that_it_holds_back() -> Result<()> {
+    let server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
+    let mut bed = Bed::on(&server, "watch_down", TABLE)?;
+    bed.more = format!("{SHOWN}budget = \"100GiB\"\n[journal]\nmemory = \"8MiB\"\n");
+    let memory = "batch = { bytes = \"1MiB\" }";
+    bed.sinks = format!("[sinks.kafka]\ntype = \"kafka\"\nbrokers = [\"127.0.0.1:1\"]\n{memory}\n");
+    let mut program = bed.serve()?;
+    let at = address(&mut program)?;
+    bed.sql(LOAD)?;
+    let found = until_slot(&at, "the sink is to blame", |slot| {
+        slot["culprit"] == "sink down"
+    })?;
+    let why = found["slots"][0]["why"].as_str().unwrap_or_default();
+    ensure!(why.contains("sink kafka is down"), "{found}");
+    ensure!(found["slots"][0]["headroom_limit"] == "budget", "{found}");
+    let asked = ask(&bed, &[])?;
+    failed(&asked, 1, &["sink kafka fails"])?;
+    let text = asked.lines.join("\n");
+    ensure!(
+        text.contains("NOT HEALTHY") && text.contains("sink kafka is down"),
+        "{text}"
+    );
+    until("its age is known", || {
+        let (_, page) = get(&at, "/metrics")?;
+        ensure!(
+            metric(&page, "walgate_sink_up{sink=\"kafka\"}")? == 0.0,
+            "{page}"
+        );
+        let oldest = "walgate_sink_oldest_undelivered_timestamp_seconds{sink=\"kafka\"}";
+        let backlog = metric(&page, "walgate_sink_backlog_bytes{sink=\"kafka\"}")?;
+        Ok(metric(&page, oldest)? > 1e9 && backlog > 4e6)
+    })?;
+    // It can't deliver what it has: the second signal ends it.
+    program.signal("TERM")?;
+    program.signal("TERM")?;
+    program.wait()?;
+    Ok(())
+}
+
+#[test]
+fn a_sink_that_is_slow_is_named_for_the_log_that_it_holds_back() -> Result<()> {
+    let server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
+    let mut bed = Bed::on(&server, "watch_slow", TABLE)?;
+    bed.more = format!("{SHOWN}[journal]\nmemory = \"8MiB\"\n");
+    bed.sinks = "[sinks.out]\ntype = \"stdout\"\nbatch = { bytes = \"1MiB\" }\n".to_owned();
+    // Nobody reads what it writes.
+    let mut program = bed.serve()?;
+    let at = address(&mut program)?;
+    bed.sql(LOAD)?;
+    let found = until_slot(&at, "the sink is to blame", |slot| {
+        slot["culprit"] == "sink behind"
+    })?;
+    let why = found["slots"][0]["why"].as_str().unwrap_or_default();
+    ensure!(why.contains("sink out is behind"), "{found}");
+    program.signal("TERM")?;
+    program.signal("TERM")?;
+    program.wait()?;
+    Ok(())
+}
