@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Instant;
 
-use crate::{Batch, ErrorClass, Position, Watermark};
+use crate::{Batch, Downtime, ErrorClass, Position, Watermark};
 
 /// Delivers batches, in order, and says what it holds durably.
 ///
@@ -18,6 +18,12 @@ pub trait Sink: Send {
     /// The last position that is durable, published as it grows. It may lie inside a transaction.
     /// Everything that was accepted up to it is durable.
     fn delivered(&self) -> Watermark<Position>;
+
+    /// Since when the destination takes nothing, of a sink that waits outages out instead of failing:
+    /// asked for once, and looked at from then on.
+    fn downtime(&self) -> Downtime {
+        Downtime::default()
+    }
 
     /// Checks the destination, and readies the sink for the first or the next attempt. Returns
     /// the last position that the destination already holds durably, where it can tell.

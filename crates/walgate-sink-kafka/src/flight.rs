@@ -11,7 +11,7 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{ClientContext, Message, Statistics};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
-use walgate_core::{ErrorClass, Position, Watermark};
+use walgate_core::{Downtime, ErrorClass, Position, Watermark};
 
 use crate::flush::{Flusher, Traffic, Wait};
 use crate::lanes::{Change, Lane, Lanes, queued_bytes};
@@ -29,6 +29,7 @@ const SIGNAL_REPORTS: usize = 512;
 pub(crate) struct Shared {
     pub(crate) delivered: Watermark<Position>,
     pub(crate) statistics: StatisticsHandle,
+    pub(crate) downtime: Downtime,
     outage: Mutex<Outage>,
     /// Partitions of the topics, as librdkafka's metadata has them.
     partitions: Mutex<HashMap<String, i32>>,
@@ -43,6 +44,7 @@ impl Shared {
         Self {
             delivered: Watermark::default(),
             statistics: StatisticsHandle::default(),
+            downtime: Downtime::default(),
             outage: Mutex::new(Outage::new(Instant::now())),
             partitions: Mutex::default(),
             partitions_version: AtomicU64::new(0),
@@ -279,7 +281,12 @@ impl Flight {
             all_down: self.all_down.swap(false, Ordering::Relaxed),
             any_up: self.any_up.swap(false, Ordering::Relaxed),
         };
-        let say = lock(&self.shared.outage).look(now, signs);
+        let say = {
+            let mut outage = lock(&self.shared.outage);
+            let say = outage.look(now, signs);
+            self.shared.downtime.set(outage.since());
+            say
+        };
         match say {
             None => {}
             Some(Say::Unreachable(outage)) => {

@@ -49,6 +49,11 @@ impl Outage {
         }
     }
 
+    /// Since when it is away.
+    pub(crate) const fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// Takes what was seen since the last call.
     pub(crate) fn look(&mut self, now: Instant, signs: Signs) -> Option<Say> {
         let silent_since = self.quiet_until;

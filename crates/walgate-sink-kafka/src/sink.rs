@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use walgate_core::{Batch, Position, Record, Sink, SinkError, Watermark};
+use walgate_core::{Batch, Downtime, Position, Record, Sink, SinkError, Watermark};
 
 use crate::flight::{Flight, Shared};
 use crate::ledger::Sequence;
@@ -363,6 +363,10 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn delivered(&self) -> Watermark<Position> {
         self.shared.delivered.clone()
+    }
+
+    fn downtime(&self) -> Downtime {
+        self.shared.downtime.clone()
     }
 
     async fn open(&mut self) -> Result<Option<Position>, SinkError> {
