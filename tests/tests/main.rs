@@ -17,4 +17,3 @@ mod slots;
 mod source_faults;
 mod two_instances;
 mod types;
-mod watch;

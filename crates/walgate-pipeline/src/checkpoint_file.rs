@@ -71,6 +71,12 @@ impl CheckpointFile {
         }
     }
 
+    /// Whether another process has a directory.
+    pub fn is_in_use(directory: impl AsRef<Path>) -> bool {
+        let lock = File::open(directory.as_ref().join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Where the checkpoint is.
     pub fn path(&self) -> PathBuf {
         self.directory.join(CHECKPOINT)
@@ -87,13 +93,39 @@ impl CheckpointStore for CheckpointFile {
 
 fn read(directory: &Path) -> Result<Option<Checkpoint>, Failure> {
     let path = directory.join(CHECKPOINT);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(&path, "can't be read", &error)),
-    };
-    match decode(&bytes) {
-        Ok(checkpoint) => Ok(Some(checkpoint)),
+    match std::fs::read(&path) {
+        Ok(bytes) => of_bytes(&bytes, &path).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(&path, "can't be read", &error)),
+    }
+}
+
+/// The bytes of a checkpoint, as every store keeps them.
+#[must_use]
+pub fn checkpoint_to_bytes(checkpoint: &Checkpoint) -> Vec<u8> {
+    encode(checkpoint)
+}
+
+/// The checkpoint of bytes that a store has kept; `place` is for messages.
+///
+/// # Errors
+///
+/// When it is damaged, of a later version, or of another slot.
+pub fn checkpoint_of_bytes(bytes: &[u8], place: &str, slot: &str) -> Result<Checkpoint, Failure> {
+    let checkpoint = of_bytes(bytes, Path::new(place))?;
+    if checkpoint.source.slot != slot {
+        return Err(of_another_slot(
+            Path::new(place),
+            &checkpoint.source.slot,
+            slot,
+        ));
+    }
+    Ok(checkpoint)
+}
+
+fn of_bytes(bytes: &[u8], path: &Path) -> Result<Checkpoint, Failure> {
+    match decode(bytes) {
+        Ok(checkpoint) => Ok(checkpoint),
         Err(DecodeError::Newer(version)) => {
             let message = format!(
                 "the checkpoint {} was written by a later release: {}",

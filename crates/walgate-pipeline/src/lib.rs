@@ -50,7 +50,9 @@ mod tracker;
 
 pub use again::Remake;
 pub use assembler::{Assembler, Extras, Place};
-pub use checkpoint_file::{CheckpointFile, CheckpointStore};
+pub use checkpoint_file::{
+    CheckpointFile, CheckpointStore, checkpoint_of_bytes, checkpoint_to_bytes,
+};
 pub use dead_letter::{DeadLetter, DeadLetters, SinkDeadLetters, Writing};
 pub use dead_letter_file::DeadLetterFile;
 pub use options::{BatchOptions, ConfirmBy, ConfirmOptions, PipelineOptions, SinkOptions};

@@ -89,6 +89,8 @@ impl Saving {
                 }
                 Ok(true)
             }
+            // Another instance has taken over: nothing is ever saved here again.
+            Err(Unsaved::Failed(failure)) if failure.reason == StopReason::SlotBusy => Err(failure),
             Err(Unsaved::Failed(failure)) => {
                 let since = self.outage.map_or(now, |outage| outage.since);
                 if self.outage.is_none() {

@@ -192,7 +192,10 @@ async fn judge(args: &CheckArgs, meant: &Meant) -> Result<(Server, Vec<Finding>)
     let seen = watcher.look().await?;
     history.record(Instant::now(), &seen, server.system_id);
     // After the look: a slot that moves meanwhile is never ahead of what is read then.
-    let remembered = config.as_ref().map(state::remembered);
+    let remembered = match config {
+        Some(config) => Some(state::remembered(config).await),
+        None => None,
+    };
     let mut findings = check::check(&Subject {
         server,
         seen: &seen,

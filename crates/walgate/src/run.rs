@@ -1,11 +1,12 @@
 //! `walgate run`.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::{
-    CheckpointFile, ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Releases, Rewinds, Stop,
+    ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Releases, Rewinds, Stop,
 };
 use walgate_replication::{
     PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
@@ -18,11 +19,12 @@ use crate::ending::Ending;
 use crate::entry::Console;
 use crate::guard::{Actions, Dropping, GuardTask, Releasing, Settings, drop_our_slot};
 use crate::http::HttpServer;
-use crate::signals::Signals;
+use crate::signals::{Request, Signals};
 use crate::status::StatusReport;
 use crate::watch::{Instance, Watch, WatchOptions};
 use crate::wiring::{
-    Engine, JournalKeys, Keeping, Known, add_sinks, block_on, patterns, source_config, streaming,
+    Engine, JournalKeys, Keeping, Known, Memory, add_sinks, block_on, patterns, source_config,
+    streaming, unless_replaced,
 };
 
 /// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
@@ -120,10 +122,18 @@ impl Service<'_> {
         config: &Config,
         mut source: SourceConfig,
         signals: &mut Signals,
-        reload: impl FnMut(),
+        mut reload: impl FnMut(),
     ) -> Result<(), Ending> {
-        let slot = config.source.slot.as_str();
-        let (store, checkpoint) = CheckpointFile::open(&config.state.dir, slot)?;
+        let remembering = remember(config, &source.connection, signals, &mut reload);
+        let Some(memory) = remembering.await? else {
+            return Ok(());
+        };
+        let Memory {
+            store,
+            checkpoint,
+            place,
+            ..
+        } = memory;
         self.instance.owns(&config.state.dir);
         let rewinds = Rewinds::open(&config.state.dir)?;
         let look = self.watch.view();
@@ -166,12 +176,31 @@ impl Service<'_> {
             source,
             journal,
             checkpoint,
-            store: Some(Box::new(store)),
+            store: Some(store),
             instance: Some(self.instance),
             gaps_end_it: false,
         };
-        let finished = engine.run(signals, self.console, self.stop, reload).await;
-        finished.map(drop)
+        let run = engine.run(signals, self.console, self.stop, reload);
+        unless_replaced(place, run).await
+    }
+}
+
+/// Opens what is remembered, which may mean to wait for another instance; none when it is to end.
+async fn remember(
+    config: &Config,
+    connection: &ConnectionConfig,
+    signals: &mut Signals,
+    reload: &mut impl FnMut(),
+) -> Result<Option<Memory>, Failure> {
+    let mut opening = pin!(Memory::open(config, connection));
+    loop {
+        tokio::select! {
+            memory = &mut opening => return memory.map(Some),
+            request = signals.next() => match request {
+                Request::Reload => reload(),
+                Request::Drain | Request::End => return Ok(None),
+            },
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod engine;
 mod journal;
 mod kafka;
 mod keys;
+mod memory;
 mod progress;
 mod recording;
 mod screen;
@@ -14,8 +15,9 @@ mod source;
 
 pub(crate) use engine::{Engine, Finish, block_on};
 pub(crate) use journal::{Keeping, blocking, facts};
-pub(crate) use kafka::kafka as kafka_config;
+pub(crate) use kafka::{connection as kafka_cluster, kafka as kafka_config};
 pub(crate) use keys::{JournalKeys, configured_keys};
+pub(crate) use memory::{Memory, remembered, unless_replaced};
 pub(crate) use recording::{Cut, Piece, Range, Recording, RecordingSource, Walk, clock, cut};
 pub(crate) use screen::Screen;
 pub(crate) use selection::{operation, patterns};

@@ -1,15 +1,16 @@
 //! What is remembered of earlier runs.
 
 use walgate_connection::Row;
-use walgate_pipeline::CheckpointFile;
 use walgate_slot::check::{Identified, Remembered};
 
 use crate::config::Config;
+use crate::wiring::{self, blocking};
 
-/// What the state folder remembers, read without its lock.
-pub(super) fn remembered(config: &Config) -> Remembered {
+/// What the state folder, or the topic, remembers; read without any lock.
+pub(super) async fn remembered(config: &Config) -> Remembered {
     let dir = &config.state.dir;
-    match CheckpointFile::peek(dir, config.source.slot.as_str()) {
+    let of = config.clone();
+    match blocking(move || wiring::remembered(&of)).await {
         Ok(Some(checkpoint)) => Remembered::Checkpoint {
             checkpoint: Box::new(checkpoint),
             epoch: config.source.epoch,

@@ -3,6 +3,7 @@
 mod guard;
 mod http;
 mod journal;
+mod state;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -29,6 +30,7 @@ pub(super) fn rules(
     rules.source(config);
     rules.memory(config, surroundings.memory);
     rules.journal(config);
+    rules.state(config);
     rules.guard(config);
     rules.watch(config);
     rules.http(config);

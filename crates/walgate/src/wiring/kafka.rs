@@ -47,7 +47,7 @@ pub(crate) fn dead_letters(kafka: &config::Kafka, topic: &config::TopicName) -> 
 }
 
 /// How to reach the cluster.
-fn connection(kafka: &config::Kafka) -> KafkaConfig {
+pub(crate) fn connection(kafka: &config::Kafka) -> KafkaConfig {
     let mut wanted = KafkaConfig::new(kafka.brokers.join(","));
     let secret = |text: &config::Secret| Secret::new(text.expose());
     wanted.create_topics = kafka
