@@ -12,7 +12,7 @@ use walgate_journal::Demand;
 
 use crate::chain::{Chain, ChainParts, Ended, Halt, Wiring};
 use crate::rewind::{Rewind, SinkRewinds};
-use crate::status::{Moved, StatusHandle};
+use crate::status::{Moved, SinkState};
 use crate::{DeadLetters, Place};
 
 /// Makes an encoder and a sink anew, for what comes again by the rewind of an id.
@@ -71,6 +71,10 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         info!(sink, id, %from, %until, "rewinding: what the journal retains comes again");
         let (over, at, letters) = run_boxed(chain).await;
         self.dead_letters = letters;
+        // Whatever it was in when it ended.
+        self.progress
+            .status
+            .update(|status| status.enter(SinkState::Running));
         match over {
             Over::Whole => {
                 info!(sink, id, %from, %until, "the rewind is over: everything has come again");
@@ -118,7 +122,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             until: Some(until),
         };
         let parts = ChainParts {
-            status: StatusHandle::new(name, Demand::Required),
+            status: self.progress.status.again(),
             options,
             encoder,
             sink,
@@ -138,15 +142,22 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     /// Runs the chain of a rewind.
     async fn run_again(mut self) -> Returned {
         let over = loop {
-            match self.attempt().await {
+            let error = match self.attempt().await {
                 Ok(Ended::Counted) => break Over::Whole,
                 Ok(Ended::Drained | Ended::Stopped) | Err(Halt::Stopped) => break Over::Stopped,
-                Err(Halt::Failure(failure)) => break Over::Unreadable(failure),
-                Err(Halt::Sink(error)) => match self.after_error(error).await {
-                    Ok(()) => {}
-                    Err(Halt::Failure(failure)) => break Over::Failed(failure),
-                    Err(Halt::Sink(_) | Halt::Stopped) => break Over::Stopped,
+                // What is in flight must not land behind what the chain goes on with.
+                Err(Halt::Failure(failure)) => match self.settle().await {
+                    Err(Halt::Sink(error)) => error,
+                    Ok(()) | Err(Halt::Failure(_) | Halt::Stopped) => {
+                        break Over::Unreadable(failure);
+                    }
                 },
+                Err(Halt::Sink(error)) => error,
+            };
+            match self.after_error(error).await {
+                Ok(()) => {}
+                Err(Halt::Failure(failure)) => break Over::Failed(failure),
+                Err(Halt::Sink(_) | Halt::Stopped) => break Over::Stopped,
             }
         };
         self.finish(&Ok(Ended::Stopped)).await;

@@ -196,7 +196,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
 
     /// Decides by the class of an error what happens next, and waits where that helps.
     pub(crate) async fn after_error(&mut self, error: SinkError) -> Result<(), Halt> {
-        self.progress.status.update(|status| {
+        self.progress.status.show(|status| {
             status.failures += 1;
             status.last_error = Some(error.message.clone());
         });

@@ -279,9 +279,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         let released = self.progress.tracker.released();
         self.buried.retain(|buried| *buried > released);
         self.buried.insert(letter.id);
-        self.progress
-            .status
-            .update(|status| status.dead_letters += 1);
+        self.progress.status.show(|status| status.dead_letters += 1);
         let (sink, id, table) = (&self.options.name, &letter.id, letter.table.as_deref());
         warn!(sink, %id, table, "record went to the dead letters: {}", letter.error);
         Ok(())
@@ -364,7 +362,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         {
             self.batch.bytes = BytesMut::new();
         }
-        self.progress.status.update(|status| {
+        self.progress.status.show(|status| {
             status.events += events;
             status.bytes += bytes;
         });
@@ -390,7 +388,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     }
 
     /// Waits until everything that was handed over is delivered.
-    async fn settle(&mut self) -> Result<(), Halt> {
+    pub(crate) async fn settle(&mut self) -> Result<(), Halt> {
         let (stop, delivered) = (self.stop.clone(), self.delivered.clone());
         let mut expired = pin!(stop.expired(&delivered));
         while !self.progress.tracker.is_drained() {

@@ -76,8 +76,7 @@ impl Progress {
         let place = self.tracker.rewind();
         self.cursor.rewind(place.seen);
         if !self.outage.is_down() {
-            self.status
-                .update(|status| status.enter(SinkState::Running));
+            self.status.show(|status| status.enter(SinkState::Running));
         }
         (place, self.tracker.delivered())
     }
@@ -91,8 +90,7 @@ impl Progress {
         let now = Instant::now();
         let notice = self.outage.failed(now);
         self.say(notice, Some(error));
-        self.status
-            .update(|status| status.enter(SinkState::Retrying));
+        self.status.show(|status| status.enter(SinkState::Retrying));
         self.backoff.failed(now.into_std(), fastrand::f64())
     }
 
@@ -103,8 +101,7 @@ impl Progress {
         if self.outage.is_down() {
             let notice = self.outage.recovered(now);
             self.say(notice, None);
-            self.status
-                .update(|status| status.enter(SinkState::Running));
+            self.status.show(|status| status.enter(SinkState::Running));
         }
     }
 

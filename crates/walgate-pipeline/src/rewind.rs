@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use walgate_core::{Failure, Lsn, PgMicros, Position, StopReason};
@@ -17,6 +18,10 @@ use walgate_journal::log::LogView;
 
 use crate::rewind_file::RewindFile;
 use crate::status::{Moved, SinkState, SinkStatus, StatusHandle};
+
+/// How long whoever asks waits at least for the answer, which takes as long as segments are read to
+/// find a time in them. The control socket gives up after 60 seconds.
+const PATIENCE: Duration = Duration::from_secs(50);
 
 /// What a sink gets again: everything from a transaction on, up to where the sink is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +141,22 @@ impl Rewinds {
     /// anything again, a place that the journal does not retain or that the sink has not reached, or
     /// a rewind that is under way.
     pub fn ask(&self, sink: &str, to: RewindTo, id: String) -> Result<Accepted, Failure> {
+        self.ask_by(sink, to, id, Instant::now() + PATIENCE)
+    }
+
+    /// As [`ask`](Self::ask), by whoever does not wait longer than until `deadline`: what is refused
+    /// must not begin all the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ask`](Self::ask), and when it has taken longer to find the place.
+    pub fn ask_by(
+        &self,
+        sink: &str,
+        to: RewindTo,
+        id: String,
+        deadline: Instant,
+    ) -> Result<Accepted, Failure> {
         let (log, epoch) = {
             let state = self.lock();
             let running = state.running.as_ref().ok_or_else(starting)?;
@@ -161,8 +182,19 @@ impl Rewinds {
             id: id.clone(),
             from,
         };
+        if Instant::now() >= deadline {
+            let message = "the journal was read for too long to find where that is";
+            return Err(refused(message).hint("name an LSN of it: walgate journal ls"));
+        }
+        let before = kept.clone();
         kept.insert(sink.to_owned(), rewind);
-        file.save(&kept)?;
+        if let Err(failure) = file.save(&kept) {
+            // The new file may lie there all the same, not durable.
+            return Err(match file.save(&before) {
+                Ok(()) => failure,
+                Err(_) => unsettled(failure, &id),
+            });
+        }
         self.put(kept);
         let state = self.lock();
         if let Some(running) = &state.running {
@@ -319,6 +351,19 @@ fn first_whole(oldest: Position) -> Lsn {
     match oldest.index() {
         0 => lsn,
         _ => lsn.checked_add(1).unwrap_or(lsn),
+    }
+}
+
+/// What was refused may have been kept.
+fn unsettled(failure: Failure, id: &str) -> Failure {
+    let message = format!(
+        "{}; the next start may begin the rewind {id} all the same",
+        failure.message
+    );
+    let refused = Failure::new(failure.reason, message);
+    match failure.hint {
+        Some(hint) => refused.hint(hint),
+        None => refused,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use walgate_core::{Lsn, PgMicros, Position};
+use walgate_core::{Downtime, Lsn, PgMicros, Position};
 
 pub use walgate_journal::Demand;
 
@@ -16,7 +16,7 @@ pub enum SinkState {
     Starting,
     /// It delivers, or waits for something to deliver.
     Running,
-    /// It has failed and is tried again.
+    /// It has failed and is tried again, or its destination takes nothing.
     Retrying,
     /// It has delivered everything that it was to deliver.
     Ended,
@@ -101,26 +101,65 @@ impl SinkStatus {
 
 /// A chain's status, shared with whoever looks at it.
 #[derive(Debug, Clone)]
-pub struct StatusHandle(Arc<Mutex<SinkStatus>>);
+pub struct StatusHandle {
+    own: Arc<Mutex<SinkStatus>>,
+    downtime: Downtime,
+    /// That of the chain for which this one gives its sink everything again.
+    stands_for: Option<Arc<Mutex<SinkStatus>>>,
+}
 
 impl StatusHandle {
     pub(crate) fn new(name: &str, demand: Demand) -> Self {
-        Self(Arc::new(Mutex::new(SinkStatus::starting(name, demand))))
+        Self {
+            own: Arc::new(Mutex::new(SinkStatus::starting(name, demand))),
+            downtime: Downtime::default(),
+            stands_for: None,
+        }
+    }
+
+    /// Of a sink that waits outages out: it runs, and its destination may be down.
+    pub(crate) fn minding(self, downtime: Downtime) -> Self {
+        Self { downtime, ..self }
+    }
+
+    /// Of a chain that stands for this one: how it does is seen here, how far it is is not.
+    pub(crate) fn again(&self) -> Self {
+        let status = self.get();
+        Self {
+            stands_for: Some(Arc::clone(&self.own)),
+            ..Self::new(&status.name, Demand::Required)
+        }
     }
 
     /// How it is doing now.
     pub fn get(&self) -> SinkStatus {
-        self.lock().clone()
+        let mut status = lock(&self.own).clone();
+        if status.state == SinkState::Running
+            && let Some(since) = self.downtime.since()
+        {
+            status.state = SinkState::Retrying;
+            status.since = since;
+        }
+        status
     }
 
+    /// How far it is.
     pub(crate) fn update<T>(&self, change: impl FnOnce(&mut SinkStatus) -> T) -> T {
-        change(&mut self.lock())
+        change(&mut lock(&self.own))
     }
 
-    fn lock(&self) -> MutexGuard<'_, SinkStatus> {
-        // Nothing panics while the lock is held; a poisoned status is still a status.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How it does.
+    pub(crate) fn show(&self, change: impl Fn(&mut SinkStatus)) {
+        change(&mut lock(&self.own));
+        if let Some(other) = &self.stands_for {
+            change(&mut lock(other));
+        }
     }
+}
+
+fn lock(status: &Mutex<SinkStatus>) -> MutexGuard<'_, SinkStatus> {
+    // Nothing panics while the lock is held; a poisoned status is still a status.
+    status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Wakes the one who confirms when a chain has moved.
@@ -134,5 +173,23 @@ impl Moved {
 
     pub(crate) async fn wait(&self) {
         self.0.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_waits_out_an_outage_is_down() {
+        let downtime = Downtime::default();
+        let handle = StatusHandle::new("kafka", Demand::Required).minding(downtime.clone());
+        downtime.set(Some(Instant::now()));
+        assert_eq!(handle.get().state, SinkState::Starting, "it was never up");
+        handle.update(|status| status.enter(SinkState::Running));
+        assert_eq!(handle.get().state, SinkState::Retrying);
+        assert_eq!(Some(handle.get().since), downtime.since());
+        downtime.set(None);
+        assert_eq!(handle.get().state, SinkState::Running);
     }
 }

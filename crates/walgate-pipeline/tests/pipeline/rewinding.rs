@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use walgate_core::{Failure, Lsn, Position, SinkError, StopReason};
 use walgate_journal::OnDamage;
-use walgate_pipeline::{End, Outcome, Remake, RewindTo, Rewinds, SinkOptions, StatusHandle, Stop};
+use walgate_pipeline::{
+    End, Outcome, Remake, RewindTo, Rewinds, SinkOptions, SinkState, StatusHandle, Stop,
+};
 
 use crate::bench::{Bench, START, end, ids, inserts, runs};
 use crate::line_encoder::LineEncoder;
@@ -311,6 +313,11 @@ async fn a_sink_that_fails_meanwhile_is_tried_again() {
     let held = unmarked(&destination).len();
     ask(&rewinds, RewindTo::Lsn(commit(&log, 10))).expect("accepted");
     until_over(state.path()).await;
+    // Whoever looks at the sink sees how it did meanwhile.
+    let seen = status.get();
+    assert!(seen.failures >= 3, "{seen:?}");
+    assert!(seen.last_error.is_some() && seen.events > held as u64);
+    until("it runs again", || status.get().state == SinkState::Running).await;
     gate.notify_one();
     running.run.await.expect("no panic").expect("ends");
     let first = unmarked(&destination);
@@ -522,6 +529,27 @@ async fn without_a_disk_nothing_comes_again() {
     delivered(&destination, BEFORE * ROWS).await;
     let failure = ask(&rewinds, RewindTo::Lsn(START)).expect_err("in memory");
     assert!(failure.message.contains("no journal on disk"), "{failure}");
+    running.stop.now();
+    running.run.await.expect("no panic").expect("ends");
+}
+
+/// Who asks has gone: what was not accepted in time does not begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_too_long_to_find_is_refused_and_not_kept() {
+    let (journal, state) = state();
+    let Gated { log, acts, .. } = gated();
+    let destination = Destination::default();
+    let mut bench = first(&journal, acts);
+    let status = rewindable(&mut bench, &destination, |sink| sink);
+    let rewinds = rewinds(state.path());
+    let running = start_to_the_gate(bench, &rewinds, &status, &destination).await;
+    let to = RewindTo::Lsn(commit(&log, 10));
+    let late = rewinds.ask_by("out", to, "again".to_owned(), std::time::Instant::now());
+    let failure = late.expect_err("it is too late");
+    assert_eq!(failure.reason, StopReason::Config);
+    assert!(!state.path().join("rewinds").exists());
+    ask(&rewinds, to).expect("nothing is under way");
+    until_over(state.path()).await;
     running.stop.now();
     running.run.await.expect("no panic").expect("ends");
 }
