@@ -17,3 +17,4 @@ mod slots;
 mod source_faults;
 mod two_instances;
 mod types;
+mod watch;
