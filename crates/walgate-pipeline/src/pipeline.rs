@@ -126,7 +126,7 @@ impl Pipeline {
         E: Encoder + 'static,
         S: Sink + 'static,
     {
-        let status = StatusHandle::new(&options.name, options.demand);
+        let status = StatusHandle::new(&options.name, options.demand).minding(sink.downtime());
         self.chains.push(Box::new(ChainParts {
             options,
             encoder,
