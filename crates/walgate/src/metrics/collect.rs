@@ -114,14 +114,6 @@ impl Samples {
         let known = |number: Option<u64>| number.map_or(f64::NAN, bytes);
         let retained = view.seen.retained_bytes(slot);
         let headroom = ahead.headroom.map(|headroom| bytes(headroom.bytes));
-        let share = match headroom {
-            _ if lost => 0.0,
-            None => 1.0,
-            Some(left) => {
-                let all = left + retained.map_or(0.0, bytes);
-                if all > 0.0 { left / all } else { 0.0 }
-            }
-        };
         let safe = match slot.safe_wal_size {
             _ if lost => 0.0,
             Some(safe) => signed(safe),
@@ -149,7 +141,10 @@ impl Samples {
                 "walgate_slot_headroom_bytes",
                 headroom.unwrap_or(f64::INFINITY),
             ),
-            ("walgate_slot_wal_headroom_ratio", share),
+            (
+                "walgate_slot_wal_headroom_ratio",
+                share(lost, headroom, retained),
+            ),
             ("walgate_slot_wal_growth_bytes_per_second", growth),
             ("walgate_slot_seconds_to_limit", left(ahead.at_trend)),
             (
@@ -385,6 +380,18 @@ const fn bytes(number: u64) -> f64 {
 )]
 const fn signed(number: i64) -> f64 {
     number as f64
+}
+
+/// The part of the nearest limit that is left.
+fn share(lost: bool, headroom: Option<f64>, retained: Option<u64>) -> f64 {
+    match headroom {
+        _ if lost => 0.0,
+        None => 1.0,
+        Some(left) => {
+            let all = left + retained.map_or(0.0, bytes);
+            if all > 0.0 { left / all } else { 0.0 }
+        }
+    }
 }
 
 /// Never is no limit to wait for; what can't be said is not known.

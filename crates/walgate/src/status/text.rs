@@ -177,12 +177,7 @@ fn sinks(sinks: &[Value]) -> String {
             size(&sink["backlog_bytes"]),
             time(&sink["oldest_undelivered_seconds"]).unwrap_or_else(|| "-".to_owned()),
             word(&sink["failures"]),
-            clean(
-                &sink["last_error"]
-                    .as_str()
-                    .map_or("-", |error| error)
-                    .to_owned(),
-            ),
+            clean(sink["last_error"].as_str().unwrap_or("-")),
         ]);
     }
     table(&rows, &[2, 3, 4, 5])

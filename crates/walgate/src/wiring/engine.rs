@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark, Xid};
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
@@ -99,12 +99,11 @@ impl Engine {
         let start = PostgresSource::start(self.source, reached.clone(), confirmed.clone());
         let mut start = pin!(start);
         let instance = self.instance;
-        let mut beats = tokio::time::interval(BEAT);
-        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beating = pin!(beat(instance.clone()));
         let started = loop {
             tokio::select! {
                 started = &mut start => break started?,
-                _ = beats.tick() => beat(instance.as_ref()),
+                () = &mut beating => {}
                 request = signals.next() => match request {
                     Request::Reload => reload(),
                     Request::Drain | Request::End => return Ok(Finish::BeforeStart),
@@ -145,17 +144,11 @@ impl Engine {
         let outcome = loop {
             tokio::select! {
                 outcome = &mut run => break outcome,
-                _ = beats.tick() => beat(instance.as_ref()),
+                () = &mut beating => {}
                 request = signals.next() => match request {
                     Request::Reload => reload(),
-                    Request::Drain => {
-                        stops(instance.as_ref());
-                        say_stopping(is_kept);
-                        stop.drain();
-                    }
-                    Request::End => {
-                        stops(instance.as_ref());
-                        stop.now();
+                    Request::Drain | Request::End => {
+                        end(request, &stop, is_kept, instance.as_ref());
                     }
                 },
                 () = &mut drawing => {}
@@ -168,15 +161,30 @@ impl Engine {
     }
 }
 
-fn beat(instance: Option<&Instance>) {
-    if let Some(instance) = instance {
-        instance.pulse().beat("engine", Instant::now(), STUCK);
+/// Gives signs of life; never ends by itself.
+async fn beat(instance: Option<Instance>) {
+    let Some(instance) = instance else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(BEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        instance.pulse().beat("engine", now.into_std(), STUCK);
     }
 }
 
-fn stops(instance: Option<&Instance>) {
+fn end(request: Request, stop: &Stop, is_kept: bool, instance: Option<&Instance>) {
     if let Some(instance) = instance {
         instance.stops();
+    }
+    match request {
+        Request::Drain => {
+            say_stopping(is_kept);
+            stop.drain();
+        }
+        Request::End => stop.now(),
+        Request::Reload => {}
     }
 }
 
