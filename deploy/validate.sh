@@ -61,9 +61,12 @@ if have helm; then
         exit 1
     }
     # A pod that waits for the slot must not hold up an update.
-    render --set replicas=2,persistence.shared=true 2>/dev/null >"$work/two"
+    sed 's/^  \[state\]$/&\n  standby = true/' "$chart/values.yaml" >"$work/standby.yaml"
+    content render -f "$work/standby.yaml" --set replicas=2,persistence.shared=true
+    cp "$work/said" "$work/two"
     ! grep -q /readyz "$work/two" || { say "failed: two replicas wait for readiness"; exit 1; }
     refused render --set replicas=2
+    refused render --set replicas=2,persistence.shared=true
     refused render --set replicaz=2
     refused render --set http.port=80
     refused render --set secret.existing=a,secret.values.B=c

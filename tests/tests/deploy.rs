@@ -5,6 +5,7 @@ mod alerts;
 mod dashboard;
 mod examples;
 mod heartbeat;
+mod prometheus;
 mod runbooks;
 mod systemd;
 

@@ -1,6 +1,10 @@
 //! The examples beside `deploy/`'s descriptions: what they mount and name is there.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
+
+use walgate_tests::program;
 
 use super::{content, deploy, named, read, repository, tool};
 
@@ -72,6 +76,44 @@ fn the_chart_has_no_rules_of_its_own() -> Result<()> {
             link == deploy(tested).canonicalize()?,
             "{own} is another file"
         );
+    }
+    Ok(())
+}
+
+/// The configuration among the chart's values.
+fn of_the_chart() -> Result<String> {
+    let values = read("helm/walgate/values.yaml")?;
+    let (_, config) = values.split_once("\nconfig: |\n").context("config")?;
+    let lines = config
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("  "));
+    Ok(lines
+        .map(|line| format!("{}\n", line.trim_start()))
+        .collect())
+}
+
+#[test]
+fn every_configuration_is_accepted() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for (name, text) in [
+        ("compose", read("compose/walgate.toml")?),
+        ("systemd", read("systemd/walgate.toml")?),
+        ("terraform", read("terraform/aws/example/walgate.toml")?),
+        ("helm", of_the_chart()?),
+    ] {
+        ensure!(
+            text.contains("[sinks."),
+            "{name}: no configuration was found"
+        );
+        let secret = "postgres://walgate:secret@db:5432/shop";
+        let url = folder.path().join("database.url");
+        std::fs::write(&url, secret)?;
+        let text = text.replace("/etc/walgate/database.url", &url.display().to_string());
+        let file = folder.path().join(name);
+        std::fs::write(&file, text)?;
+        let mut check = Command::new(program());
+        check.args(["config", "check", "-c"]).arg(&file);
+        content(check.env("DATABASE_URL", secret)).context(name)?;
     }
     Ok(())
 }

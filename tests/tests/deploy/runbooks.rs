@@ -1,9 +1,12 @@
 //! A page for each alert, which says what the commands are that help.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
+use walgate_tests::program;
 
-use super::{deploy, files, named, read};
+use super::{content, deploy, files, named, read};
 
 /// The part of each page that a person who was woken up looks for.
 const PARTS: &[&str] = &[
@@ -63,6 +66,40 @@ fn pages_name_pages_and_files_that_are_there() -> Result<()> {
         for path in paths.iter().map(|path| super::repository().join(path)) {
             ensure!(path.exists(), "{}: {}", file.display(), path.display());
         }
+    }
+    Ok(())
+}
+
+/// Each command of ours is one that the program takes, with these options.
+#[test]
+fn pages_name_commands_and_keys_that_exist() -> Result<()> {
+    let mut commands = Vec::new();
+    let mut keys = Vec::new();
+    for file in files("runbooks", ".md")? {
+        let text = std::fs::read_to_string(&file)?;
+        commands.extend(named(r"(?m)(?:`|^)walgate ([a-z][^`\n#]*)", &text)?);
+        keys.extend(named(
+            r"`((?:source|journal|state|watch|http|guard|alerts)\.[a-z_]+)`",
+            &text,
+        )?);
+    }
+    for command in &commands {
+        let words: Vec<_> = command.split_whitespace().collect();
+        let names = words
+            .iter()
+            .take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+        let names: Vec<_> = names.collect();
+        let help = content(Command::new(program()).args(&names).arg("--help"))
+            .with_context(|| format!("walgate {command}"))?;
+        for option in words.iter().filter(|word| word.starts_with('-')) {
+            let option = option.split('=').next().unwrap_or(option);
+            ensure!(help.contains(option), "walgate {command}: no {option}");
+        }
+    }
+    let schema = content(Command::new(program()).args(["config", "schema"]))?;
+    for key in &keys {
+        let name = key.split('.').next_back().unwrap_or_default();
+        ensure!(schema.contains(&format!("\"{name}\"")), "no key {key}");
     }
     Ok(())
 }
