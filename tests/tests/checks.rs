@@ -355,3 +355,52 @@ fn the_state_is_compared_with_the_slot() -> Result<()> {
     );
     Ok(())
 }
+
+/// A service that runs is asked, and says what troubles it.
+#[test]
+fn a_running_instance_explains_its_trouble() -> Result<()> {
+    let setup = "create table t (id int primary key); create publication walgate for table t;";
+    let mut bed = Bed::shared(PgVersion::V16, "check_instance", setup)?;
+    let out = bed.path("out.ndjson");
+    let config = bed.configure(&file_sink(&out))?;
+    let config = config.to_str().context("a path")?;
+    let look = || run(&["-c", config, "--instance", "--json"]);
+    failed(&look()?, 1, &["no walgate runs"])?;
+    let service = bed.serve()?;
+    let found = report(&look()?)?;
+    ensure!(
+        seen(&found, "source") == ["pass: the source is streaming"],
+        "{found}"
+    );
+    let sink = seen(&found, "sink").join("");
+    ensure!(sink.starts_with("pass: sink file is"), "{found}");
+    stop(service, &[CREATED])?;
+    // Somebody else has the slot: the service that waits says who.
+    let args = [
+        "tail",
+        &bed.url,
+        "--slot",
+        &bed.name,
+        "--publication",
+        "walgate",
+        "--peek",
+        "-v",
+    ];
+    let mut other = Program::start(args)?;
+    other.wait_for_log("streaming")?;
+    let holder = bed.walsender()?.context("a walsender")?;
+    let mut service = bed.start()?;
+    service.wait_for_log("the slot is in use by")?;
+    let ended = look()?;
+    failed(&ended, 2, &["checks failed"])?;
+    let found = report(&ended)?;
+    let source = seen(&found, "source").join("");
+    ensure!(
+        source.ends_with(&format!("process {holder} has the slot")),
+        "{found}"
+    );
+    stop(other, &[])?;
+    service.wait_for_log("streaming")?;
+    stop(service, &[])?;
+    Ok(())
+}

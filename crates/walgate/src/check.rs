@@ -1,6 +1,7 @@
 //! `walgate check`.
 
 mod fix;
+mod instance;
 mod rows;
 mod sinks;
 mod state;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use walgate_connection::{ConnectError, ConnectionConfig, SslMode};
 use walgate_core::{Failure, StopReason};
 use walgate_slot::check::{self, Facts, Finding, Identified, Level, Subject, Wanted};
-use walgate_slot::{History, Server, WatchError, Watcher};
+use walgate_slot::{History, Provider, Server, WatchError, Watcher};
 
 use crate::args::CheckArgs;
 use crate::config::{Config, Overrides, PublicationMode, Surroundings, load};
@@ -43,7 +44,10 @@ struct Report {
 ///
 /// When it can't be asked, and when something fails.
 pub fn check(args: &CheckArgs, console: &Console) -> Result<(), Ending> {
-    let report = block_on(Box::pin(judged(args, console)))?;
+    let report = match args.instance {
+        true => of_instance(args)?,
+        false => block_on(Box::pin(judged(args, console)))?,
+    };
     show(&report, args, console)?;
     match report.failed {
         0 => Ok(()),
@@ -62,6 +66,58 @@ fn show(report: &Report, args: &CheckArgs, console: &Console) -> Result<(), Endi
     let text = serde_json::to_string(report)
         .map_err(|error| Ending::other(format!("what was found is no JSON: {error}")))?;
     print(&(text + "\n"))
+}
+
+/// What a service says of itself.
+fn of_instance(args: &CheckArgs) -> Result<Report, Ending> {
+    let overrides = Overrides::default();
+    let loaded = load(
+        args.config.as_deref(),
+        &overrides,
+        &Surroundings::of_process(),
+    )?;
+    let status = instance::ask_instance(&loaded.config)?;
+    let said = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+    let server = &status["server"];
+    Ok(Report::new(
+        said(&server["endpoint"]),
+        said(&server["version"]),
+        provider_named(&server["provider"]),
+        instance::explained(&status),
+    ))
+}
+
+fn provider_named(name: &serde_json::Value) -> &'static str {
+    let all = [
+        Provider::Rds,
+        Provider::Aurora,
+        Provider::CloudSql,
+        Provider::Azure,
+    ];
+    let mut all = all.into_iter().map(provider);
+    all.find(|known| name == known)
+        .unwrap_or_else(|| provider(Provider::SelfManaged))
+}
+
+impl Report {
+    fn new(
+        endpoint: String,
+        version: String,
+        provider: &'static str,
+        findings: Vec<Finding>,
+    ) -> Self {
+        let count = |level| findings.iter().filter(|one| one.level == level).count();
+        Self {
+            endpoint,
+            version,
+            provider,
+            passed: count(Level::Pass),
+            warned: count(Level::Warn),
+            failed: count(Level::Fail),
+            findings,
+            fixed: None,
+        }
+    }
 }
 
 /// What is found; with `--fix` what is found after the statements were run.
@@ -161,17 +217,13 @@ impl Meant {
 async fn look(args: &CheckArgs, meant: &Meant) -> Result<Report, Ending> {
     let judged = Box::pin(judge(args, meant)).await;
     let (server, findings) = judged.map_err(refused)?;
-    let count = |level| findings.iter().filter(|one| one.level == level).count();
-    Ok(Report {
-        endpoint: server.endpoint,
-        version: server.version,
-        provider: provider(server.provider),
-        passed: count(Level::Pass),
-        warned: count(Level::Warn),
-        failed: count(Level::Fail),
+    let provider = provider(server.provider);
+    Ok(Report::new(
+        server.endpoint,
+        server.version,
+        provider,
         findings,
-        fixed: None,
-    })
+    ))
 }
 
 async fn judge(args: &CheckArgs, meant: &Meant) -> Result<(Server, Vec<Finding>), WatchError> {

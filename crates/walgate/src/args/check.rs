@@ -12,6 +12,7 @@ Examples:
   walgate check postgres://walgate@db.example.com/shop --publication walgate
   walgate check -c walgate.toml --json | jq '.findings[] | select(.level == \"fail\")'
   walgate check -c walgate.toml --fix
+  walgate check -c walgate.toml --instance
 
 It tells all problems at once: what was seen, why it matters, and the statement or parameter that fixes
 it, as this provider takes it. With a configuration it looks at the state folder, the sinks and their
@@ -21,7 +22,8 @@ Without --fix it changes nothing. With it, it shows the statements that are safe
 and checks again: rights, publications, time-outs of the role. It never restarts a server, never drops
 anything, and changes a replica identity only of a table that is named by --fix-replica-identity.
 
-The exit code is 0 when nothing fails (any more), also with warnings, and 2 when something does.";
+The exit code is 0 when nothing fails (any more), also with warnings, 2 when something does, and 1 when
+--instance finds no walgate that runs.";
 
 /// Arguments of `walgate check`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -43,6 +45,9 @@ pub struct CheckArgs {
     /// Only warn when max_slot_wal_keep_size is -1, so that nothing bounds what a slot holds back
     #[arg(long)]
     pub accept_unlimited_wal: bool,
+    /// Ask the walgate that runs with this configuration what troubles it, and look at nothing else
+    #[arg(long, requires = "config", conflicts_with_all = ["url", "fix", "slot", "publications"])]
+    pub instance: bool,
     /// Run the statements that are safe, after a yes
     #[arg(long)]
     pub fix: bool,
