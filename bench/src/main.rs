@@ -3,6 +3,7 @@
 mod contender;
 mod dataset;
 mod drain;
+mod looks;
 mod machine;
 mod measure;
 mod outage;
@@ -24,13 +25,19 @@ struct Args {
 enum What {
     /// Take Kafka away under a steady load, with the journal on disk and without
     Outage(outage::OutageArgs),
+    /// Tell what a look at the slots costs the server; a run without a command tells it too
+    Looks,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
     contender::check()?;
     match args.what {
-        None => drain::run(&args.drain),
+        None => {
+            drain::run(&args.drain)?;
+            looks::run()
+        }
+        Some(What::Looks) => looks::run(),
         Some(What::Outage(args)) => outage::run(&args),
     }
 }
