@@ -65,4 +65,5 @@ pub use selection::{Ops, RowFilter, Selection, TableRule};
 pub use start::{Log, Lost};
 pub use status::{Demand, SinkState, SinkStatus, StatusHandle};
 pub use stop::Stop;
+pub use streams::{GivenUp, Streams};
 pub use tracker::Tracker;

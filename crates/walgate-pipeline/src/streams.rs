@@ -14,24 +14,30 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The spools of the source's transactions, and the journal that they commit into.
 #[derive(Debug)]
-pub(crate) struct Streams {
+pub struct Streams {
     journal: Journal,
     /// Away while its disk is at work.
     spools: Option<Spools>,
 }
 
 /// A transaction that can't be kept, and why.
-pub(crate) type GivenUp = (Xid, String);
+pub type GivenUp = (Xid, String);
 
 impl Streams {
-    pub(crate) fn new(journal: Journal) -> Self {
+    /// None yet, for a journal on disk.
+    pub fn new(journal: Journal) -> Self {
         let spools = journal.spools();
         Self { journal, spools }
     }
 
     /// Takes news of a transaction; when it has committed, it is in the journal when this returns.
-    /// Returns what can't be kept.
-    pub(crate) async fn take(&mut self, streamed: Streamed) -> Result<Option<GivenUp>, Failure> {
+    /// Returns what can't be kept: the source has to be told. What is not awaited to its end ends
+    /// all streams.
+    ///
+    /// # Errors
+    ///
+    /// When the journal can't take it, or is in memory.
+    pub async fn take(&mut self, streamed: Streamed) -> Result<Option<GivenUp>, Failure> {
         let mut taken = self.run(move |spools| spools.take(streamed)).await?;
         let mut said = false;
         while let Taken::Waits(why) = taken {

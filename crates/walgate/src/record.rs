@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use walgate_connection::ConnectionConfig;
 use walgate_core::{
-    Failure, Feed, FrameKind, Frames, Lsn, Position, Source, StopReason, Watermark,
+    Failure, Feed, FrameKind, Frames, Lsn, Position, Source, StopReason, Streamed, Watermark,
 };
 use walgate_journal::segment::Keyring;
 use walgate_journal::storage::{Folder, Storage};
 use walgate_journal::{Cursor, Demand, DiskJournal, DiskOptions, Journal};
-use walgate_replication::{PostgresSource, SourceConfig};
+use walgate_pipeline::Streams;
+use walgate_replication::{
+    OnTooLarge, PostgresSource, SourceConfig, StreamBounds, StreamTransactions,
+};
 
 use crate::args::RecordArgs;
 use crate::ending::Ending;
@@ -91,6 +94,16 @@ impl Tally {
         }
     }
 
+    fn count_streamed(&mut self, committed: Option<(Position, u64)>) {
+        if let Some((last, changes)) = committed
+            && last > self.last
+        {
+            self.last = last;
+            self.changes += changes;
+            self.transactions += 1;
+        }
+    }
+
     fn summary(&self, out: &Path) -> String {
         let Self {
             changes,
@@ -108,12 +121,18 @@ impl Tally {
 const READER: &str = "the recording";
 
 async fn run(
-    source: SourceConfig,
+    mut source: SourceConfig,
     options: DiskOptions,
     ends: bool,
     console: &Console,
     signals: &mut Signals,
 ) -> Result<Tally, Ending> {
+    // What the disk has no room for while it runs comes after its commit.
+    source.streaming = StreamTransactions::On(StreamBounds {
+        max_transaction: u64::MAX,
+        max_together: u64::MAX,
+        on_too_large: OnTooLarge::Unstream,
+    });
     let confirmed = Watermark::<Lsn>::default();
     let start = PostgresSource::start(source, None, confirmed.clone());
     let mut start = pin!(start);
@@ -140,6 +159,7 @@ async fn run(
     );
     let mut recorder = Recorder {
         source: started.source,
+        streams: Streams::new(journal.clone()),
         journal,
         confirmed,
         tally: Tally::default(),
@@ -166,6 +186,8 @@ fn options(out: &Path, keys: Keyring) -> DiskOptions {
 
 struct Recorder {
     source: PostgresSource,
+    /// Transactions that run.
+    streams: Streams,
     journal: Journal,
     /// What the server is told.
     confirmed: Watermark<Lsn>,
@@ -197,9 +219,10 @@ impl Recorder {
                             return Ok(());
                         }
                     }
-                    Feed::Streamed(_) => {
-                        let what = "the source streams transactions, and a recording keeps no spools";
-                        return Err(Failure::new(StopReason::Config, what));
+                    Feed::Streamed(streamed) => {
+                        if !self.stream(streamed, signals).await? {
+                            return Ok(());
+                        }
                     }
                     Feed::Gap(gap) => {
                         let message = format!(
@@ -219,6 +242,21 @@ impl Recorder {
         }
     }
 
+    /// Takes news of a transaction that runs. Whether it was taken; not when somebody wants an end
+    /// while the disk has no room.
+    async fn stream(&mut self, streamed: Streamed, signals: &mut Signals) -> Result<bool, Failure> {
+        let committed = committed(&streamed);
+        let taken = unless_ended(self.streams.take(streamed), signals).await;
+        let Some(taken) = taken else {
+            return Ok(false);
+        };
+        match taken? {
+            Some((xid, why)) => self.source.unstream(xid, why)?,
+            None => self.tally.count_streamed(committed),
+        }
+        Ok(true)
+    }
+
     /// Makes it safe, seals it, and confirms it.
     async fn close(&mut self) -> Result<(), Failure> {
         let closed = self.journal.close().await;
@@ -231,16 +269,35 @@ impl Recorder {
 
 /// Whether it was appended; not when somebody wants an end while the disk has no room.
 async fn append(journal: &Journal, frames: Frames, signals: &mut Signals) -> Result<bool, Failure> {
-    let mut append = pin!(journal.append(frames));
+    let appended = unless_ended(journal.append(frames), signals).await;
+    appended.map_or(Ok(false), |appended| appended.map(|()| true))
+}
+
+/// What some work gives; none when somebody wants an end before.
+async fn unless_ended<T>(work: impl Future<Output = T>, signals: &mut Signals) -> Option<T> {
+    let mut work = pin!(work);
     loop {
         tokio::select! {
             biased;
-            appended = &mut append => return appended.map(|()| true),
+            done = &mut work => return Some(done),
             request = signals.next() => match request {
                 Request::Reload => {}
-                Request::Drain | Request::End => return Ok(false),
+                Request::Drain | Request::End => return None,
             },
         }
+    }
+}
+
+/// Where a transaction ends that commits, and its changes.
+fn committed(streamed: &Streamed) -> Option<(Position, u64)> {
+    match streamed {
+        Streamed::Commit {
+            transaction,
+            epoch,
+            frames,
+            ..
+        } => Some((Position::committed(*epoch, transaction.commit_lsn), *frames)),
+        _ => None,
     }
 }
 

@@ -78,3 +78,51 @@ fn a_named_slot_is_recorded_as_tail_shows_it_and_confirmed() -> Result<()> {
     let ended = run(args(&format!("record {source} @"), &[&out]))?;
     refused(&ended, 8, &["is not empty"], &[])
 }
+
+#[test]
+fn a_large_transaction_is_recorded_while_it_runs() -> Result<()> {
+    let bed = bed("record_large")?;
+    bed.sql(
+        "do $$ begin execute format('alter database %I set logical_decoding_work_mem = ''64kB''', \
+         current_database()); end $$;",
+    )?;
+    let out = bed.path("recording");
+    let words = format!("record {} @ --publication walgate", bed.url);
+    let mut program = Program::start(args(&words, &[&out]))?;
+    program.wait_for_log(BEGUN)?;
+    bed.sql(
+        "begin; insert into shop select id, 'item ' || id, id from generate_series(1, 5000) id;
+         savepoint one; insert into shop select id, 'no', id from generate_series(5001, 9000) id;
+         rollback to one; insert into notes values ('behind'); commit;
+         insert into notes values ('small');",
+    )?;
+    let counted =
+        "select coalesce(sum(stream_txns), 0)::bigint, coalesce(sum(spill_bytes), 0)::bigint
+         from pg_stat_replication_slots join pg_replication_slots using (slot_name)
+         where temporary and database = current_database()";
+    until("the server has streamed", || {
+        let row = bed.admin()?.query_one(counted, &[])?;
+        let (streamed, spilled): (i64, i64) = (row.get(0), row.get(1));
+        ensure!(spilled == 0, "the server has spilled {spilled} bytes");
+        Ok(streamed > 0)
+    })?;
+    until("the last change is recorded", || {
+        let lines = run(args("replay @ --format json", &[&out]))?.lines;
+        Ok(lines.last().is_some_and(|line| line.contains("small")))
+    })?;
+    program.signal("INT")?;
+    let ended = program.wait()?;
+    clean(&ended, &[])?;
+    let counted = "5002 changes of 2 transactions";
+    ensure!(ended.stderr.contains(counted), "{}", ended.stderr);
+    said("journal verify @", &[&out], &[])?;
+    let replayed = said("replay @ --format json --transactions", &[&out], &[])?;
+    let tail = format!(
+        "tail {} --slot {} --publication walgate --until now --peek --format json --transactions",
+        bed.url, bed.name
+    );
+    let shown = said(&tail, &[], &[])?;
+    let lines = (replayed.len(), shown.len());
+    ensure!(replayed == shown && lines.0 > 5000, "{lines:?} lines");
+    Ok(())
+}
