@@ -12,6 +12,7 @@ use walgate_core::{Checkpoint, Failure, Gap, Lsn, Position, Watermark};
 use walgate_journal::{Demand, Journal};
 
 use crate::options::ConfirmOptions;
+use crate::release::Releases;
 use crate::rewind::Rewinds;
 use crate::saving::Saving;
 use crate::status::{Moved, SinkStatus, StatusHandle};
@@ -86,6 +87,7 @@ pub(crate) struct Confirmer {
     pub(crate) moved: Moved,
     pub(crate) news: News,
     pub(crate) rewinds: Option<Rewinds>,
+    pub(crate) releases: Option<Releases>,
     /// What the journal may forget for each sink, by the last durable checkpoint.
     pub(crate) kept: BTreeMap<String, Position>,
 }
@@ -156,6 +158,9 @@ impl Confirmer {
     }
 
     async fn look(&mut self, now: Instant) -> Result<(), Failure> {
+        if let Some(releases) = &self.releases {
+            releases.follow().await;
+        }
         let statuses: Vec<_> = self.sinks.iter().map(StatusHandle::get).collect();
         let target = self.target(&statuses);
         if self.rewinds.as_ref().is_some_and(Rewinds::has_changed) {

@@ -263,6 +263,7 @@ impl Pipeline {
             moved,
             news: news.clone(),
             rewinds: self.rewinds,
+            releases: self.releases,
             kept: BTreeMap::new(),
             checkpoint: start,
         };

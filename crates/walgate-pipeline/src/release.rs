@@ -10,6 +10,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::warn;
 use walgate_core::{Failure, Lsn, StopReason};
 use walgate_journal::{Demand, Journal};
 
@@ -95,6 +96,48 @@ impl Releases {
         Ok(status.get().confirmable)
     }
 
+    /// Takes over what the journal has released by itself for want of room, so that there is one way to be
+    /// released.
+    pub(crate) async fn follow(&self) {
+        let by_journal = self.released_by_journal();
+        if by_journal.is_empty() {
+            return;
+        }
+        let releases = self.clone();
+        let release = move || {
+            for sink in by_journal {
+                if let Err(failure) = releases.release(&sink) {
+                    warn!(sink, "that the sink was released is not kept: {failure}");
+                }
+            }
+        };
+        if tokio::task::spawn_blocking(release).await.is_err() {
+            warn!("that a sink was released is not kept");
+        }
+    }
+
+    /// Sinks that count as required and no longer are in the journal.
+    fn released_by_journal(&self) -> Vec<String> {
+        let state = self.lock();
+        let Some(running) = &state.running else {
+            return Vec::new();
+        };
+        let required = running.sinks.iter().map(StatusHandle::get);
+        let mut required = required
+            .filter(|status| status.demand == Demand::Required)
+            .peekable();
+        if required.peek().is_none() {
+            return Vec::new();
+        }
+        let readers = running.journal.stats().readers;
+        let released = |name: &str| {
+            let mut readers = readers.iter();
+            readers.any(|reader| reader.name == name && reader.demand == Demand::Optional)
+        };
+        let names = required.map(|status| status.name);
+        names.filter(|name| released(name)).collect()
+    }
+
     /// Whether a sink was released, in this run or an earlier one.
     pub(crate) fn has(&self, sink: &str) -> bool {
         self.lock().released.contains(sink)
@@ -161,6 +204,24 @@ mod tests {
     use walgate_core::Position;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_the_journal_releases_is_released() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let releases = Releases::open(folder.path()).expect("opened");
+        let journal = Journal::in_memory(1 << 20, Position::ZERO);
+        let _reader = journal.reader("kafka", Demand::Required, Position::ZERO);
+        let status = StatusHandle::new("kafka", Demand::Required);
+        let sinks = vec![status.clone()];
+        let begun = releases.begin(&journal, &Moved::default(), sinks, &BTreeSet::new());
+        begun.expect("begun");
+        releases.follow().await;
+        assert_eq!(status.get().demand, Demand::Required);
+        journal.release("kafka");
+        releases.follow().await;
+        assert_eq!(status.get().demand, Demand::Optional);
+        assert!(Releases::open(folder.path()).expect("opened").has("kafka"));
+    }
 
     #[test]
     fn a_release_is_durable_before_it_counts_and_over_when_nothing_lacks() {

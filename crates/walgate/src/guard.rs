@@ -7,6 +7,7 @@
 //!
 //! It is a task beside the delivery, and never delays it. What decides is pure and in `walgate-slot`.
 
+mod acting;
 mod book_file;
 mod dropping;
 mod facts;

@@ -21,13 +21,13 @@ pub struct Alerts {
     #[schemars(extend("examples" = ["https://alerts.example.com/walgate"]))]
     pub webhook: Option<Secret>,
     /// What is sent there in the header: Authorization: Bearer …
-    #[schemars(extend("examples" = ["${ALERTS_TOKEN}"]))]
+    #[schemars(extend("examples" = ["${file:/etc/walgate/webhook.token}"]))]
     pub webhook_token: Option<Secret>,
     /// An incoming webhook of Slack, or of what takes the same (Mattermost, Discord with /slack).
     #[schemars(extend("examples" = ["${file:/etc/walgate/slack.url}"]))]
     pub slack: Option<Secret>,
     /// The integration key of a PagerDuty service (Events API v2).
-    #[schemars(extend("examples" = ["${PAGERDUTY_KEY}"]))]
+    #[schemars(extend("examples" = ["${file:/etc/walgate/pagerduty.key}"]))]
     pub pagerduty_key: Option<Secret>,
     /// Where PagerDuty is: https://events.eu.pagerduty.com/v2/enqueue for accounts in Europe.
     pub pagerduty_url: String,
@@ -43,7 +43,7 @@ pub struct Alerts {
     pub timeout: Period,
     /// An address that is asked for as long as nothing critical stands: who runs it (healthchecks.io,
     /// Dead Man's Snitch) raises an alarm when that ends, also when this machine does.
-    #[schemars(extend("examples" = ["${DEAD_MANS_SWITCH_URL}"]))]
+    #[schemars(extend("examples" = ["${file:/etc/walgate/dead-mans-switch.url}"]))]
     pub dead_mans_switch: Option<Secret>,
     /// How often.
     #[schemars(extend("x-min" = "1s", "x-max" = "1d"))]

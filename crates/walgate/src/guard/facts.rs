@@ -39,9 +39,10 @@ impl Sight {
         }
     }
 
-    /// Whether another instance does the work, so that this one has nothing to say.
-    pub(crate) fn is_idle_standby(&self) -> bool {
-        let waits = matches!(self.moment.source, SourceState::WaitingForSlot { .. });
+    /// Whether another instance does the work, so that this one has nothing to say. `waits`: it has not
+    /// got the state directory yet.
+    pub(crate) fn is_idle_standby(&self, waits: bool) -> bool {
+        let waits = waits || matches!(self.moment.source, SourceState::WaitingForSlot { .. });
         let ours = self.current().and_then(View::ours);
         waits && ours.is_none_or(|(slot, _)| slot.active)
     }

@@ -396,3 +396,101 @@ fn losing_changes_is_declared_twice() {
         &["names \"b\", which is not required"],
     );
 }
+
+#[test]
+fn thresholds_are_in_order() {
+    let with = |lines: &str| format!("[guard]\n{lines}\n{SINK}");
+    for (lines, parts) in [
+        (
+            "headroom = [10, 30]",
+            [
+                "`guard.headroom` contradicts itself: critical at 30",
+                "critical is at most 10",
+            ],
+        ),
+        (
+            "lag = [\"1m\", \"2m\", \"30s\"]",
+            [
+                "emergency at 30s comes before critical at 2m",
+                "emergency is at least 2m",
+            ],
+        ),
+        (
+            "backlog = [\"1GiB\", \"1MiB\"]",
+            [
+                "critical at 1MiB comes before warning at 1GiB",
+                "critical is at least 1GiB",
+            ],
+        ),
+        (
+            "error_rate = [1, 2, 3, 4]",
+            ["has 4 thresholds", "at most three"],
+        ),
+        (
+            "raise_after = \"5m\"",
+            ["`guard.settle_after` is shorter", "at least \"5m\""],
+        ),
+    ] {
+        refused(&with(lines), &parts);
+    }
+    for lines in ["headroom = []", "lag = [\"1m\", \"1m\"]", "gap = false"] {
+        assert!(read(with(lines)).is_ok(), "{lines}");
+    }
+    refused(&with("lag = [\"10 parsecs\"]"), &["is not a duration"]);
+    refused(&with("headroom = [101]"), &["`guard.headroom"]);
+    let budget = "[watch]\nbudget = \"1GiB\"\n";
+    let beyond = with("retained_bytes = [\"2GiB\"]");
+    refused(&format!("{budget}{beyond}"), &["used up at 1GiB"]);
+}
+
+#[test]
+fn a_policy_says_what_it_needs() {
+    let with = |lines: &str| format!("[guard]\n{lines}\n{SINK}");
+    for (lines, parts) in [
+        (
+            "policy = [\"run\"]",
+            ["there is no `guard.run_command`", "run_command = "],
+        ),
+        (
+            "run_command = [\"x\"]",
+            ["never used without \"run\"", "add the step"],
+        ),
+        (
+            "policy = [\"drop-slot\"]",
+            [
+                "\"drop-slot\", which loses changes",
+                "allow_data_loss = true",
+            ],
+        ),
+        (
+            "policy = [\"alert\", \"alert\"]",
+            ["\"alert\" twice", "leave one out"],
+        ),
+        (
+            "policy = [\"release-sink other\"]\nallow_data_loss = true",
+            [
+                "releases the sink \"other\", which is not there",
+                "required = true",
+            ],
+        ),
+        ("allow_data_loss = true", ["is never used", "leave it out"]),
+        (
+            "policy = [\"panic\"]",
+            ["is no step of a policy", "drop-slot"],
+        ),
+    ] {
+        refused(&with(lines), &parts);
+    }
+    let all = "policy = [\"alert\", \"run\", \"release-sink out\", \"drop-slot\"]\n\
+               run_command = [\"x\"]\nallow_data_loss = true";
+    assert!(read(with(all)).is_ok());
+    let alerts = |lines: &str| format!("[alerts]\n{lines}\n{SINK}");
+    refused(
+        &alerts("slack = \"hooks.slack.com/geheim\""),
+        &["`alerts.slack` is no address of the web", "https://"],
+    );
+    refused(
+        &alerts("webhook_token = \"geheim\""),
+        &["never used without `alerts.webhook`"],
+    );
+}

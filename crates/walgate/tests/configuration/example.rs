@@ -29,6 +29,8 @@ fn every_key_of_it_is_accepted_too() {
             "${file:/etc/walgate/",
             &format!("${{file:{}/", folder.path("").display()),
         )
+        .replace("checkpoint_topic = \"walgate.checkpoints\"\n", "")
+        .replace("checkpoint_sink = \"kafka\"\n", "")
         .replace("topic = \"walgate.dead-letters\"\n", "")
         .replace("on_definite = \"stop\"", "on_definite = \"dead-letter\"")
         .replace(
@@ -38,9 +40,19 @@ fn every_key_of_it_is_accepted_too() {
         .replace("tls = false", "tls = true")
         .replace("on_full = \"hold\"", "on_full = \"release-sink\"")
         .replace("allow_data_loss = false", "allow_data_loss = true")
+        .replace(
+            "policy = [\"alert\"]",
+            "policy = [\"alert\", \"run\", \"release-sink kafka\", \"drop-slot\"]",
+        )
         .replace("drop = [\"password_hash\"]", "mask = [\"password_hash\"]");
     for name in ["kafka.key.password", "kafka.password", "mask.key"] {
         folder.write(name, "0123456789abcdef");
+    }
+    for name in ["http.token", "webhook.token", "pagerduty.key"] {
+        folder.write(name, "0123456789abcdef");
+    }
+    for name in ["slack.url", "dead-mans-switch.url"] {
+        folder.write(name, "https://example.com/0123456789abcdef");
     }
     folder.write("walgate.toml", &text);
     folder

@@ -116,6 +116,14 @@ impl Rules<'_> {
                 let hint = "if that is meant, set [guard] allow_data_loss = true";
                 self.refuse(&key, message, hint);
             }
+            if *step == PolicyStep::DropSlot && config.state.checkpoint_topic.is_some() {
+                let message = "`guard.policy` has \"drop-slot\", which needs the checkpoint in the state folder";
+                self.refuse(
+                    &key,
+                    message,
+                    "leave out `state.checkpoint_topic`, or the step",
+                );
+            }
             if let PolicyStep::ReleaseSink(name) = step {
                 let missing = match config.sinks.get(name) {
                     None => "which is not there",
