@@ -5,7 +5,7 @@ use walgate_tests::until;
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
 use super::receiver::Receiver;
-use super::{bed, down, sections, write};
+use super::{bed, down, sections, up, write};
 
 const POLICY: &str = "policy = [\"alert\", \"drop-slot\"]\nallow_data_loss = true";
 
@@ -69,5 +69,44 @@ fn our_slot_stays_when_another_one_holds_the_log_all_the_same() -> Result<()> {
     program.signal("TERM")?;
     let ended = program.wait()?;
     ensure!(ended.status.code() == Some(4), "{}", ended.stderr);
+    Ok(())
+}
+
+/// Whichever step it is killed at: either the slot is there and nothing is lost, or it is gone and the next
+/// start says so.
+#[test]
+fn a_kill_at_any_step_leaves_what_the_next_start_understands() -> Result<()> {
+    let server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
+    let steps = [
+        "the guard stops the stream",
+        "the gap is written into the checkpoint",
+        "the slot is dropped now",
+        "the slot is dropped\n",
+    ];
+    for (number, step) in steps.into_iter().enumerate() {
+        let mut bed = bed(&server, &format!("guard_kill_{number}"))?;
+        bed.more = sections(POLICY, "");
+        bed.configure(&down("out"))?;
+        let mut program = bed.serve()?;
+        bed.sql("insert into t values (1);")?;
+        write(&bed, 60)?;
+        program.wait_until(step, |log| log.contains(step.trim_end()))?;
+        program.signal("KILL")?;
+        program.wait()?;
+        bed.more.clear();
+        let sink = up(&bed, "out");
+        bed.configure(&sink)?;
+        // A walsender of the process that was killed may still leave.
+        let there = bed.slot()?.is_some();
+        let ended = bed.run_until_now()?;
+        if there {
+            ensure!(ended.status.success(), "{step}: {}", ended.stderr);
+            let out = std::fs::read_to_string(bed.path("out.ndjson"))?;
+            ensure!(out.contains("\"id\":1"), "{step}: {out}");
+            bed.sql(&format!("select pg_drop_replication_slot('{}');", bed.name))?;
+        } else {
+            ensure!(ended.status.code() == Some(4), "{step}: {}", ended.stderr);
+        }
+    }
     Ok(())
 }

@@ -15,11 +15,15 @@ fn each_level_is_raised_once_repeated_kept_through_a_kill_and_resolved() -> Resu
     let server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
     let mut bed = bed(&server, "guard_tells")?;
     let receiver = Receiver::start("204 No Content")?;
+    let switch = Receiver::start("200 OK")?;
+    let ran = bed.path("ran");
+    let run = format!("echo $WALGATE_SEVERITY $WALGATE_RULE >> {}", ran.display());
     bed.more = sections(
-        "",
+        &format!("policy = [\"alert\", \"run\"]\nrun_command = [\"sh\", \"-c\", \"{run}\"]"),
         &format!(
-            "repeat = \"3s\"\nwebhook = \"{}\"\nwebhook_token = \"t0ken\"",
-            receiver.url
+            "repeat = \"3s\"\nwebhook = \"{}\"\nwebhook_token = \"t0ken\"\n\
+             dead_mans_switch = \"{}\"\ndead_mans_switch_every = \"1s\"",
+            receiver.url, switch.url
         ),
     );
     bed.configure(&down("out"))?;
@@ -33,7 +37,11 @@ fn each_level_is_raised_once_repeated_kept_through_a_kill_and_resolved() -> Resu
         write(&bed, mib)?;
         receiver.wait_for("headroom", kind, severity)?;
     }
+    let pinged = switch.all().len();
+    ensure!(pinged > 0, "all was well at first");
     receiver.wait_for("headroom", "repeated", "emergency")?;
+    // One may have been on its way.
+    ensure!(switch.all().len() <= pinged + 1, "the switch is held");
     program.signal("KILL")?;
     program.wait()?;
     let before = receiver.told("headroom").len();
@@ -82,6 +90,8 @@ fn each_level_is_raised_once_repeated_kept_through_a_kill_and_resolved() -> Resu
         "{emergency}"
     );
     ensure!(!ended.stderr.contains("geheim"), "{}", ended.stderr);
+    let ran = std::fs::read_to_string(ran)?;
+    ensure!(ran == "critical headroom\nemergency headroom\n", "{ran:?}");
     Ok(())
 }
 
