@@ -5,6 +5,7 @@ mod checks;
 mod deploy;
 mod documents;
 mod guard;
+mod heartbeat;
 mod journal_faults;
 mod kill_matrix;
 mod large;

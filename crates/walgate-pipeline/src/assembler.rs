@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use walgate_core::{
     Body, Change, Failure, Frame, FrameKind, Frames, Gap, GapReason, Lsn, OldTuple, Op, Position,
-    Relation, StopReason, Transaction, Tuple,
+    Relation, StopReason, Transaction, Tuple, is_heartbeat,
 };
 use walgate_pgoutput::{Dialect, Message, decode};
 
@@ -453,6 +453,10 @@ impl Assembler {
         else {
             return Err(broken(position));
         };
+        if is_heartbeat(prefix, content) {
+            self.pass(position.max(self.place.seen));
+            return Ok(None);
+        }
         if let Some(first) = self.introduce(position, None) {
             return Ok(Some(first));
         }

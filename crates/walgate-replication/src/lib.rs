@@ -43,6 +43,7 @@ mod config;
 mod definition;
 mod facts;
 mod feedback;
+mod heartbeat;
 mod low_water;
 mod monitor;
 mod outage;
@@ -68,6 +69,7 @@ pub use config::{
     OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
     StopAtLsn, StreamBounds, StreamTransactions, TableName, Waiting, WholeBefore,
 };
+pub use heartbeat::heartbeat;
 pub use monitor::{SourceCounters, SourceMonitor, SourceState};
 pub use own_publication::OwnPublications;
 pub use source::{PostgresSource, Started};

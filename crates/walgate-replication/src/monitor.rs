@@ -78,6 +78,8 @@ struct Shared {
     confirmed: AtomicU64,
     missing_tables: AtomicU64,
     wal_sender_pid: AtomicU64,
+    /// Milliseconds plus 2; 1 for late, 0 for none.
+    heartbeat: AtomicU64,
 }
 
 /// The counters of a source at one moment; they only grow, but for the last two.
@@ -136,6 +138,7 @@ impl SourceMonitor {
             confirmed: AtomicU64::new(0),
             missing_tables: AtomicU64::new(0),
             wal_sender_pid: AtomicU64::new(0),
+            heartbeat: AtomicU64::new(0),
         }))
     }
 
@@ -146,6 +149,23 @@ impl SourceMonitor {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How long the last heartbeat took to come back; none while there was none, or it is late.
+    pub fn heartbeat_latency(&self) -> Option<std::time::Duration> {
+        let millis = self.0.heartbeat.load(Ordering::Relaxed).checked_sub(2)?;
+        Some(std::time::Duration::from_millis(millis))
+    }
+
+    /// Whether a heartbeat has not come back in time.
+    pub fn heartbeat_is_late(&self) -> bool {
+        self.0.heartbeat.load(Ordering::Relaxed) == 1
+    }
+
+    pub(crate) fn heartbeat(&self, latency: Option<std::time::Duration>) {
+        let millis = latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+        let told = millis.map_or(1, |millis| millis.saturating_add(2));
+        self.0.heartbeat.store(told, Ordering::Relaxed);
     }
 
     /// The counters.

@@ -191,6 +191,7 @@ impl Meant {
         let mut wanted = Wanted {
             slot: Some(source.slot.as_str().to_owned()),
             failover: source.failover,
+            heartbeat: source.heartbeat.is_some(),
             ..Wanted::default()
         };
         // What Walgate makes itself need not be there.

@@ -9,7 +9,8 @@ use walgate_pipeline::{
     ConfirmBy, ConfirmOptions, Pipeline, PipelineOptions, Releases, Rewinds, Stop,
 };
 use walgate_replication::{
-    PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, publishable_tables,
+    PINNED_SETTINGS, PublicationMode, SourceConfig, StopAtLsn, TableIdentity, heartbeat,
+    publishable_tables,
 };
 
 use crate::args::Until;
@@ -170,6 +171,7 @@ impl Service<'_> {
         let releases = Releases::open(&config.state.dir)?;
         self.releasing.can(releases.clone());
         pipeline.release_by(releases);
+        let (connection, monitor) = (source.connection.clone(), source.monitor.clone());
         let engine = Engine {
             pipeline,
             sinks,
@@ -181,7 +183,14 @@ impl Service<'_> {
             gaps_end_it: false,
         };
         let run = engine.run(signals, self.console, self.stop, reload);
-        unless_replaced(place, run).await
+        let run = unless_replaced(place, run);
+        match config.source.heartbeat {
+            None => run.await,
+            Some(every) => tokio::select! {
+                ended = run => ended,
+                () = heartbeat(connection, every.0, monitor) => Ok(()),
+            },
+        }
     }
 }
 

@@ -62,6 +62,12 @@ pub struct Source {
     /// the transactions in progress before it writes them to its disk. The server's when not set.
     #[schemars(extend("x-min" = "64KiB", "x-max" = "1TiB", "examples" = ["256MiB"]))]
     pub logical_decoding_work_mem: Option<Size>,
+    /// Write a small transactional message this often, and see that it comes back: it proves the way
+    /// from a commit to Walgate also while nobody changes anything. It is never delivered. The role
+    /// needs the right to call pg_logical_emit_message; off on a standby, and when not set. No slot
+    /// needs it to advance.
+    #[schemars(extend("x-min" = "1s", "x-max" = "1h", "examples" = ["30s"]))]
+    pub heartbeat: Option<Period>,
     /// The largest row that is taken; a larger one stops Walgate and names the table. One row comes
     /// on top of the journal's memory.
     #[schemars(extend("x-min" = "8KiB", "x-max" = "1GiB"))]
@@ -119,6 +125,7 @@ impl Default for Source {
             wal_sender_timeout: None,
             lock_timeout: Period::seconds(30),
             logical_decoding_work_mem: None,
+            heartbeat: None,
             // Far over any sane row and far under the gigabyte that PostgreSQL allows.
             max_row: Size::mib(256),
         }
