@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
+use serde_json::Value;
 use walgate_tests::program;
 
 use super::{content, deploy, files, named, read};
@@ -100,6 +101,35 @@ fn pages_name_commands_and_keys_that_exist() -> Result<()> {
     for key in &keys {
         let name = key.split('.').next_back().unwrap_or_default();
         ensure!(schema.contains(&format!("\"{name}\"")), "no key {key}");
+    }
+    Ok(())
+}
+
+/// Who is alerted by Walgate itself finds the same page as who is by Prometheus.
+#[test]
+fn every_rule_of_the_guard_has_a_page() -> Result<()> {
+    let schema = content(Command::new(program()).args(["config", "schema"]))?;
+    let schema: Value = serde_json::from_str(&schema)?;
+    let keys = schema["properties"]["guard"]["properties"]
+        .as_object()
+        .context("the keys of [guard]")?;
+    for file in files("runbooks", ".md")? {
+        let page = file.file_stem().unwrap_or_default().to_string_lossy();
+        let of_prometheus = ["README", "down", "absent"].contains(&page.as_ref());
+        ensure!(
+            of_prometheus || keys.contains_key(page.as_ref()),
+            "no rule {page}"
+        );
+    }
+    let lists = keys.iter().filter(|(_, key)| key["type"] == "array");
+    let rules = lists.filter(|(name, _)| !["policy", "run_command"].contains(&name.as_str()));
+    let rules: Vec<_> = rules.map(|(name, _)| name).collect();
+    ensure!(rules.len() > 10, "the rules were not found");
+    for rule in rules {
+        ensure!(
+            deploy("runbooks").join(format!("{rule}.md")).exists(),
+            "no page for {rule}"
+        );
     }
     Ok(())
 }
