@@ -76,6 +76,8 @@ fn slot_facts(moment: &Moment, view: &View) -> SlotFacts {
 fn silent_for(moment: &Moment, since_start: Duration) -> Option<Duration> {
     match moment.source {
         SourceState::WaitingForSlot { .. } | SourceState::Ended => Some(Duration::ZERO),
+        // We don't listen.
+        SourceState::Streaming { .. } if moment.is_held_back() => Some(Duration::ZERO),
         SourceState::Connecting | SourceState::Streaming { .. } | SourceState::Down { .. } => {
             let last = moment.counters.last_message;
             let silent = last.map(|last| moment.at.saturating_duration_since(last));

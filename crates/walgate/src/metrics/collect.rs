@@ -215,11 +215,9 @@ impl Samples {
         }
         let counters = &moment.counters;
         let when = |then: Option<Instant>| then.map_or(f64::NAN, |then| at(moment, then));
+        let heard = counters.last_message.filter(|_| !moment.is_held_back());
         let numbers = [
-            (
-                "walgate_source_last_message_timestamp_seconds",
-                when(counters.last_message),
-            ),
+            ("walgate_source_last_message_timestamp_seconds", when(heard)),
             (
                 "walgate_source_last_status_timestamp_seconds",
                 when(counters.last_status),

@@ -93,7 +93,7 @@ pub(super) const METRICS: &[Metric] = &[
     gauge("walgate_synchronous_standby", "1 when commits of the application wait for us: we are in synchronous_standby_names."),
 
     metric(Kind::Gauge, "walgate_source_state", &["state"], "1 for the present state: connecting, waiting_for_slot, streaming, down, ended or slot_lost."),
-    gauge("walgate_source_last_message_timestamp_seconds", "When anything came from the server last."),
+    gauge("walgate_source_last_message_timestamp_seconds", "When anything came from the server last; NaN while nothing is read because the journal has no room."),
     gauge("walgate_source_last_status_timestamp_seconds", "When the server was told our position last."),
     counter("walgate_source_reconnects_total", "Connections made after the first."),
     counter("walgate_source_received_bytes_total", "Bytes received while replicating."),

@@ -83,6 +83,16 @@ pub(crate) struct Moment {
     pub(crate) shown: Shown,
 }
 
+impl Moment {
+    /// Nothing more is read, because the journal has no room: that the server is not heard is no
+    /// fault of its own.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.journal
+            .as_ref()
+            .is_some_and(|journal| journal.held_back)
+    }
+}
+
 /// A sink at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct SinkSight {
