@@ -77,6 +77,10 @@ fn until_slot(address: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Resu
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the life of one service, in its order"
+)]
 fn a_service_shows_how_it_does_from_start_to_end() -> Result<()> {
     let mut bed = Bed::shared(PgVersion::V17, "watch_shows", TABLE)?;
     bed.more = SHOWN.to_owned();

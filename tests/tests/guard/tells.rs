@@ -11,6 +11,7 @@ use super::{bed, down, sections, up, write};
 
 /// A destination that is dead, under load, with a small budget.
 #[test]
+#[expect(clippy::too_many_lines, reason = "the life of one alert, in its order")]
 fn each_level_is_raised_once_repeated_kept_through_a_kill_and_resolved() -> Result<()> {
     let server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
     let mut bed = bed(&server, "guard_tells")?;
