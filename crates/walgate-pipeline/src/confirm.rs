@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,6 +21,9 @@ use crate::tracker::whole;
 
 /// Declared gaps that a checkpoint keeps, the newest: they are for people to read.
 const MAX_GAPS: usize = 100;
+
+/// How often it is looked what may be confirmed when no sink says that it has moved.
+const NOBODY_MOVES: Duration = Duration::from_secs(1);
 
 /// When the next checkpoint is due. Pure state.
 #[derive(Debug)]
@@ -150,6 +154,7 @@ impl Confirmer {
                 () = sleep_until(due) => {}
                 () = moved.wait(), if listens => {}
                 () = above(durable.as_ref(), seen), if listens => {}
+                () = tokio::time::sleep(NOBODY_MOVES), if listens && self.nobody_moves() => {}
             }
             if let Err(failure) = self.look(Instant::now()).await {
                 return (self, Err(failure));
@@ -186,6 +191,12 @@ impl Confirmer {
         self.saving.save(&self.checkpoint).await?;
         self.confirm();
         Ok(())
+    }
+
+    /// Every required sink was released: what may be confirmed moves with the source alone.
+    fn nobody_moves(&self) -> bool {
+        let mut sinks = self.sinks.iter().map(StatusHandle::get);
+        self.durable.is_none() && !sinks.any(|status| status.demand == Demand::Required)
     }
 
     /// What may be confirmed.
@@ -300,8 +311,6 @@ async fn sleep_until(due: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use walgate_core::SourceIdentity;
 
     use super::*;

@@ -42,3 +42,33 @@ fn a_dead_sink_is_released_and_told_of_its_gap_after_a_kill() -> Result<()> {
     ensure!(events(&bed.path("kept.ndjson"))?.len() >= 1001);
     Ok(())
 }
+
+/// What nobody can get any more is confirmed, also when it was the only sink.
+#[test]
+fn the_only_sink_is_released_and_the_slot_goes_on() -> Result<()> {
+    let server = Postgres::start(&PostgresOptions::version(PgVersion::V18))?;
+    let mut bed = bed(&server, "guard_release_only")?;
+    bed.more = format!(
+        "{}[journal]\nmemory = \"4MiB\"\n",
+        sections(
+            "policy = [\"alert\", \"release-sink out\"]\nallow_data_loss = true",
+            ""
+        )
+    );
+    bed.configure(&down("out"))?;
+    let mut program = bed.serve()?;
+    bed.sql("insert into t values (0);")?;
+    let held = bed.head()?;
+    write(&bed, 45)?;
+    program.wait_for_log("the sink is released until the next start")?;
+    for batch in 0..20 {
+        bed.sql(&format!(
+            "insert into t select generate_series({batch} * 10000 + 1, {batch} * 10000 + 10000);"
+        ))?;
+    }
+    until("the slot goes on", || Ok(bed.confirmed()? > held))?;
+    program.signal("TERM")?;
+    let ended = program.wait()?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    Ok(())
+}
