@@ -36,6 +36,9 @@ pub struct Checkpoint {
     pub confirmed: Lsn,
     /// How far each sink is, by name.
     pub sinks: BTreeMap<String, Position>,
+    /// The last event that any sink may have received, delivered or not. None while it runs, and
+    /// after a crash: then it may be anything that was read.
+    pub received: Option<Position>,
     /// Gaps that were declared, oldest first.
     pub gaps: Vec<Gap>,
 }

@@ -329,6 +329,7 @@ impl Full {
             },
             confirmed: Lsn(confirmed),
             sinks: std::collections::BTreeMap::new(),
+            received: None,
             gaps: Vec::new(),
         };
         let options = DiskOptions {

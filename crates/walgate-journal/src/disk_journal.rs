@@ -91,11 +91,11 @@ impl DiskJournal {
     pub fn cut(
         self,
         checkpoint: &Checkpoint,
-        save: impl FnOnce() -> Result<(), Failure>,
+        mut save: impl FnMut(&Checkpoint) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let Self { options, opened } = self;
         opened.discard()?;
-        save()?;
+        save(checkpoint)?;
         let storage = Arc::clone(opened.view().storage());
         drop(opened);
         let opened = Opened::open(storage, options.log(), Some(checkpoint))?;
@@ -103,6 +103,11 @@ impl DiskJournal {
             return Ok(Self { options, opened });
         }
         let (tail, wanted) = (opened.tail().unwrap_or_default(), checkpoint.confirmed);
+        // What is not here has to come from the slot, or be told as lost.
+        save(&Checkpoint {
+            confirmed: tail.min(wanted),
+            ..checkpoint.clone()
+        })?;
         let message = format!("the journal was to be cut at {wanted}, and ends at {tail}");
         Err(Failure::new(StopReason::State, message)
             .hint("start again: what is behind comes from the slot if it still has it"))

@@ -36,6 +36,9 @@ struct Version1 {
     created_by_us: bool,
     confirmed: String,
     sinks: BTreeMap<String, String>,
+    /// Not written by earlier programs, and not while one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    received: Option<String>,
     gaps: Vec<GapVersion1>,
 }
 
@@ -62,6 +65,7 @@ pub(crate) fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
             .iter()
             .map(|(name, position)| (name.clone(), position.to_string()))
             .collect(),
+        received: checkpoint.received.map(|position| position.to_string()),
         gaps: checkpoint
             .gaps
             .iter()
@@ -143,6 +147,10 @@ fn from_version_1(body: Version1) -> Option<Checkpoint> {
             .into_iter()
             .map(|(name, position)| Some((name, position.parse::<Position>().ok()?)))
             .collect::<Option<_>>()?,
+        received: match body.received {
+            Some(position) => Some(position.parse().ok()?),
+            None => None,
+        },
         gaps: body
             .gaps
             .iter()
@@ -186,6 +194,7 @@ pub(crate) mod tests {
             },
             confirmed: Lsn(0x16_B374_D848),
             sinks: [("kafka".to_owned(), Position::new(1, Lsn(0x16_B374_D848), 0))].into(),
+            received: None,
             gaps: vec![Gap {
                 from: Lsn(1),
                 to: Lsn(2),
@@ -196,7 +205,13 @@ pub(crate) mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        assert_eq!(decode(&encode(&example())), Ok(example()));
+        let last = Checkpoint {
+            received: Some(Position::new(1, Lsn(0x16_B374_D900), 7)),
+            ..example()
+        };
+        for checkpoint in [example(), last] {
+            assert_eq!(decode(&encode(&checkpoint)), Ok(checkpoint));
+        }
     }
 
     /// What version 1 has written stays readable.

@@ -94,6 +94,8 @@ pub(crate) struct Confirmer {
     pub(crate) releases: Option<Releases>,
     /// What the journal may forget for each sink, by the last durable checkpoint.
     pub(crate) kept: BTreeMap<String, Position>,
+    /// The last event that a sink may have received before this run, where that is known.
+    pub(crate) received_before: Option<Position>,
 }
 
 /// What the source has told since the last checkpoint.
@@ -128,6 +130,7 @@ impl Confirmer {
         for position in self.checkpoint.sinks.values_mut() {
             *position = whole(*position);
         }
+        self.received_before = self.checkpoint.received.take();
         self.saving.save(&self.checkpoint).await?;
         self.release();
         Ok(())
@@ -181,13 +184,16 @@ impl Confirmer {
         Ok(())
     }
 
-    /// The last checkpoint: where each sink is exactly.
+    /// The last checkpoint: where each sink is exactly, and what any may have received.
     pub(crate) async fn finish(&mut self) -> Result<(), Failure> {
         let statuses: Vec<_> = self.sinks.iter().map(StatusHandle::get).collect();
         let target = self.target(&statuses);
         self.take_news();
         self.take_positions(&statuses, |status| status.exact);
         self.checkpoint.confirmed = self.checkpoint.confirmed.max(target);
+        let handed = statuses.iter().map(|status| status.handed).max();
+        let received = self.received_before.map(|before| handed.max(Some(before)));
+        self.checkpoint.received = received.flatten();
         self.saving.save(&self.checkpoint).await?;
         self.confirm();
         Ok(())
@@ -349,6 +355,7 @@ mod tests {
                     (format!("{lsn}"), Position::new(epoch, Lsn(lsn), index))
                 })
                 .into(),
+            received: None,
             gaps: Vec::new(),
         };
         let kept = |by| -> Vec<_> { kept_behind(&checkpoint, by).into_values().collect() };

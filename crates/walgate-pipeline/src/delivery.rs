@@ -341,7 +341,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             self.batch.records.len() as u64,
             self.batch.bytes.len() as u64,
         );
-        self.progress.tracker.hand(event, place);
+        self.progress.hand(event, place);
         {
             let delivered = self.delivered.clone();
             let stop = self.stop.clone();

@@ -265,6 +265,7 @@ impl Pipeline {
             rewinds: self.rewinds,
             releases: self.releases,
             kept: BTreeMap::new(),
+            received_before: None,
             checkpoint: start,
         };
         confirmer.start().await?;

@@ -105,6 +105,14 @@ impl Progress {
         }
     }
 
+    /// The sink is about to be handed events, the last of them at `event`: from here on it may have
+    /// them, whatever it says.
+    pub(crate) fn hand(&mut self, event: Position, place: Place) {
+        self.tracker.hand(event, place);
+        self.status
+            .update(|status| status.handed = status.handed.max(event));
+    }
+
     /// Tells everybody who looks.
     pub(crate) fn publish(&self) {
         let tracker = &self.tracker;

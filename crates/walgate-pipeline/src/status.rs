@@ -68,6 +68,8 @@ pub struct SinkStatus {
     pub(crate) whole: Position,
     /// Where it is, exactly.
     pub(crate) exact: Position,
+    /// The last event that it was ever handed.
+    pub(crate) handed: Position,
 }
 
 impl SinkStatus {
@@ -88,6 +90,7 @@ impl SinkStatus {
             last_commit: None,
             whole: Position::ZERO,
             exact: Position::ZERO,
+            handed: Position::ZERO,
         }
     }
 

@@ -225,10 +225,19 @@ impl Attempt<'_> {
                     "the server is on timeline {theirs}; ours, {ours}, {at}, and we have got up to {delivered}"
                 );
                 let again = self.known.reconnecting && self.config.waiting.is_some();
-                let failure = Failure::new(StopReason::Gap, what).hint(match again {
-                    true => "start again: what no sink has got is cut off from the journal then, if that is all",
-                    false => "what was delivered is not the history of this server: raise [source] epoch to go on with it",
-                });
+                let is_behind = left.is_some_and(|left| self.known.received <= left);
+                let hint = match (again, is_behind) {
+                    (true, _) => {
+                        "start again: what no sink has got is cut off from the journal then, if that is all"
+                    }
+                    (false, true) => {
+                        "a sink may have got what never happened on this server (the last run did not end cleanly), or the journal can't be cut there: raise [source] epoch to go on"
+                    }
+                    (false, false) => {
+                        "what was delivered is not the history of this server: raise [source] epoch to go on with it"
+                    }
+                };
+                let failure = Failure::new(StopReason::Gap, what).hint(hint);
                 let gap = Gap {
                     from: delivered,
                     to: left.unwrap_or_default(),
@@ -245,6 +254,7 @@ impl Attempt<'_> {
         let waiting = self.config.waiting.as_ref().filter(|waiting| {
             !self.known.reconnecting
                 && waiting.newest.epoch() == self.config.epoch
+                && self.known.is_exact
                 && self.known.received <= left
         });
         let Some(waiting) = waiting else {

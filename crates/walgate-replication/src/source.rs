@@ -36,6 +36,8 @@ pub struct Started {
     pub resume: Lsn,
     /// The server's version as it prints it, such as `15.18`.
     pub server_version: String,
+    /// The end of the server's log: everything that was ever sent to us lies before it.
+    pub flushed: Lsn,
     /// What waits here is to be cut at `resume` before anything else: it is not the server's
     /// history behind it.
     pub cut: bool,
@@ -67,6 +69,7 @@ pub struct PostgresSource {
 
 /// A connection that streams.
 struct Begun {
+    flushed: Lsn,
     server_version: String,
     warnings: Vec<String>,
     resume: Lsn,
@@ -154,6 +157,7 @@ impl PostgresSource {
                     identity,
                     resume: begun.resume,
                     server_version: begun.server_version,
+                    flushed: begun.flushed,
                     cut: begun.cut,
                     warnings: begun.warnings,
                     stop_at,
@@ -235,8 +239,9 @@ impl PostgresSource {
             identity,
             start,
             confirmed,
-            gap,
+            flushed,
             cut,
+            gap,
             warnings,
             stop_at,
         } = opened;
@@ -294,6 +299,7 @@ impl PostgresSource {
             warnings,
             resume: start,
             cut,
+            flushed,
         }))
     }
 
@@ -482,7 +488,6 @@ fn limits(config: &SourceConfig) -> StreamLimits {
     }
 }
 
-fn known_from(checkpoint: Checkpoint) -> Known {
 /// Where the log has everything up to a position of this epoch.
 fn behind(position: Option<Position>, epoch: u8) -> Lsn {
     let position = position.filter(|position| position.epoch() == epoch);
@@ -492,16 +497,17 @@ fn behind(position: Option<Position>, epoch: u8) -> Lsn {
         .lsn()
 }
 
+fn known_from(checkpoint: Checkpoint) -> Known {
     let epoch = checkpoint.source.epoch;
-    let received = checkpoint
-        .sinks
-        .values()
+    let positions = checkpoint.sinks.values().chain(&checkpoint.received);
+    let received = positions
         .map(|position| behind(Some(*position), epoch))
         .max();
-    Known {
     let received = received.unwrap_or_default();
+    Known {
         position: Some(checkpoint.confirmed).filter(|lsn| *lsn > Lsn::ZERO),
         received,
+        is_exact: checkpoint.received.is_some(),
         delivered: received.max(checkpoint.confirmed),
         identity: Some(checkpoint.source),
         reconnecting: false,

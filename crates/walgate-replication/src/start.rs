@@ -27,8 +27,10 @@ pub(crate) struct Known {
     pub(crate) identity: Option<SourceIdentity>,
     /// Everything that commits below it was handed on, or is durable.
     pub(crate) position: Option<Lsn>,
-    /// What a sink or a client has received lies before it.
+    /// What a sink or a client has received lies before it, as far as is known.
     pub(crate) received: Lsn,
+    /// Whether that is all: the last run ended with it.
+    pub(crate) is_exact: bool,
     /// The same, with what waits here for a sink.
     pub(crate) delivered: Lsn,
     /// There was a connection before, in this life.
@@ -47,6 +49,8 @@ pub(crate) struct Opened {
     pub(crate) start: Lsn,
     /// What the slot has confirmed.
     pub(crate) confirmed: Lsn,
+    /// The end of the server's log.
+    pub(crate) flushed: Lsn,
     /// What waits here is to be cut at `start`.
     pub(crate) cut: bool,
     pub(crate) gap: Option<Gap>,
@@ -117,6 +121,7 @@ pub(crate) async fn open(
         system,
         warnings: &mut warnings,
     };
+    let flushed = attempt.system.flushed;
     let slot = attempt.slot().await?;
     let stop_at = attempt.stop_at().await?;
     let identity = attempt.identity(&slot);
@@ -140,6 +145,7 @@ pub(crate) async fn open(
         identity,
         start: slot.start,
         confirmed: slot.confirmed,
+        flushed,
         cut: slot.cut,
         gap: slot.gap,
         warnings,

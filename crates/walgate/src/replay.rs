@@ -73,6 +73,7 @@ impl Replay<'_> {
             },
             confirmed: start.lsn(),
             sinks: std::iter::once((sink.get().name, from)).collect(),
+            received: None,
             gaps: Vec::new(),
         };
         let stop = Stop::new();

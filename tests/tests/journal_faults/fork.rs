@@ -40,6 +40,17 @@ fn standby_with_the_slot(primary: &Postgres, bed: &Bed) -> Result<Postgres> {
     Ok(standby)
 }
 
+/// Nothing more of the primary reaches the standby.
+fn cut_off(standby: &Postgres) -> Result<()> {
+    standby.configure(&[("primary_conninfo", "")])?;
+    standby.reload()?;
+    let mut there = session(&standby.url())?;
+    until("the standby gets nothing more", || {
+        let query = "select count(*) = 0 from pg_stat_wal_receiver";
+        Ok(there.query_one(query, &[])?.get(0))
+    })
+}
+
 #[test]
 fn what_the_new_primary_never_had_is_cut_off_where_no_sink_has_it() -> Result<()> {
     let mut primary = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
@@ -66,12 +77,7 @@ fn what_the_new_primary_never_had_is_cut_off_where_no_sink_has_it() -> Result<()
     })?;
 
     // The standby is cut off; Walgate is not.
-    standby.configure(&[("primary_conninfo", "")])?;
-    standby.reload()?;
-    until("the standby gets nothing more", || {
-        let query = "select count(*) = 0 from pg_stat_wal_receiver";
-        Ok(there.query_one(query, &[])?.get(0))
-    })?;
+    cut_off(&standby)?;
     insert(&bed, 101..=200)?;
     bed.until_confirmed(&mut program)?;
     primary.kill_9()?;
@@ -105,6 +111,31 @@ fn what_the_new_primary_never_had_is_cut_off_where_no_sink_has_it() -> Result<()
     Ok(())
 }
 
+/// After a crash nobody knows what a sink has got beyond what the checkpoint says.
+#[test]
+fn after_a_crash_nothing_is_cut_off() -> Result<()> {
+    let mut primary = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
+    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
+    let mut bed = Bed::on(&primary, "fork", &setup)?;
+    bed.more = journal_on_disk("");
+    bed.source = "failover = true\n".to_owned();
+    begin_and_take_down(&mut bed)?;
+    let mut program = bed.serve()?;
+    let standby = standby_with_the_slot(&primary, &bed)?;
+    cut_off(&standby)?;
+    insert(&bed, 101..=200)?;
+    bed.until_confirmed(&mut program)?;
+    program.signal("KILL")?;
+    program.wait()?;
+    primary.kill_9()?;
+    standby.promote()?;
+    bed.direct = standby.url_of("postgres", "fork");
+    bed.url.clone_from(&bed.direct);
+    let ended = bed.start()?.wait()?;
+    let texts = ["the server is on timeline 2", "did not end cleanly"];
+    refused(&ended, 4, &texts, DOWN)
+}
+
 /// What a sink has got already can't be taken back: the operator decides.
 #[test]
 fn what_a_sink_has_got_behind_the_fork_is_refused() -> Result<()> {
@@ -118,13 +149,7 @@ fn what_a_sink_has_got_behind_the_fork_is_refused() -> Result<()> {
     let program = bed.serve()?;
     let standby = standby_with_the_slot(&primary, &bed)?;
     stop(program, &[CREATED])?;
-    let mut there = session(&standby.url())?;
-    standby.configure(&[("primary_conninfo", "")])?;
-    standby.reload()?;
-    until("the standby gets nothing more", || {
-        let query = "select count(*) = 0 from pg_stat_wal_receiver";
-        Ok(there.query_one(query, &[])?.get(0))
-    })?;
+    cut_off(&standby)?;
     insert(&bed, 101..=200)?;
     bed.catch_up(&[])?;
     ensure!(inserted(&bed)?.len() == 100, "it has them");

@@ -83,9 +83,10 @@ fn in_segment(
         return Ok(Found::Unreadable);
     };
     let file = found.open(storage)?;
-    let Ok((_, reader)) = found.header else {
+    let Ok((header, reader)) = found.header else {
         return Ok(Found::Unreadable);
     };
+    let epoch = header.facts.epoch;
     let mut records = Records::new(Arc::clone(&file), reader);
     let mut cache = DefinitionCache::new();
     // A block is kept or cut as a whole.
@@ -98,6 +99,7 @@ fn in_segment(
             Walk::Record(_, _, record) => {
                 let (first, last, ends) = reach(&record);
                 let last = last.max(ends);
+                let keep = Position::new(epoch, keep, 0);
                 if last.is_some_and(|last| last > fork) || first.is_some_and(|first| first > keep) {
                     *whole = before_block;
                     return Ok(Found::End);
@@ -112,22 +114,24 @@ fn in_segment(
 
 /// The commit that the first change of a record belongs to, behind the begin of the last one, and
 /// the end of the last transaction that is whole.
-fn reach(record: &Record) -> (Option<Lsn>, Option<Lsn>, Option<Lsn>) {
+fn reach(record: &Record) -> (Option<Position>, Option<Lsn>, Option<Lsn>) {
     // A commit record begins at its LSN: one that begins at the fork lies behind it.
     let behind = |position: Position| position.lsn().checked_add(1);
     match record {
-        Record::Run(run) => (
-            first_of(&run.frames).map(Position::lsn),
-            behind(run.last),
-            run.whole,
-        ),
-        Record::Gap { gap, .. } => (Some(gap.to), Some(gap.to), Some(gap.to)),
+        Record::Run(run) => (first_of(&run.frames), behind(run.last), run.whole),
+        Record::Gap { epoch, gap, .. } => {
+            let to = Position::new(*epoch, gap.to, 0);
+            (Some(to), Some(gap.to), Some(gap.to))
+        }
         Record::Reference(reference) => {
             let adoption = &reference.adoption;
-            let (first, last) = (adoption.first().lsn(), behind(adoption.last()));
-            (Some(first), last, Some(adoption.end_lsn))
+            let last = behind(adoption.last());
+            (Some(adoption.first()), last, Some(adoption.end_lsn))
         }
-        Record::Progress { lsn, .. } => (Some(*lsn), None, Some(*lsn)),
+        Record::Progress { epoch, lsn } => {
+            let first = Position::new(*epoch, *lsn, 0);
+            (Some(first), None, Some(*lsn))
+        }
         Record::Definition { .. } | Record::Index(_) | Record::Locked { .. } => (None, None, None),
     }
 }

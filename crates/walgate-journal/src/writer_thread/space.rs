@@ -194,8 +194,16 @@ impl SpaceKeeper {
         let whole = Position::new(newest.epoch(), behind.durable.get(), 0);
         let waits_for_nobody = holders.iter().all(|holder| holder.until >= whole);
         let bytes = catalogue.bytes_behind(whole);
+        // What is not synced yet may hold the ends of many.
+        let segments = catalogue.segments();
+        let is_synced = segments.iter().all(|one| one.synced >= one.written);
         // What others have taken of the disk may come back; what is over the budget does not.
-        if newest <= whole || holders.is_empty() || !waits_for_nobody || bytes <= self.budget {
+        if !is_synced
+            || newest <= whole
+            || holders.is_empty()
+            || !waits_for_nobody
+            || bytes <= self.budget
+        {
             return None;
         }
         let message = format!(

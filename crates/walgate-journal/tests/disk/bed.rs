@@ -60,6 +60,7 @@ pub(crate) fn checkpoint(confirmed: Lsn) -> Checkpoint {
         },
         confirmed,
         sinks: BTreeMap::new(),
+        received: None,
         gaps: Vec::new(),
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn checkpoint(confirmed: u64) -> Checkpoint {
         },
         confirmed: Lsn(confirmed),
         sinks: BTreeMap::new(),
+        received: None,
         gaps: Vec::new(),
     }
 }

@@ -121,6 +121,7 @@ impl World {
                 },
                 confirmed: start,
                 sinks: std::collections::BTreeMap::new(),
+                received: None,
                 gaps: Vec::new(),
             },
             confirm_sinks: random.u8(0..6) == 0,

@@ -28,6 +28,7 @@ pub(crate) fn checkpoint(confirmed: Lsn) -> Checkpoint {
         },
         confirmed,
         sinks: [].into(),
+        received: None,
         gaps: Vec::new(),
     }
 }

@@ -275,6 +275,7 @@ impl Reader {
             source: self.identity.clone(),
             confirmed: self.confirmed.get(),
             sinks: std::collections::BTreeMap::new(),
+            received: None,
             gaps: Vec::new(),
         }
     }

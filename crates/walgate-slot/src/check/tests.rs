@@ -488,6 +488,7 @@ fn what_is_remembered_against_what_is_there() {
             },
             confirmed: Lsn(100),
             sinks: std::collections::BTreeMap::new(),
+            received: None,
             gaps: Vec::new(),
         }),
         epoch: 0,

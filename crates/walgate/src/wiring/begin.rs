@@ -44,9 +44,17 @@ impl Begin {
         let (mut journal, mut known, mut reached) = (self.journal, self.checkpoint, self.reached);
         let mut store = self.store;
         if let Some(known) = known.as_mut().filter(|_| started.cut) {
+            let confirmed = known.confirmed;
             journal = journal.cut(known, &mut store, resume).await?;
             reached = journal.reached(Some(known));
+            // What only the journal has is not confirmed by this.
+            known.confirmed = confirmed.min(resume);
         }
+        // After a crash nobody knows: what was sent lies before the end of the server's log.
+        let flushed = Position::new(identity.epoch, started.flushed, 0);
+        let received = known
+            .as_ref()
+            .map_or(Some(Position::ZERO), |known| known.received);
         let goes_on = from(reached, identity.clone(), resume).confirmed;
         let mut checkpoint = from(known, identity.clone(), resume);
         if journal.is_on_disk() {
@@ -60,6 +68,7 @@ impl Begin {
         checkpoint
             .gaps
             .extend(lost.into_iter().map(|lost| lost.gap));
+        checkpoint.received = received.or(Some(flushed));
         Ok(Begun {
             log,
             checkpoint,
@@ -127,6 +136,7 @@ fn from(known: Option<Checkpoint>, source: SourceIdentity, resume: Lsn) -> Check
         source,
         confirmed,
         sinks,
+        received: None,
         gaps,
     }
 }
@@ -156,6 +166,7 @@ mod tests {
                 source: identity(0),
                 confirmed,
                 sinks,
+                received: None,
                 gaps,
             })
         };

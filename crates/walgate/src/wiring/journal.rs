@@ -95,8 +95,8 @@ impl Keeping {
         let (saved, keeps) = (checkpoint.clone(), store.take());
         let (disk, keeps) = blocking(move || {
             let mut keeps = keeps;
-            let disk = disk.cut(&saved, || match &mut keeps {
-                Some(store) => store.save(&saved),
+            let disk = disk.cut(&saved, |checkpoint| match &mut keeps {
+                Some(store) => store.save(checkpoint),
                 None => Ok(()),
             })?;
             Ok((disk, keeps))
