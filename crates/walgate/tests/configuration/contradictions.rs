@@ -494,3 +494,33 @@ fn a_policy_says_what_it_needs() {
         &["never used without `alerts.webhook`"],
     );
 }
+
+#[test]
+fn a_checkpoint_in_kafka_has_one_cluster_and_no_journal_of_one_machine() {
+    let kafka = |name: &str| format!("[sinks.{name}]\ntype = \"kafka\"\nbrokers = [\"k:9092\"]\n");
+    let topic = "[state]\ncheckpoint_topic = \"c\"\n";
+    let one = format!("{topic}{}", kafka("a"));
+    let read = read(&one).expect("the only one is meant");
+    let found = read.config.checkpoint_topic();
+    assert_eq!(
+        found.map(|(_, topic)| topic.to_string()).as_deref(),
+        Some("c")
+    );
+    let two = |state: &str| format!("[state]\n{state}\n{}{}", kafka("a"), kafka("b"));
+    refused(
+        &two("checkpoint_topic = \"c\""),
+        &["which is not clear", "checkpoint_sink"],
+    );
+    refused(
+        &two("checkpoint_topic = \"c\"\ncheckpoint_sink = \"d\""),
+        &["there is no Kafka sink d"],
+    );
+    refused(
+        &two("checkpoint_sink = \"a\""),
+        &["never used without `state.checkpoint_topic`"],
+    );
+    refused(
+        &format!("{one}[journal]\npath = \"j\"\n"),
+        &["where the journal on disk is not", "standby = true"],
+    );
+}
