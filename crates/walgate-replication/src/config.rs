@@ -47,11 +47,11 @@ pub struct SourceConfig {
     /// The highest position that a destination says it holds, where one can tell. A server whose
     /// log does not hold it is refused: what it sends would be taken for what is there already.
     pub held: Option<Position>,
-    /// What happens when changes are lost.
-    pub on_gap: OnGap,
     /// The same of what waits here and was not handed on: where the server's history has parted
     /// from it, it can be given up.
     pub waiting: Option<Waiting>,
+    /// What happens when changes are lost.
+    pub on_gap: OnGap,
     /// Whether a server that can't be reached at the start is waited for.
     pub wait_at_start: bool,
     /// The longest message that is taken, in bytes. It comes on top of every other budget. At
@@ -87,11 +87,11 @@ impl SourceConfig {
             start_at: None,
             peek: false,
             held: None,
+            waiting: None,
             on_gap: OnGap::Stop,
             wait_at_start: true,
             // A quarter of what PostgreSQL can build; a row of that size is an accident.
             max_row: 256 << 20,
-            waiting: None,
             // At 64 KiB a wake-up and more, so that a busy consumer finds a full one.
             read_buffer: 1 << 20,
             streaming: StreamTransactions::Off,
@@ -100,11 +100,6 @@ impl SourceConfig {
     }
 }
 
-/// Whether large transactions are asked for while they run.
-///
-/// Without it the server writes a transaction larger than `logical_decoding_work_mem` to its own
-/// disk until it commits. With it the server sends it as it grows, and whoever takes
-/// [`Feed::Streamed`](walgate_core::Feed::Streamed) keeps it.
 /// Log that waits here for its destinations.
 #[derive(Clone)]
 pub struct Waiting {
@@ -127,6 +122,11 @@ impl fmt::Debug for Waiting {
     }
 }
 
+/// Whether large transactions are asked for while they run.
+///
+/// Without it the server writes a transaction larger than `logical_decoding_work_mem` to its own
+/// disk until it commits. With it the server sends it as it grows, and whoever takes
+/// [`Feed::Streamed`](walgate_core::Feed::Streamed) keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StreamTransactions {
     /// Every transaction comes after its commit.
