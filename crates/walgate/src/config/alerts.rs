@@ -29,7 +29,7 @@ pub struct Alerts {
     /// The integration key of a PagerDuty service (Events API v2).
     #[schemars(extend("examples" = ["${file:/etc/walgate/pagerduty.key}"]))]
     pub pagerduty_key: Option<Secret>,
-    /// Where PagerDuty is: https://events.eu.pagerduty.com/v2/enqueue for accounts in Europe.
+    /// Where PagerDuty is; accounts in Europe have events.eu.pagerduty.com instead.
     pub pagerduty_url: String,
     /// A program and its arguments, run without a shell for each message; what is known is in its
     /// environment (`WALGATE_…`), and as JSON on its standard input.
