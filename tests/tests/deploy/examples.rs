@@ -1,5 +1,6 @@
 //! The examples beside `deploy/`'s descriptions: what they mount and name is there.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -62,6 +63,51 @@ fn what_the_image_is_built_from_is_there() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A file that the program takes in while it is compiled may lie outside of the folders of its packages.
+#[test]
+fn what_the_program_takes_in_is_in_the_image_s_build() -> Result<()> {
+    let text = read("docker/Dockerfile")?;
+    let copied = named(r"(?m)^COPY ([a-z]\w*) ", &text)?;
+    let root = repository().canonicalize()?;
+    let mut outside = 0;
+    for folder in ["crates", "bench"] {
+        for source in sources(&root.join(folder))? {
+            let content = std::fs::read_to_string(&source)?;
+            for path in named(r#"include_(?:str|bytes)!\(\s*"([^"]+)""#, &content)? {
+                let taken = source.parent().context("a folder")?.join(path);
+                let taken = taken
+                    .canonicalize()
+                    .with_context(|| taken.display().to_string())?;
+                let first = taken.strip_prefix(&root)?.components().next();
+                let first = first.context("a folder")?.as_os_str().to_string_lossy();
+                ensure!(
+                    copied.iter().any(|copied| *copied == first),
+                    "{} needs {}, which is not in the image's build",
+                    source.display(),
+                    taken.display()
+                );
+                outside += usize::from(first != folder);
+            }
+        }
+    }
+    ensure!(outside > 0, "the demonstration's script was not found");
+    Ok(())
+}
+
+/// All sources below a folder.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The chart takes rules and dashboard from where they are tested.
