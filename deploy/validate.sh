@@ -69,6 +69,12 @@ if have helm; then
     refused render --set replicas=2,persistence.shared=true
     refused render --set replicaz=2
     refused render --set http.port=80
+    # A journal that confirms must outlive its pod.
+    refused render --set persistence.enabled=false
+    sed 's/^  \[journal\]$/&\n  confirm = "sinks"/' "$chart/values.yaml" >"$work/sinks.yaml"
+    content render -f "$work/sinks.yaml" --set persistence.enabled=false
+    sed '/^  \[journal\]$/,/^$/d' "$chart/values.yaml" >"$work/memory.yaml"
+    content render -f "$work/memory.yaml" --set persistence.enabled=false
     refused render --set secret.existing=a,secret.values.B=c
     say "helm: lint, template"
 else
