@@ -133,3 +133,53 @@ fn every_rule_of_the_guard_has_a_page() -> Result<()> {
     }
     Ok(())
 }
+
+/// The role of `source.url` may read: what changes the server is refused to it in the middle of the night.
+#[test]
+fn what_needs_rights_is_asked_as_who_has_them() -> Result<()> {
+    let needs = Regex::new(
+        r"(?i)\b(?:alter|create|drop|grant|revoke|vacuum|commit|rollback)\b|pg_reload_conf|pg_terminate_backend|-f sql/",
+    )?;
+    let mut asked = 0;
+    for file in files("runbooks", ".md")? {
+        let text = std::fs::read_to_string(&file)?;
+        for command in named(r"(?m)(?:`|^)(psql [^`\n]+ -[cf] [^`\n]+)", &text)? {
+            let role = match needs.is_match(&command) {
+                true => "psql \"$ADMIN_URL\" ",
+                false => "psql \"$DATABASE_URL\"",
+            };
+            asked += usize::from(needs.is_match(&command));
+            ensure!(
+                command.starts_with(role),
+                "{}: {command} is not for {role}",
+                file.display()
+            );
+        }
+        // How much fits is not for a page to know.
+        let size = named(r"max_slot_wal_keep_size = '(\w+)'", &text)?;
+        ensure!(
+            size.iter().all(|size| size == "SIZE"),
+            "{}: {size:?}",
+            file.display()
+        );
+    }
+    ensure!(asked > 4, "the commands were not found");
+    Ok(())
+}
+
+/// One port everywhere.
+#[test]
+fn addresses_have_the_port_of_the_examples() -> Result<()> {
+    let values = read("helm/walgate/values.yaml")?;
+    for file in files("runbooks", ".md")? {
+        let text = std::fs::read_to_string(&file)?;
+        for port in named(r"HOST:(\d+)", &text)? {
+            ensure!(
+                values.contains(&format!(":{port}\"")),
+                "{}: {port}",
+                file.display()
+            );
+        }
+    }
+    Ok(())
+}
