@@ -135,8 +135,8 @@ fn a_server_that_is_ready() {
     }
 }
 
-#[test]
-fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
+/// A server with everything wrong that there is, on RDS.
+fn everything_wrong() -> (Server, Observation, Facts) {
     let mut server = server();
     server.provider = Provider::Rds;
     server.may_replicate = false;
@@ -172,6 +172,12 @@ fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
     facts.pooled = true;
     facts.logical_decoding_work_mem = Some("64kB".into());
     facts.may_emit = Some(false);
+    (server, seen, facts)
+}
+
+#[test]
+fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
+    let (server, seen, facts) = everything_wrong();
     let beating = Wanted {
         heartbeat: true,
         ..wanted()
