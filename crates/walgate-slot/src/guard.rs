@@ -19,6 +19,7 @@ mod level;
 mod plan;
 mod reading;
 mod recent;
+mod retained;
 mod rule;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub use rule::{Rule, Rules};
 
 use reading::Readings;
 use recent::Recents;
+use retained::Retained;
 
 /// Judges facts; remembers what it needs for hysteresis and dwell.
 #[derive(Debug, Clone)]
@@ -43,6 +45,7 @@ pub struct Guard {
     dwell: Dwell,
     gauges: BTreeMap<(Rule, String), Gauge>,
     recents: Recents,
+    retained: Retained,
 }
 
 /// What has been judged.
@@ -55,6 +58,8 @@ pub struct Verdict {
     pub server: Level,
     /// How near the journal on disk is to its end.
     pub journal: Level,
+    /// Our slot holds back less log than a minute ago: something helps already.
+    pub recovers: bool,
 }
 
 impl Verdict {
@@ -82,6 +87,7 @@ impl Guard {
             dwell,
             gauges,
             recents: Recents::default(),
+            retained: Retained::default(),
         }
     }
 
@@ -116,10 +122,12 @@ impl Guard {
             let by_level = other.level.cmp(&one.level);
             by_level.then_with(|| (one.rule, &one.subject).cmp(&(other.rule, &other.subject)))
         });
+        let retained = facts.seen.as_ref().and_then(|seen| seen.retained_bytes);
         Verdict {
             standings,
             server,
             journal,
+            recovers: self.retained.falls(now, retained),
         }
     }
 }

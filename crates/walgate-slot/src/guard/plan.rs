@@ -132,7 +132,7 @@ impl Plan {
                 Step::DropSlot => verdict.server,
                 _ => verdict.level(),
             };
-            let Some(cause) = cause(verdict, step) else {
+            let Some(cause) = cause(verdict, step, self.level_of(step)) else {
                 continue;
             };
             if level < self.level_of(step) {
@@ -171,16 +171,20 @@ impl Plan {
     }
 }
 
-/// The worst that this step helps against, and that is known now.
-fn cause<'a>(verdict: &'a Verdict, step: &Step) -> Option<&'a Standing> {
+/// The worst that this step helps against. A step that loses changes needs to see the level at which
+/// it is taken at this moment: one that stands from before, or is left only after its time, is no
+/// reason to lose anything. Nor is one that something helps against already.
+fn cause<'a>(verdict: &'a Verdict, step: &Step, at: Level) -> Option<&'a Standing> {
     let helps = |rule: Rule| match step {
         Step::DropSlot => rule.is_of_server_disk(),
         _ => rule.is_of_server_disk() || rule.is_of_journal(),
     };
-    // What stands from before and is not seen at the moment is no reason to lose anything.
-    let known = |standing: &&Standing| !step.loses_data() || standing.value.is_some();
+    let is_seen = |standing: &&Standing| {
+        let recovers = verdict.recovers && standing.rule.is_of_server_disk();
+        !step.loses_data() || (standing.seen.is_some_and(|seen| seen >= at) && !recovers)
+    };
     let of = verdict.standings.iter();
     of.filter(|standing| helps(standing.rule))
-        .filter(known)
+        .filter(is_seen)
         .max_by_key(|standing| standing.level)
 }

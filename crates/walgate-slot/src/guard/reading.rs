@@ -19,8 +19,10 @@ pub struct Standing {
     pub rule: Rule,
     /// The slot or the sink that it is about.
     pub subject: String,
-    /// How bad it is.
+    /// How bad it is: a level is left only after some time.
     pub level: Level,
+    /// How bad the value of this moment is; none while that is not known.
+    pub seen: Option<Level>,
     /// One sentence: lowercase, no period.
     pub summary: String,
     /// The value that was judged, in bytes, seconds, percent or how many; none while it is not known.
@@ -45,6 +47,7 @@ impl Standing {
             rule,
             subject: slot.to_owned(),
             level: Level::Critical,
+            seen: None,
             summary,
             value: None,
             threshold: None,
@@ -176,6 +179,7 @@ impl Reading<'_> {
             rule,
             subject: self.subject.clone(),
             level,
+            seen: self.value.and_then(|value| thresholds.level(value)),
             summary: self.summary(rule),
             value: self.value.filter(|value| value.is_finite()),
             threshold: thresholds.bound(level),

@@ -340,6 +340,59 @@ fn steps_are_taken_in_order_once_and_each_has_time_to_help() {
     assert_eq!(taken, [("run", 15), ("release", 60), ("drop", 120)]);
 }
 
+/// What a plan does by itself within so many looks, at each of which so many bytes are held back.
+fn losses(
+    guard: &mut Guard,
+    book: &mut Book,
+    looks: impl Iterator<Item = u64>,
+) -> Vec<&'static str> {
+    let mut now = Instant::now();
+    let conditions = Conditions {
+        required: Vec::new(),
+        looking_since: now,
+        last_loss: None,
+    };
+    let mut taken = Vec::new();
+    for retained in looks {
+        now += LOOK;
+        let verdict = guard.judge(now, &facts(retained));
+        let actions = plan().decide(now, &verdict, book, &conditions);
+        taken.extend(names(&actions).into_iter().filter(|name| *name != "run"));
+    }
+    taken
+}
+
+#[test]
+fn a_level_that_only_stands_is_no_reason_to_lose_anything() {
+    let mut book = Book::default();
+    // It was let go before the time for a loss was over; the level is left two minutes later.
+    let looks = || [980; 10].into_iter().chain([100; 60]);
+    assert_eq!(losses(&mut guard(), &mut book, looks()), [""; 0]);
+    assert_eq!(
+        losses(&mut guard(), &mut book, [980; 20].into_iter()),
+        ["drop"]
+    );
+    // A process that was started when all was well again.
+    let mut now = Instant::now();
+    let verdict = look(&mut guard(), &mut now, 60, &facts(980));
+    let mut book = Book::default();
+    book.update(1000, &verdict.standings, TELLING);
+    let mut next = Guard::new(Rules::default(), dwell(), &book);
+    assert_eq!(
+        losses(&mut next, &mut book, [100; 100].into_iter()),
+        [""; 0]
+    );
+}
+
+#[test]
+fn nothing_is_lost_while_what_is_held_back_becomes_less() {
+    let mut book = Book::default();
+    let falling = (0..100).map(|look| 1000 - look / 10);
+    assert_eq!(losses(&mut guard(), &mut book, falling.clone()), [""; 0]);
+    let stuck = falling.chain([990; 30]);
+    assert_eq!(losses(&mut guard(), &mut book, stuck), ["drop"]);
+}
+
 #[test]
 fn nothing_is_lost_without_leave_nor_for_what_is_not_seen() {
     let (mut guard, mut now) = (guard(), Instant::now());

@@ -201,6 +201,8 @@ impl Worker {
         self.book = book_file::load(state_dir);
         self.guard = Guard::new(self.settings.rules.clone(), self.settings.dwell, &self.book);
         self.state_dir = Some(state_dir.to_owned());
+        // What was seen while somebody else did the work says nothing about what this one mends.
+        self.looking_since = Instant::now();
     }
 
     async fn judge(&mut self, sight: &Sight) {
