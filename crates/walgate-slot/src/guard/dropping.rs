@@ -40,6 +40,17 @@ pub enum Refusal {
         /// Bytes that it holds back.
         retained_bytes: u64,
     },
+    /// Another slot holds back most of the same log.
+    FreesLittle {
+        /// Bytes that would be freed.
+        frees: u64,
+        /// Bytes that our slot holds back.
+        retained_bytes: u64,
+        /// The other slot's name.
+        slot: String,
+    },
+    /// It holds back no log: it is lost, or never reserved any.
+    HoldsNothing,
     /// The server is a standby: the log is its primary's.
     Standby,
 }
@@ -61,12 +72,24 @@ impl fmt::Display for Refusal {
                 "slot {slot} holds back {} all the same, so that nothing would be freed",
                 bytes(*retained_bytes)
             ),
+            Self::FreesLittle {
+                frees,
+                retained_bytes,
+                slot,
+            } => write!(
+                f,
+                "that would free only {} of {}: slot {slot} holds back the rest all the same",
+                bytes(*frees),
+                bytes(*retained_bytes)
+            ),
+            Self::HoldsNothing => f.write_str("it holds back no log"),
             Self::Standby => f.write_str("the server is a standby"),
         }
     }
 }
 
-/// What a drop would free: bytes of log, up to what the next slot holds back.
+/// What a drop would free: bytes of log, up to what the next slot holds back, and at least half of what
+/// ours does.
 ///
 /// `own_walsender` is the process that streams to us, which may still be there.
 ///
@@ -94,18 +117,29 @@ pub fn may_drop(
     let others = seen.slots.iter().filter(|other| other.name != slot.name);
     let holding = others.filter(|other| seen.retained_bytes(other).is_some());
     let next = holding.min_by_key(|other| other.restart_lsn);
-    let (Some(ours), end) = (slot.restart_lsn, seen.wal_lsn.unwrap_or_default()) else {
-        // It is lost: it holds back nothing.
-        return Ok(0);
+    let (Some(retained_bytes), Some(ours)) = (seen.retained_bytes(slot), slot.restart_lsn) else {
+        return Err(Refusal::HoldsNothing);
     };
-    match next {
-        Some(next) if next.restart_lsn.unwrap_or_default() <= ours => Err(Refusal::HeldByOther {
+    let Some(next) = next else {
+        return Ok(retained_bytes);
+    };
+    let until = next.restart_lsn.unwrap_or_default();
+    if until <= ours {
+        return Err(Refusal::HeldByOther {
             slot: next.name.clone(),
             retained_bytes: seen.retained_bytes(next).unwrap_or_default(),
-        }),
-        Some(next) => Ok(next.restart_lsn.unwrap_or_default().bytes_since(ours)),
-        None => Ok(end.bytes_since(ours)),
+        });
     }
+    let frees = until.bytes_since(ours);
+    // All that was not delivered is too much for less.
+    if frees < retained_bytes / 2 {
+        return Err(Refusal::FreesLittle {
+            frees,
+            retained_bytes,
+            slot: next.name.clone(),
+        });
+    }
+    Ok(frees)
 }
 
 fn is_ours(slot: &Slot, system_id: Option<u64>, ours: &OurIdentity) -> Result<(), Refusal> {

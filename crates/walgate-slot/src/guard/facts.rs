@@ -34,6 +34,9 @@ pub struct Facts {
     pub missing_tables: Option<u64>,
 }
 
+/// A disk is not full of less: so much log stays on it anyway, by the default of `max_wal_size`.
+const FILLS_A_DISK: u64 = 1 << 30;
+
 /// How far a slot is on its way to the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -183,6 +186,15 @@ impl SlotFacts {
         self.stage = Some(Stage::Lost);
         self.lost = Some("there is no such slot".to_owned());
         self
+    }
+
+    /// What it holds back is what comes near to the limit, so that it would help to let it go. A lost
+    /// slot holds back nothing, and a disk may be full of something else.
+    #[must_use]
+    pub fn is_the_reason(&self) -> bool {
+        let little = self.retained_bytes.unwrap_or(0) < FILLS_A_DISK;
+        let by_others = self.limit == Some(limit(Limit::Disk)) && little;
+        self.stage != Some(Stage::Lost) && !by_others
     }
 
     /// What is left of all that there is, in percent: 100 when nothing is held back, 0 at the limit.

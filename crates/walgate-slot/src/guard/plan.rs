@@ -173,18 +173,20 @@ impl Plan {
 
 /// The worst that this step helps against. A step that loses changes needs to see the level at which
 /// it is taken at this moment: one that stands from before, or is left only after its time, is no
-/// reason to lose anything. Nor is one that something helps against already.
+/// reason to lose anything. Nor is one that something helps against already, nor one that giving up
+/// what waits for us does not help against.
 fn cause<'a>(verdict: &'a Verdict, step: &Step, at: Level) -> Option<&'a Standing> {
     let helps = |rule: Rule| match step {
         Step::DropSlot => rule.is_of_server_disk(),
         _ => rule.is_of_server_disk() || rule.is_of_journal(),
     };
-    let is_seen = |standing: &&Standing| {
+    let is_reason = |standing: &&Standing| {
         let recovers = verdict.recovers && standing.rule.is_of_server_disk();
-        !step.loses_data() || (standing.seen.is_some_and(|seen| seen >= at) && !recovers)
+        let seen = standing.seen.is_some_and(|seen| seen >= at);
+        !step.loses_data() || (seen && standing.ours && !recovers)
     };
     let of = verdict.standings.iter();
     of.filter(|standing| helps(standing.rule))
-        .filter(is_seen)
+        .filter(is_reason)
         .max_by_key(|standing| standing.level)
 }

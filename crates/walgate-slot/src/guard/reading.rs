@@ -23,6 +23,8 @@ pub struct Standing {
     pub level: Level,
     /// How bad the value of this moment is; none while that is not known.
     pub seen: Option<Level>,
+    /// What waits for us is the reason, so that it would help to give it up.
+    pub ours: bool,
     /// One sentence: lowercase, no period.
     pub summary: String,
     /// The value that was judged, in bytes, seconds, percent or how many; none while it is not known.
@@ -48,6 +50,7 @@ impl Standing {
             subject: slot.to_owned(),
             level: Level::Critical,
             seen: None,
+            ours: false,
             summary,
             value: None,
             threshold: None,
@@ -180,6 +183,7 @@ impl Reading<'_> {
             subject: self.subject.clone(),
             level,
             seen: self.value.and_then(|value| thresholds.level(value)),
+            ours: !rule.is_of_server_disk() || seen.is_some_and(SlotFacts::is_the_reason),
             summary: self.summary(rule),
             value: self.value.filter(|value| value.is_finite()),
             threshold: thresholds.bound(level),

@@ -340,12 +340,8 @@ fn steps_are_taken_in_order_once_and_each_has_time_to_help() {
     assert_eq!(taken, [("run", 15), ("release", 60), ("drop", 120)]);
 }
 
-/// What a plan does by itself within so many looks, at each of which so many bytes are held back.
-fn losses(
-    guard: &mut Guard,
-    book: &mut Book,
-    looks: impl Iterator<Item = u64>,
-) -> Vec<&'static str> {
+/// What a plan that loses changes does within so many looks.
+fn losses(guard: &mut Guard, book: &mut Book, looks: &[Facts]) -> Vec<&'static str> {
     let mut now = Instant::now();
     let conditions = Conditions {
         required: Vec::new(),
@@ -353,44 +349,66 @@ fn losses(
         last_loss: None,
     };
     let mut taken = Vec::new();
-    for retained in looks {
+    for facts in looks {
         now += LOOK;
-        let verdict = guard.judge(now, &facts(retained));
+        let verdict = guard.judge(now, facts);
         let actions = plan().decide(now, &verdict, book, &conditions);
         taken.extend(names(&actions).into_iter().filter(|name| *name != "run"));
     }
     taken
 }
 
+/// Looks at each of which so many bytes are held back.
+fn looks(retained: impl IntoIterator<Item = u64>) -> Vec<Facts> {
+    retained.into_iter().map(facts).collect()
+}
+
 #[test]
 fn a_level_that_only_stands_is_no_reason_to_lose_anything() {
     let mut book = Book::default();
     // It was let go before the time for a loss was over; the level is left two minutes later.
-    let looks = || [980; 10].into_iter().chain([100; 60]);
-    assert_eq!(losses(&mut guard(), &mut book, looks()), [""; 0]);
-    assert_eq!(
-        losses(&mut guard(), &mut book, [980; 20].into_iter()),
-        ["drop"]
-    );
+    let let_go = looks([980; 10].into_iter().chain([100; 60]));
+    assert_eq!(losses(&mut guard(), &mut book, &let_go), [""; 0]);
+    assert_eq!(losses(&mut guard(), &mut book, &looks([980; 20])), ["drop"]);
     // A process that was started when all was well again.
     let mut now = Instant::now();
     let verdict = look(&mut guard(), &mut now, 60, &facts(980));
     let mut book = Book::default();
     book.update(1000, &verdict.standings, TELLING);
     let mut next = Guard::new(Rules::default(), dwell(), &book);
-    assert_eq!(
-        losses(&mut next, &mut book, [100; 100].into_iter()),
-        [""; 0]
-    );
+    assert_eq!(losses(&mut next, &mut book, &looks([100; 100])), [""; 0]);
 }
 
 #[test]
 fn nothing_is_lost_while_what_is_held_back_becomes_less() {
     let mut book = Book::default();
     let falling = (0..100).map(|look| 1000 - look / 10);
-    assert_eq!(losses(&mut guard(), &mut book, falling.clone()), [""; 0]);
+    let falls = losses(&mut guard(), &mut book, &looks(falling.clone()));
+    assert_eq!(falls, [""; 0]);
     let stuck = falling.chain([990; 30]);
-    assert_eq!(losses(&mut guard(), &mut book, stuck), ["drop"]);
+    assert_eq!(losses(&mut guard(), &mut book, &looks(stuck)), ["drop"]);
+}
+
+#[test]
+fn nothing_is_lost_where_that_does_not_help() {
+    let with = |change: fn(&mut SlotFacts)| {
+        let mut facts = facts(980);
+        facts.seen.as_mut().into_iter().for_each(change);
+        losses(&mut guard(), &mut Book::default(), &vec![facts; 100])
+    };
+    assert_eq!(with(|_| {}), ["drop"]);
+    // The disk is full of something else.
+    assert_eq!(with(|seen| seen.limit = Some("the disk")), [""; 0]);
+    let ours = with(|seen| {
+        seen.limit = Some("the disk");
+        seen.retained_bytes = Some(50 << 30);
+    });
+    assert_eq!(ours, ["drop"]);
+    let lost = with(|seen| {
+        seen.stage = Some(Stage::Lost);
+        (seen.retained_bytes, seen.headroom_bytes) = (Some(0), Some(0));
+    });
+    assert_eq!(lost, [""; 0]);
 }
 
 #[test]
@@ -473,13 +491,29 @@ mod drops {
     fn what_is_freed_ends_where_the_next_slot_holds() {
         let alone = seen(vec![slot("walgate", 90)]);
         assert_eq!(may_drop(&alone, Some(7), &ours(), None), Ok(910));
-        let younger = seen(vec![slot("walgate", 90), slot("other", 500)]);
-        assert_eq!(may_drop(&younger, None, &ours(), None), Ok(410));
+        let younger = seen(vec![slot("walgate", 90), slot("other", 600)]);
+        assert_eq!(may_drop(&younger, None, &ours(), None), Ok(510));
         for older in [90, 10] {
             let older = seen(vec![slot("walgate", 90), slot("other", older)]);
             let refused = may_drop(&older, Some(7), &ours(), None);
             let refused = refused.expect_err("refused").to_string();
             assert!(refused.contains("slot other holds back"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_dropped_that_frees_next_to_nothing() {
+        // Both wait for the same open transaction.
+        let beside = seen(vec![slot("walgate", 90), slot("other", 93)]);
+        let refused = may_drop(&beside, Some(7), &ours(), None);
+        let refused = refused.expect_err("refused").to_string();
+        assert!(refused.contains("only 3 B of 910 B"), "{refused}");
+        let mut lost = slot("walgate", 90);
+        lost.wal_status = Some("lost".to_owned());
+        for restart_lsn in [None, Some(Lsn(90))] {
+            lost.restart_lsn = restart_lsn;
+            let refused = may_drop(&seen(vec![lost.clone()]), Some(7), &ours(), None);
+            assert_eq!(refused, Err(Refusal::HoldsNothing));
         }
     }
 
