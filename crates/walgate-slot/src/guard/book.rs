@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::level::Level;
+use super::plan::RELEASE;
 use super::reading::Standing;
 
 /// So many alerts are kept: there are 18 rules, and few sinks.
@@ -256,6 +257,15 @@ impl Book {
     /// A step that was decided was not taken after all.
     pub fn undo(&mut self, step: &str) {
         self.changed |= self.done.remove(step);
+    }
+
+    /// A process begins: what was released is released for as long as a process lives, so that a sink
+    /// that is required again is released again before the next step is taken.
+    pub fn begin_process(&mut self) {
+        let before = self.done.len();
+        let is_release = |step: &String| step.starts_with(RELEASE);
+        self.done.retain(|step| !is_release(step));
+        self.changed |= self.done.len() != before;
     }
 
     /// All is well: each step may be taken again.

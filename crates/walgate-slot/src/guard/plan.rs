@@ -12,6 +12,9 @@ use super::{Rule, Verdict};
 /// anything.
 const EFFECT_AFTER: Duration = Duration::from_secs(60);
 
+/// What the names of the steps that release a sink begin with.
+pub(super) const RELEASE: &str = "release-sink ";
+
 /// What can be done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
@@ -32,7 +35,7 @@ impl Step {
         match self {
             Self::Alert => "alert".to_owned(),
             Self::Run => "run".to_owned(),
-            Self::ReleaseSink(sink) => format!("release-sink {sink}"),
+            Self::ReleaseSink(sink) => format!("{RELEASE}{sink}"),
             Self::DropSlot => "drop-slot".to_owned(),
         }
     }

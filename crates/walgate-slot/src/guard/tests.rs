@@ -390,6 +390,18 @@ fn nothing_is_lost_while_what_is_held_back_becomes_less() {
 }
 
 #[test]
+fn a_new_process_releases_again_before_it_drops() {
+    let mut book = Book::default();
+    for step in ["run at critical", "release-sink kafka", "drop-slot"] {
+        book.done(step);
+    }
+    book.begin_process();
+    assert!(!book.is_done("release-sink kafka"));
+    assert!(book.is_done("run at critical") && book.is_done("drop-slot"));
+    assert!(book.take_changed(), "it is kept");
+}
+
+#[test]
 fn nothing_is_lost_where_that_does_not_help() {
     let with = |change: fn(&mut SlotFacts)| {
         let mut facts = facts(980);

@@ -199,6 +199,7 @@ impl Worker {
             return;
         };
         self.book = book_file::load(state_dir);
+        self.book.begin_process();
         self.guard = Guard::new(self.settings.rules.clone(), self.settings.dwell, &self.book);
         self.state_dir = Some(state_dir.to_owned());
         // What was seen while somebody else did the work says nothing about what this one mends.
