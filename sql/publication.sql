@@ -16,10 +16,25 @@ begin
     end if;
     for found in
         select c.oid::regclass as name,
-               c.relreplident in ('f', 'i')
-                   or c.relreplident = 'd' and exists (
-                       select from pg_catalog.pg_index as i
-                       where i.indrelid = c.oid and i.indisprimary) as has_identity
+               -- A partition's replica identity is its own, and a primary key that is deferrable is none.
+               not exists (
+                   select from (
+                       select c.oid
+                       union
+                       select tree.relid::oid from pg_catalog.pg_partition_tree(c.oid) as tree
+                       where tree.isleaf) as found(oid)
+                   join pg_catalog.pg_class as part on part.oid = found.oid and part.relkind in ('r', 'p')
+                   where not case part.relreplident
+                       when 'f' then true
+                       when 'i' then exists (
+                           select from pg_catalog.pg_index as i
+                           where i.indrelid = part.oid and i.indisreplident and i.indisvalid)
+                       when 'd' then exists (
+                           select from pg_catalog.pg_index as i
+                           where i.indrelid = part.oid and i.indisprimary and i.indisvalid
+                             and i.indimmediate)
+                       else false
+                   end) as has_identity
         from pg_catalog.pg_class as c
         where c.relnamespace = 'public'::regnamespace
           and c.relkind in ('r', 'p') and c.relpersistence = 'p' and not c.relispartition
@@ -32,7 +47,7 @@ begin
         if found.has_identity then
             execute format('alter publication walgate add table %s', found.name);
         else
-            raise notice '% has no replica identity, and is left out', found.name;
+            raise notice '% or a partition of it has no replica identity, and is left out', found.name;
         end if;
     end loop;
 end

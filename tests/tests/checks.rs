@@ -116,6 +116,14 @@ fn the_scripts_prepare_a_server_and_can_be_run_again() -> Result<()> {
              create table keyless (id int);
              create table parts (id int primary key) partition by range (id);
              create table part partition of parts for values from (0) to (10);
+             create table unlike (id int primary key) partition by range (id);
+             create table unlike_1 partition of unlike for values from (0) to (10);
+             alter table unlike_1 replica identity nothing;
+             create table dropped (id int not null);
+             create unique index dropped_id on dropped (id);
+             alter table dropped replica identity using index dropped_id;
+             drop index dropped_id;
+             create table deferred (id int primary key deferrable);
              create role rds_replication",
         )?;
         for _ in 0..2 {

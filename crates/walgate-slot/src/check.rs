@@ -18,7 +18,7 @@ use crate::observation::Observation;
 use crate::watcher::Server;
 
 pub use facts::{
-    Facts, LongSetting, OutsideIdentity, Publication, PublishedTable, UnpublishedTable,
+    Facts, LongSetting, OutsideIdentity, Publication, PublishedTable, Relation, UnpublishedTable,
 };
 pub use state::{Identified, Remembered};
 

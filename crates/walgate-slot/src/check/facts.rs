@@ -88,8 +88,9 @@ pub struct PublishedTable {
     pub identity: String,
     /// Updates or deletes of it are published.
     pub publishes_changes: bool,
-    /// It has a primary key.
-    pub has_key: bool,
+    /// What has no replica identity: the table itself, or partitions of it.
+    #[serde(deserialize_with = "list")]
+    pub unidentified: Vec<Relation>,
     /// A unique index that can be its replica identity.
     pub candidate: Option<String>,
     /// It has columns whose large values are stored apart.
@@ -110,6 +111,15 @@ pub struct PublishedTable {
     /// Types of its columns that are delivered as PostgreSQL's own text.
     #[serde(deserialize_with = "list")]
     pub texts: Vec<String>,
+}
+
+/// A table, or a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Relation {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A column for which the server refuses updates and deletes.
@@ -134,7 +144,7 @@ pub struct UnpublishedTable {
     pub kind: Option<String>,
     /// `relpersistence`.
     pub persistence: Option<String>,
-    /// Its rows can be told apart in updates and deletes.
+    /// Its rows can be told apart in updates and deletes, also those of its partitions.
     pub has_identity: Option<bool>,
 }
 
@@ -155,14 +165,10 @@ impl UnpublishedTable {
 }
 
 impl PublishedTable {
-    /// Whether rows can be named in updates and deletes.
+    /// Whether rows can be named in updates and deletes, also those of partitions.
     #[must_use]
     pub fn has_identity(&self) -> bool {
-        match self.identity.as_str() {
-            "f" | "i" => true,
-            "d" => self.has_key,
-            _ => false,
-        }
+        self.unidentified.is_empty()
     }
 }
 

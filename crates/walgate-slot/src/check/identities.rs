@@ -1,11 +1,12 @@
 //! Which rows an update or a delete is of.
 
 use super::published::{listed, qualified};
-use super::{Finding, PublishedTable, Subject};
+use super::{Finding, PublishedTable, Relation, Subject};
 use crate::words::identifier;
 
+const CHECK: &str = "replica_identity";
+
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    const CHECK: &str = "replica_identity";
     let without: Vec<&PublishedTable> = subject
         .facts
         .tables
@@ -20,6 +21,15 @@ pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     }
     let without = without.into_iter().map(|table| {
         let full = qualified(&table.schema, &table.name);
+        let mut lacking: Vec<_> = table.unidentified.iter().collect();
+        let itself = lacking.iter().position(|one| {
+            (one.schema.as_str(), one.name.as_str()) == (table.schema.as_str(), table.name.as_str())
+        });
+        let itself = itself.map(|at| lacking.remove(at));
+        // It does not pass from a table to its partitions.
+        if itself.is_none() {
+            return of_partitions(&full, &lacking);
+        }
         let by = match &table.candidate {
             Some(index) => format!("USING INDEX {}", identifier(index)),
             None => "FULL".to_owned(),
@@ -38,11 +48,39 @@ pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
             fix,
         )
         .with_statement(statement);
-        finding.only_for = Some(format!("{}.{}", table.schema, table.name));
+        finding
+            .statements
+            .extend(lacking.iter().map(|part| full_row(part)));
+        finding.only_for = Some(full);
         finding
     });
     findings.extend(without);
     findings
+}
+
+fn full_row(part: &Relation) -> String {
+    let name = qualified(&part.schema, &part.name);
+    format!("ALTER TABLE {name} REPLICA IDENTITY FULL")
+}
+
+/// The table has a replica identity, and partitions of it have none.
+fn of_partitions(table: &str, parts: &[&Relation]) -> Finding {
+    let names: Vec<_> = parts
+        .iter()
+        .map(|part| qualified(&part.schema, &part.name))
+        .collect();
+    let mut finding = Finding::fail(
+        CHECK,
+        format!(
+            "partitions of {table} have no replica identity, and their updates or deletes are published: {}",
+            listed(&names)
+        ),
+        "the application's own UPDATE and DELETE of them fail",
+        "ALTER TABLE … REPLICA IDENTITY for each of them: it does not pass from a table to its partitions",
+    );
+    finding.statements = parts.iter().map(|part| full_row(part)).collect();
+    finding.only_for = Some(table.to_owned());
+    finding
 }
 
 /// Column lists and row filters that don't go with the replica identity.

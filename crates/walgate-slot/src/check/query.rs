@@ -4,6 +4,28 @@
 //! lacks is absent. No table of the user is locked: sizes are those that the last `VACUUM` or `ANALYZE`
 //! has noted.
 
+/// What of table `c` has no replica identity: itself, or partitions of it, whose identities are their own. A
+/// table is identified by FULL, by the index that was chosen while it is there, or by a primary key that is
+/// not deferrable (`RelationGetIndexList` in `relcache.c`). Null when all have one.
+macro_rules! unidentified {
+    () => {
+        "(SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+                    'schema', s.nspname, 'name', part.relname) ORDER BY s.nspname, part.relname)
+                FROM (SELECT c.oid UNION SELECT tree.relid::pg_catalog.oid
+                      FROM pg_catalog.pg_partition_tree(c.oid) AS tree WHERE tree.isleaf) AS found(oid)
+                JOIN pg_catalog.pg_class AS part ON part.oid = found.oid AND part.relkind IN ('r', 'p')
+                JOIN pg_catalog.pg_namespace AS s ON s.oid = part.relnamespace
+                WHERE NOT CASE part.relreplident
+                    WHEN 'f' THEN true
+                    WHEN 'i' THEN EXISTS (SELECT FROM pg_catalog.pg_index AS i
+                        WHERE i.indrelid = part.oid AND i.indisreplident AND i.indisvalid)
+                    WHEN 'd' THEN EXISTS (SELECT FROM pg_catalog.pg_index AS i
+                        WHERE i.indrelid = part.oid AND i.indisprimary AND i.indisvalid
+                          AND i.indimmediate)
+                    ELSE false END)"
+    };
+}
+
 /// Settings, rights and publications. `$1` are the names of the publications.
 pub(super) const SETTINGS: &str = "
 SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
@@ -39,7 +61,8 @@ SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
 
 /// Tables: those of the publications `$1`, and those that are wanted and not in them. `$2` and `$3`
 /// are schemas and names of what is wanted.
-pub(super) const TABLES: &str = "
+pub(super) const TABLES: &str = concat!(
+    "
 SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
     'tables', (SELECT pg_catalog.jsonb_agg(DISTINCT pg_catalog.jsonb_build_object(
             'schema', n.nspname, 'name', c.relname, 'identity', c.relreplident,
@@ -47,8 +70,9 @@ SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
                 JOIN pg_catalog.pg_publication_tables AS o ON o.pubname = p.pubname
                 WHERE p.pubname = ANY ($1) AND (p.pubupdate OR p.pubdelete)
                   AND o.schemaname = n.nspname AND o.tablename = c.relname),
-            'has_key', EXISTS (SELECT FROM pg_catalog.pg_index AS i
-                WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid),
+            'unidentified', ",
+    unidentified!(),
+    ",
             'candidate', (SELECT x.relname FROM pg_catalog.pg_index AS i
                 JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
                 WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
@@ -108,13 +132,14 @@ SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
         WHERE t.pubname = ANY ($1)),
     'unpublished', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
             'schema', w.schema, 'name', w.name, 'kind', c.relkind, 'persistence', c.relpersistence,
-            'has_identity', c.relreplident IN ('f', 'i') OR c.relreplident = 'd' AND EXISTS (
-                SELECT FROM pg_catalog.pg_index AS i
-                WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid)) ORDER BY w.schema, w.name)
+            'has_identity', c.oid IS NOT NULL AND ",
+    unidentified!(),
+    " IS NULL) ORDER BY w.schema, w.name)
         FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[])) AS w(schema, name)
         LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
         LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.name
             AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t
             WHERE t.pubname = ANY ($1) AND t.schemaname = w.schema AND t.tablename = w.name))
-)::pg_catalog.text)";
+)::pg_catalog.text)"
+);

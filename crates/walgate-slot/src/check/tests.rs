@@ -52,12 +52,18 @@ fn facts() -> Facts {
             name: "orders".into(),
             identity: "d".into(),
             publishes_changes: true,
-            has_key: true,
             readable: true,
             ..PublishedTable::default()
         }],
         logical_decoding_work_mem: Some("64MB".into()),
         ..Facts::default()
+    }
+}
+
+fn relation(name: &str) -> Relation {
+    Relation {
+        schema: "public".into(),
+        name: name.into(),
     }
 }
 
@@ -375,7 +381,7 @@ fn publications_and_tables() {
     let mut facts = facts();
     facts.publications[0].delete = false;
     facts.publications[0].all_tables = true;
-    facts.tables[0].has_key = false;
+    facts.tables[0].unidentified = vec![relation("orders")];
     facts.tables[0].candidate = Some("Orders_idx".into());
     facts.tables[0].large_values = true;
     facts.tables[0].generated = true;
@@ -433,7 +439,7 @@ fn a_standby() {
 #[test]
 fn a_replica_identity_is_changed_only_for_who_names_the_table() {
     let mut facts = facts();
-    facts.tables[0].has_key = false;
+    facts.tables[0].unidentified = vec![relation("orders")];
     let findings = judge(&server(), &sound(), &facts, &wanted());
     let found = findings.iter().find(|one| one.level == Level::Fail);
     let found = found.expect("a failure");
@@ -441,6 +447,21 @@ fn a_replica_identity_is_changed_only_for_who_names_the_table() {
     assert_eq!(
         found.statements,
         ["ALTER TABLE public.orders REPLICA IDENTITY FULL"]
+    );
+    // A partition's is its own.
+    facts.tables[0].unidentified = vec![relation("orders_1")];
+    facts.tables[0].name = "Orders".into();
+    let findings = judge(&server(), &sound(), &facts, &wanted());
+    let found = findings.iter().find(|one| one.check == "replica_identity");
+    let found = found.expect("a failure");
+    assert_eq!(
+        found.only_for.as_deref(),
+        Some("public.\"Orders\""),
+        "in the words of SQL: a.b.c is two tables"
+    );
+    assert_eq!(
+        found.statements,
+        ["ALTER TABLE public.orders_1 REPLICA IDENTITY FULL"]
     );
 }
 

@@ -119,6 +119,60 @@ async fn good_and_bad_on_every_version() {
     }
 }
 
+/// What PostgreSQL itself refuses to update is not said to have an identity.
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_are_those_that_the_server_takes() {
+    for version in [PgVersion::V14, PgVersion::V18] {
+        let mut bed = Bed::with(&options(version).setting("max_slot_wal_keep_size", "10GB")).await;
+        bed.sql(
+            "CREATE TABLE good (id int PRIMARY KEY);
+             CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id);
+             CREATE TABLE leaf PARTITION OF root FOR VALUES FROM (0) TO (10);
+             CREATE TABLE fine PARTITION OF root FOR VALUES FROM (10) TO (20);
+             ALTER TABLE leaf REPLICA IDENTITY NOTHING;
+             CREATE TABLE dropped (id int NOT NULL);
+             CREATE UNIQUE INDEX dropped_id ON dropped (id);
+             ALTER TABLE dropped REPLICA IDENTITY USING INDEX dropped_id;
+             DROP INDEX dropped_id;
+             CREATE TABLE deferred (id int PRIMARY KEY DEFERRABLE);
+             CREATE PUBLICATION p FOR TABLE good WITH (publish_via_partition_root)",
+        );
+        let table = |name: &str| ("public".to_owned(), name.to_owned());
+        let mut wanted = Wanted {
+            publications: vec!["p".into()],
+            tables: ["good", "root", "dropped", "deferred"].map(table).into(),
+            ..Wanted::default()
+        };
+        let found = findings(&mut bed, &wanted).await;
+        let ran: Vec<_> = found.iter().flat_map(|one| &one.statements).collect();
+        assert_eq!(ran, [""; 0], "{version}: none of them is safe to publish");
+
+        bed.sql("ALTER PUBLICATION p ADD TABLE root, dropped, deferred");
+        wanted.tables.clear();
+        let found = findings(&mut bed, &wanted).await;
+        let found = found.iter().filter(|one| one.check == "replica_identity");
+        let mut named: Vec<_> = found
+            .flat_map(|one| one.only_for.iter().zip(&one.statements))
+            .collect();
+        named.sort();
+        let full = |name: &str| format!("ALTER TABLE public.{name} REPLICA IDENTITY FULL");
+        let expected = [
+            ("deferred", "deferred"),
+            ("dropped", "dropped"),
+            ("root", "leaf"),
+        ];
+        let expected = expected.map(|(table, part)| (format!("public.{table}"), full(part)));
+        assert_eq!(named.len(), expected.len(), "{version}: {named:?}");
+        for (named, (table, statement)) in named.into_iter().zip(&expected) {
+            assert_eq!(named, (table, statement), "{version}");
+            bed.sql(statement);
+        }
+        bed.sql("UPDATE root SET id = id; UPDATE dropped SET id = 1; DELETE FROM deferred");
+        let found = findings(&mut bed, &wanted).await;
+        assert_eq!(troubles(&found, Level::Fail), [""; 0], "{version}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_and_lists_are_read_where_there_are_any() {
     for version in [PgVersion::V15, PgVersion::V18] {

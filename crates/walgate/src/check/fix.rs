@@ -39,7 +39,7 @@ pub(super) fn statements(
         let message = format!("table {table} does not lack a replica identity");
         let failure = Failure::new(StopReason::Config, message);
         return Err(failure
-            .hint("name one that replica_identity fails for, as schema.table")
+            .hint("name one that replica_identity fails for, as schema.table, in the quotes that SQL needs")
             .into());
     }
     let mut statements: Vec<String> = Vec::new();
