@@ -26,8 +26,10 @@ pub struct Facts {
     pub silent_for: Option<Duration>,
     /// The sinks.
     pub sinks: Vec<SinkFacts>,
-    /// The journal on disk.
+    /// The journal on disk; none without one.
     pub journal: Option<JournalFacts>,
+    /// The journal has not begun yet: what it holds is not known.
+    pub journal_opens: bool,
     /// Gaps that were declared since the start.
     pub gaps: Option<u64>,
     /// Tables that are configured and not published any more.

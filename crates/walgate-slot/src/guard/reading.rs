@@ -102,7 +102,7 @@ impl<'a> Readings<'a> {
                 });
                 of.collect()
             }
-            Rule::JournalFull if facts.journal.is_none() => Vec::new(),
+            Rule::JournalFull if facts.journal.is_none() && !facts.journal_opens => Vec::new(),
             _ => vec![Reading {
                 subject: facts.slot.clone(),
                 value: self.of_slot(rule),

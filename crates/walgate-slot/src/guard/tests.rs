@@ -390,6 +390,30 @@ fn nothing_is_lost_while_what_is_held_back_becomes_less() {
 }
 
 #[test]
+fn a_journal_that_opens_is_as_full_as_it_was() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut full = facts(0);
+    full.journal = Some(JournalFacts {
+        held_bytes: 100,
+        budget_bytes: 100,
+        ..JournalFacts::default()
+    });
+    let verdict = look(&mut guard, &mut now, 60, &full);
+    let mut book = Book::default();
+    let notices = book.update(1000, &verdict.standings, TELLING);
+    acknowledge(&mut book, 1000, &notices);
+    let mut next = Guard::new(Rules::default(), dwell(), &book);
+    let mut opens = facts(0);
+    opens.journal_opens = true;
+    let verdict = look(&mut next, &mut now, 300, &opens);
+    assert_eq!(verdict.journal, Level::Emergency);
+    assert_eq!(book.update(1300, &verdict.standings, TELLING), []);
+    let mut without = self::guard();
+    let verdict = look(&mut without, &mut now, 300, &opens);
+    assert_eq!(verdict, Verdict::default(), "nothing is known to be full");
+}
+
+#[test]
 fn a_new_process_releases_again_before_it_drops() {
     let mut book = Book::default();
     for step in ["run at critical", "release-sink kafka", "drop-slot"] {

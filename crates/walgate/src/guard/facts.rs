@@ -34,6 +34,7 @@ impl Sight {
                 .map(|sink| of_sink(sink, moment))
                 .collect(),
             journal: moment.journal.as_ref().and_then(of_journal),
+            journal_opens: moment.journal.is_none(),
             gaps: Some(moment.gaps),
             missing_tables: Some(moment.counters.missing_tables),
         }
