@@ -16,7 +16,7 @@ mod saying;
 mod settings;
 mod task;
 
-pub(crate) use dropping::{Dropping, drop_our_slot};
+pub(crate) use dropping::{Dropping, End, drop_our_slot};
 pub(crate) use releasing::Releasing;
 pub(crate) use saying::now;
 pub(crate) use settings::{Channels, Settings, source_name};

@@ -18,7 +18,7 @@ use crate::config::{Config, Loaded, Overrides, Surroundings, diff, load};
 use crate::control::{ControlSocket, Desk};
 use crate::ending::Ending;
 use crate::entry::Console;
-use crate::guard::{Actions, Dropping, GuardTask, Releasing, Settings, drop_our_slot};
+use crate::guard::{Actions, Dropping, End, GuardTask, Releasing, Settings, drop_our_slot};
 use crate::http::HttpServer;
 use crate::signals::{Request, Signals};
 use crate::status::StatusReport;
@@ -88,11 +88,17 @@ async fn forward(
         }
     };
     let mut ended = Box::pin(service.deliver(&config, source, &mut signals, reload)).await;
+    // Whether a drop was decided and did not come about, so that the next process may decide it again.
+    let mut undo = dropping.cause().is_some();
     if let (Ok(()), Some(cause)) = (&ended, dropping.cause()) {
         let dropped = drop_our_slot(&config, &connection, cause, &mut signals);
-        ended = Err(Box::pin(dropped).await.into());
+        match Box::pin(dropped).await {
+            End::Dropped(failure) => (ended, undo) = (Err(failure.into()), false),
+            End::Not(failure) => ended = Err(failure.into()),
+            End::Asked => {}
+        }
     }
-    guard.stop(failure(&ended)).await;
+    guard.stop(failure(&ended), undo).await;
     watch.stop();
     ended
 }

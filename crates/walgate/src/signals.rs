@@ -44,6 +44,12 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// An end was asked for already.
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
+        self.escalation.asked
+    }
+
     /// Takes the signals over. Only inside of a tokio runtime.
     ///
     /// # Errors
@@ -111,8 +117,10 @@ mod tests {
         let mut signals = Signals::new().expect("signals");
         send("HUP");
         assert_eq!(signals.next().await, Request::Reload);
+        assert!(!signals.is_asked());
         send("TERM");
         assert_eq!(signals.next().await, Request::Drain);
+        assert!(signals.is_asked());
         send("INT");
         assert_eq!(signals.next().await, Request::End);
         send("TERM");

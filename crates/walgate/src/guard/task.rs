@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use walgate_alert::{Channel, Dispatcher, Told};
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::Stop;
-use walgate_slot::guard::{Book, Guard, Kind, Level, Notice, Rule, Standing, Verdict};
+use walgate_slot::guard::{Book, Guard, Kind, Level, Notice, Rule, Standing, Step, Verdict};
 
 use super::book_file;
 use super::dropping::Dropping;
@@ -44,8 +44,17 @@ pub(crate) struct Actions {
 pub(crate) struct GuardTask {
     task: JoinHandle<()>,
     switch: Option<JoinHandle<()>>,
-    end: Option<oneshot::Sender<Option<Standing>>>,
+    end: Option<oneshot::Sender<Last>>,
     slot: String,
+}
+
+/// What a guard hears at the end.
+#[derive(Debug, Default)]
+struct Last {
+    /// What people are told.
+    standing: Option<Standing>,
+    /// Our slot was to be dropped, and was not.
+    not_dropped: bool,
 }
 
 impl GuardTask {
@@ -88,12 +97,17 @@ impl GuardTask {
         }
     }
 
-    /// Ends judging. When the process ends for a failure, people are told. Takes a few seconds at most.
-    pub(crate) async fn stop(mut self, failure: Option<&Failure>) {
+    /// Ends judging. When the process ends for a failure, people are told. A drop that was decided and
+    /// did not come about is forgotten. Takes a few seconds at most.
+    pub(crate) async fn stop(mut self, failure: Option<&Failure>, not_dropped: bool) {
         let standing = failure.map(|failure| of_end(&self.slot, failure));
+        let last = Last {
+            standing,
+            not_dropped,
+        };
         if let Some(end) = self.end.take() {
             // A task that has broken off hears nothing.
-            drop(end.send(standing));
+            drop(end.send(last));
         }
         let within = CLOSE_WITHIN + SAVE_WITHIN + SAVE_WITHIN;
         if tokio::time::timeout(within, &mut self.task).await.is_err() {
@@ -150,16 +164,16 @@ impl Worker {
     async fn run(
         mut self,
         mut sights: watch::Receiver<Arc<Sight>>,
-        mut ended: oneshot::Receiver<Option<Standing>>,
+        mut ended: oneshot::Receiver<Last>,
     ) {
         let last = loop {
             tokio::select! {
                 biased;
-                last = &mut ended => break last.ok().flatten(),
+                last = &mut ended => break last.unwrap_or_default(),
                 Some(told) = self.told.recv() => self.hear(&told),
                 changed = sights.changed() => {
                     if changed.is_err() {
-                        break ended.await.ok().flatten();
+                        break ended.await.unwrap_or_default();
                     }
                     let sight = Arc::clone(&sights.borrow_and_update());
                     self.judge(&sight).await;
@@ -167,7 +181,12 @@ impl Worker {
             }
             self.keep().await;
         };
-        if let Some(standing) = last {
+        // Also when the end came before the first look: it was told by the process before, perhaps.
+        self.remember();
+        if last.not_dropped {
+            self.book.undo(&Step::DropSlot.name());
+        }
+        if let Some(standing) = last.standing {
             let notice = self.book.raise(now(), &standing, self.settings.telling);
             self.tell(notice.into_iter().collect());
         }
