@@ -22,8 +22,8 @@ begin
                        select c.oid
                        union
                        select tree.relid::oid from pg_catalog.pg_partition_tree(c.oid) as tree
-                       where tree.isleaf) as found(oid)
-                   join pg_catalog.pg_class as part on part.oid = found.oid and part.relkind in ('r', 'p')
+                       where tree.isleaf) as own(oid)
+                   join pg_catalog.pg_class as part on part.oid = own.oid and part.relkind in ('r', 'p')
                    where not case part.relreplident
                        when 'f' then true
                        when 'i' then exists (
