@@ -122,6 +122,8 @@ pub struct Wanted {
     pub failover: bool,
     /// A heartbeat is to be written.
     pub heartbeat: bool,
+    /// The name under which Walgate's connections are seen, where it is known.
+    pub application_name: Option<String>,
     /// `sslmode` of the connection does not verify who the server is.
     pub unverified: bool,
 }

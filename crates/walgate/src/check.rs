@@ -179,6 +179,8 @@ impl Meant {
         if !args.publications.is_empty() {
             wanted.publications.clone_from(&args.publications);
         }
+        let name = meant.connection.application_name();
+        wanted.application_name = name.map(str::to_owned);
         wanted.unverified = !matches!(
             meant.connection.sslmode(),
             SslMode::VerifyCa | SslMode::VerifyFull

@@ -18,7 +18,8 @@ pub struct Facts {
     /// Parameters that were changed and need a restart.
     #[serde(deserialize_with = "list")]
     pub pending_restart: Vec<String>,
-    /// Time-outs that are set on the role or the database, and hold for every session.
+    /// Time-outs that are set on the role or the database, that hold for sessions of the role, and that
+    /// Walgate does not set for its own: of each the one that wins.
     #[serde(deserialize_with = "list")]
     pub limits: Vec<LongSetting>,
     /// Newer servers: plugins that are allowed.
@@ -49,9 +50,12 @@ pub struct LongSetting {
     pub name: String,
     /// Its value, as it was set.
     pub value: String,
-    /// It is set on the role, not on the database for all.
+    /// It is set on the role, not for all roles.
     #[serde(default)]
     pub of_role: bool,
+    /// It is set on the database, not for all databases.
+    #[serde(default)]
+    pub of_database: bool,
 }
 
 /// A publication.

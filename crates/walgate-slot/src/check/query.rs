@@ -32,18 +32,17 @@ SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
     'backend_pid', pg_catalog.pg_backend_pid(),
     'pending_restart', (SELECT pg_catalog.jsonb_agg(s.name) FROM pg_catalog.pg_settings AS s
         WHERE s.pending_restart),
-    'limits', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-            'name', pg_catalog.split_part(c.setting, '=', 1),
-            'value', pg_catalog.split_part(c.setting, '=', 2),
-            'of_role', d.setrole <> 0))
+    'limits', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(l)) FROM (
+        SELECT DISTINCT ON (1) pg_catalog.split_part(c.setting, '=', 1) AS name,
+            pg_catalog.split_part(c.setting, '=', 2) AS value,
+            d.setrole <> 0 AS of_role, d.setdatabase <> 0 AS of_database
         FROM pg_catalog.pg_db_role_setting AS d, pg_catalog.unnest(d.setconfig) AS c(setting)
         WHERE d.setrole IN (0, (SELECT r.oid FROM pg_catalog.pg_roles AS r
                                 WHERE r.rolname = current_user))
           AND d.setdatabase IN (0, (SELECT b.oid FROM pg_catalog.pg_database AS b
                                     WHERE b.datname = pg_catalog.current_database()))
-          AND pg_catalog.split_part(c.setting, '=', 1) IN
-              ('idle_session_timeout', 'statement_timeout', 'transaction_timeout',
-               'idle_in_transaction_session_timeout')),
+          AND pg_catalog.split_part(c.setting, '=', 1) IN ('idle_session_timeout', 'transaction_timeout')
+        ORDER BY 1, of_role DESC, of_database DESC) AS l),
     'output_plugin_libraries', pg_catalog.current_setting('output_plugin_libraries', true),
     'synchronous_commit', pg_catalog.current_setting('synchronous_commit'),
     'logical_decoding_work_mem', pg_catalog.current_setting('logical_decoding_work_mem', true),

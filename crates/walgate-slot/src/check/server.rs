@@ -51,12 +51,26 @@ pub(super) fn parameter(server: &Server, name: &str, value: &str) -> String {
         Provider::Rds => format!("in the DB parameter group: {name} = {value}"),
         Provider::Aurora => format!("in the DB cluster parameter group: {name} = {value}"),
         Provider::CloudSql => {
-            format!("gcloud sql instances patch … --database-flags {name}={value}")
+            // The option replaces the whole set: what is not named goes back to its default.
+            format!(
+                "gcloud sql instances patch … --database-flags FLAGS,{name}={value}, where FLAGS are all \
+                 that are set now (gcloud sql instances describe … \
+                 --format='value(settings.databaseFlags)'): those that are not named are reset"
+            )
         }
         Provider::Azure => {
             format!("az postgres flexible-server parameter set --name {name} --value {value}")
         }
         Provider::SelfManaged => format!("ALTER SYSTEM SET {name} = '{value}'"),
+    }
+}
+
+/// The same with a unit, which only a server's own settings take: providers want `number`, in the
+/// parameter's unit.
+fn sized(server: &Server, name: &str, text: &str, number: u64) -> String {
+    match server.provider {
+        Provider::SelfManaged => parameter(server, name, text),
+        _ => parameter(server, name, &number.to_string()),
     }
 }
 
@@ -139,7 +153,8 @@ fn keep_size(subject: &Subject<'_>) -> Finding {
         let seen = format!("max_slot_wal_keep_size is -1; log is written at {speed}");
         let why =
             "a slot that nobody reads fills the server's disk: this is the last line of defence";
-        let fix = parameter(subject.server, CHECK, "50GB") + " (half of the free disk), and reload";
+        let fix =
+            sized(subject.server, CHECK, "50GB", 50 << 10) + " (half of the free disk), and reload";
         return match subject.wanted.accept_unlimited {
             true => Finding::warn(CHECK, seen, why, fix),
             false => Finding::fail(CHECK, seen, why, fix),
@@ -213,7 +228,7 @@ fn idle_timeout(subject: &Subject<'_>) -> Finding {
             CHECK,
             format!("idle_replication_slot_timeout is {}", duration(time)),
             "a slot is lost when Walgate is down for longer",
-            parameter(subject.server, CHECK, "3d"),
+            sized(subject.server, CHECK, "3d", 3 * 86_400),
         ),
         Some(time) => Finding::pass(CHECK, format!("{CHECK} is {}", duration(time))),
         None => Finding::pass(CHECK, "slots are not invalidated for being unused"),
@@ -232,6 +247,17 @@ fn synchronous(subject: &Subject<'_>) -> Finding {
             "name the standbys instead of *",
         );
     }
+    let ours = subject.wanted.application_name.as_deref();
+    let waiting = waited_for(subject);
+    if waiting || ours.is_some_and(|ours| listed(names).any(|name| name.eq_ignore_ascii_case(ours)))
+    {
+        return Finding::fail(
+            CHECK,
+            format!("synchronous_standby_names is {names}, and that is Walgate"),
+            "commits wait for Walgate, and hang while a required sink is down",
+            "another application_name in the URL, or the list without it",
+        );
+    }
     let commit = subject.facts.synchronous_commit.as_deref();
     if commit == Some("off") {
         return Finding::pass(
@@ -241,6 +267,32 @@ fn synchronous(subject: &Subject<'_>) -> Finding {
         );
     }
     Finding::pass(CHECK, "no commit waits for Walgate")
+}
+
+/// The names of a list, which may be `FIRST 1 (a, "b")`; compared without case, as the server does.
+fn listed(names: &str) -> impl Iterator<Item = String> + '_ {
+    let inner = names.split_once('(').map_or(names, |(_, inner)| inner);
+    let inner = inner.trim_end().trim_end_matches(')');
+    inner
+        .split(',')
+        .map(|name| name.trim().trim_matches('"').replace("\"\"", "\""))
+}
+
+/// Whether the server counts who reads the slot among those that commits may wait for.
+fn waited_for(subject: &Subject<'_>) -> bool {
+    let slot = subject.wanted.slot.as_deref();
+    let slot = slot.and_then(|slot| subject.seen.slot(slot));
+    let Some(pid) = slot.and_then(|slot| slot.active_pid) else {
+        return false;
+    };
+    let mut senders = subject.seen.walsenders.iter();
+    senders.any(|one| {
+        one.pid == pid
+            && one
+                .sync_state
+                .as_deref()
+                .is_some_and(|state| state != "async")
+    })
 }
 
 /// What a slot decodes in memory before it goes to the server's disk, or is streamed.
@@ -309,7 +361,17 @@ fn plugin(subject: &Subject<'_>) -> Option<Finding> {
             "output_plugin",
             seen,
             "the server refuses pgoutput",
-            parameter(subject.server, "output_plugin_libraries", "pgoutput"),
+            match (subject.server.provider, allowed.trim()) {
+                (_, "") => parameter(subject.server, "output_plugin_libraries", "pgoutput"),
+                // ALTER SYSTEM takes a list as one name in quotes.
+                (Provider::SelfManaged, others) => format!(
+                    "output_plugin_libraries = '{others}, pgoutput' in postgresql.conf, and reload"
+                ),
+                (_, others) => {
+                    let list = format!("{others},pgoutput");
+                    parameter(subject.server, "output_plugin_libraries", &list)
+                }
+            },
         ),
     })
 }

@@ -109,20 +109,27 @@ fn pooler(subject: &Subject<'_>) -> Option<Finding> {
     })
 }
 
+/// Only told: who the role is, and what else logs in as it, is not known here.
 fn limits(subject: &Subject<'_>) -> Vec<Finding> {
     let set = subject.facts.limits.iter();
-    let set = set.filter(|limit| limit.value != "0");
+    let set = set.filter(|limit| !limit.value.starts_with('0'));
     let role = identifier(&subject.server.role);
+    let database = identifier(&subject.server.database);
     set.map(|limit| {
-        let whose = if limit.of_role { "role" } else { "database" };
-        let statement = format!("ALTER ROLE {role} SET {} = 0", limit.name);
+        let (whose, scope) = match (limit.of_role, limit.of_database) {
+            (true, true) => ("role in this database", format!(" IN DATABASE {database}")),
+            (true, false) => ("role", String::new()),
+            (false, _) => ("database", String::new()),
+        };
         Finding::warn(
             "session_limits",
             format!("{} is {} for this {whose}", limit.name, limit.value),
             "it ends sessions that are meant to last",
-            format!("{statement} (Walgate sets statement_timeout itself)"),
+            format!(
+                "ALTER ROLE {role}{scope} SET {} = 0, when nobody but Walgate logs in as it",
+                limit.name
+            ),
         )
-        .with_statement(statement)
     })
     .collect()
 }

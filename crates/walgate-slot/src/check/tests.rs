@@ -171,9 +171,10 @@ fn everything_wrong() -> (Server, Observation, Facts) {
     facts.pending_restart = vec!["wal_level".into()];
     facts.output_plugin_libraries = Some("test_decoding".into());
     facts.limits = vec![LongSetting {
-        name: "statement_timeout".into(),
+        name: "idle_session_timeout".into(),
         value: "1min".into(),
         of_role: true,
+        of_database: true,
     }];
     facts.pooled = true;
     facts.logical_decoding_work_mem = Some("64kB".into());
@@ -215,6 +216,25 @@ fn all_problems_of_a_server_at_once_in_the_words_of_its_provider() {
         "{level}"
     );
     assert_eq!(fix(&findings, "role"), "GRANT rds_replication TO walgate");
+    for (check, number) in [
+        ("max_slot_wal_keep_size", "max_slot_wal_keep_size = 51200 "),
+        ("idle_replication_slot_timeout", "_timeout = 259200"),
+        ("output_plugin", "= test_decoding,pgoutput"),
+    ] {
+        let fix = fix(&findings, check);
+        assert!(fix.contains(number), "{fix}");
+    }
+    let limits = fix(&findings, "session_limits");
+    assert!(
+        limits.starts_with("ALTER ROLE walgate IN DATABASE shop SET idle_session_timeout = 0,"),
+        "{limits}"
+    );
+    assert!(
+        !statements(&findings)
+            .iter()
+            .any(|one| one.contains("timeout")),
+        "it may be the role of an application"
+    );
     let accepted = Wanted {
         accept_unlimited: true,
         ..wanted()
@@ -571,4 +591,64 @@ fn a_publication_that_may_be_younger_than_the_slot() {
     assert_eq!(judged(&seen, &facts), [("publication_age", Level::Warn)]);
     seen.slots[0].active = true;
     assert_eq!(judged(&seen, &facts), [], "it is read");
+}
+
+/// `--database-flags` is the whole set: the advice must not turn logical decoding off.
+#[test]
+fn a_flag_of_cloud_sql_is_set_beside_the_others() {
+    let mut server = server();
+    server.provider = Provider::CloudSql;
+    let mut seen = sound();
+    seen.settings.max_slot_wal_keep_size = Some("-1".into());
+    let fix = fix(
+        &judge(&server, &seen, &facts(), &wanted()),
+        "max_slot_wal_keep_size",
+    );
+    assert!(
+        fix.contains("FLAGS,max_slot_wal_keep_size=51200,") && fix.contains("databaseFlags"),
+        "{fix}"
+    );
+}
+
+#[test]
+fn commits_that_wait_for_walgate() {
+    const CHECK: &str = "synchronous_standby_names";
+    let named = Wanted {
+        application_name: Some("walgate".into()),
+        ..wanted()
+    };
+    let level = |names: &str, seen: &Observation, wanted: &Wanted| {
+        let mut seen = seen.clone();
+        seen.settings.synchronous_standby_names = Some(names.into());
+        let findings = judge(&server(), &seen, &facts(), wanted);
+        let found = findings.iter().find(|one| one.check == CHECK);
+        found.expect("the check").level
+    };
+    for (names, expected) in [
+        ("", Level::Pass),
+        ("walgate", Level::Fail),
+        ("FIRST 1 (s1, Walgate)", Level::Fail),
+        ("ANY 1 (\"walgate\")", Level::Fail),
+        ("2 (s1, s2)", Level::Pass),
+        ("walgate2, my_walgate", Level::Pass),
+        ("*", Level::Warn),
+    ] {
+        assert_eq!(level(names, &sound(), &named), expected, "{names}");
+    }
+    // Under a name that the check does not know, the server does.
+    let mut seen = sound();
+    seen.slots = vec![Slot {
+        name: "s".into(),
+        active: true,
+        active_pid: Some(9),
+        ..Slot::default()
+    }];
+    for (state, expected) in [("async", Level::Pass), ("potential", Level::Fail)] {
+        seen.walsenders = vec![Walsender {
+            pid: 9,
+            sync_state: Some(state.into()),
+            ..Walsender::default()
+        }];
+        assert_eq!(level("other", &seen, &wanted()), expected, "{state}");
+    }
 }

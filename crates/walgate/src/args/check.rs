@@ -19,7 +19,7 @@ it, as this provider takes it. With a configuration it looks at the state folder
 topics, too, and reads up to 1,000 rows of each table for the size of the largest.
 
 Without --fix it changes nothing. With it, it shows the statements that are safe, runs them after a yes,
-and checks again: rights, publications, time-outs of the role. It never restarts a server, never drops
+and checks again: rights and publications. It never restarts a server, never drops
 anything, and changes a replica identity only of a table that is named by --fix-replica-identity.
 
 The exit code is 0 when nothing fails (any more), also with warnings, 2 when something does, and 1 when
