@@ -328,14 +328,25 @@ impl History {
     /// after the last look.
     #[must_use]
     pub fn written_behind(&self, position: Lsn, now: Instant) -> Lag {
-        let behind = |point: &Point<Written>| point.value.wal_lsn > position;
         let age = |point: Point<Written>| now.saturating_duration_since(point.at);
-        let Some(first) = self.wal.points().find(behind) else {
+        let mut points = self.wal.points();
+        let Some(mut oldest) = points.next() else {
             return Lag::None;
         };
-        match self.wal.first() {
-            Some(oldest) if oldest.at == first.at => Lag::AtLeast(age(first)),
-            _ => Lag::About(age(first)),
+        let behind = |point: Point<Written>| (point.value.wal_lsn > position).then_some(point);
+        let (mut last, mut first) = (oldest, behind(oldest));
+        for point in points {
+            // The log of before a restore, or of another server, is not this one's.
+            if point.value.wal_lsn < last.value.wal_lsn {
+                (oldest, first) = (point, None);
+            }
+            first = first.or_else(|| behind(point));
+            last = point;
+        }
+        match first {
+            None => Lag::None,
+            Some(first) if oldest.at == first.at => Lag::AtLeast(age(first)),
+            Some(first) => Lag::About(age(first)),
         }
     }
 }

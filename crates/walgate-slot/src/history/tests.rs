@@ -143,6 +143,24 @@ fn a_promotion_or_another_server_is_no_log_that_was_written() {
 }
 
 #[test]
+fn the_log_of_before_a_restore_is_nobodys_lag() {
+    let (mut history, now) = watched(5, 100, |second| (1 << 40) + second * 1_000_000);
+    let restored = now + seconds(5);
+    let mut later = restored;
+    for look_of in 0..20_u64 {
+        later = restored + seconds(look_of * 5);
+        history.record(later, &look((1 << 30) + look_of * 1_000_000), None);
+    }
+    let end = (1 << 30) + 19_000_000;
+    assert_eq!(
+        history.lag(Lsn(end - 1_500_000), later),
+        Lag::About(seconds(5))
+    );
+    assert_eq!(history.lag(Lsn(1 << 29), later), Lag::AtLeast(seconds(95)));
+    assert_eq!(history.written_behind(Lsn(end + 1), later), Lag::None);
+}
+
+#[test]
 fn lag_is_the_age_of_the_oldest_log_behind_a_position() {
     let (history, now) = watched(5, 100, |second| second * 1_000_000);
     assert_eq!(history.lag(Lsn(400_000_001), now), Lag::About(seconds(95)));
