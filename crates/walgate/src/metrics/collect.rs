@@ -82,7 +82,7 @@ impl Samples {
         match ours_shown {
             Some((slot, sight, Some(view))) => self.slot(view, slot, sight),
             // The series are there from the beginning, and say that nothing is known.
-            _ => self.unknown_slot(&sight.moment.slot),
+            _ => self.unknown_slot(&sight.moment.slot, sight.view.as_deref()),
         }
         let mut others: Vec<_> = view.into_iter().flat_map(View::slots).collect();
         others.retain(|(_, sight)| !sight.ours);
@@ -102,7 +102,8 @@ impl Samples {
         self.put("walgate_wal_bytes_per_second", &[], rate);
         let sender = ours.and_then(|(slot, _)| view?.seen.walsender(slot));
         let sync = sender.and_then(|sender| sender.sync_state.as_deref());
-        let sync = sync.map_or(f64::NAN, |state| flag(state != "async"));
+        // Of one that is `potential` no commit waits.
+        let sync = sync.map_or(f64::NAN, |state| flag(matches!(state, "sync" | "quorum")));
         self.put("walgate_synchronous_standby", &[], sync);
     }
 
@@ -169,14 +170,21 @@ impl Samples {
             false => slot.wal_status.as_deref(),
         };
         self.statuses(labels, |status| flag(present == Some(status)));
-        let statistics = view.seen.statistics(&slot.name);
+        self.spilled(labels, Some(view));
+    }
+
+    /// Counters, which stay what they were when nothing is seen.
+    fn spilled(&mut self, labels: [(&'static str, &str); 2], view: Option<&View>) {
+        let [(_, slot), _] = labels;
+        let statistics = view.and_then(|view| view.seen.statistics(slot));
         let spilled = statistics.map_or(0.0, |row| signed(row.spill_bytes));
         self.put("walgate_slot_spill_bytes_total", &labels, spilled);
         let streamed = statistics.map_or(0.0, |row| signed(row.stream_bytes));
         self.put("walgate_slot_stream_bytes_total", &labels, streamed);
     }
 
-    fn unknown_slot(&mut self, slot: &str) {
+    /// `last` is what was seen before nothing was known any more.
+    fn unknown_slot(&mut self, slot: &str, last: Option<&View>) {
         let labels = [("slot", slot), ("ours", "true")];
         for name in [
             "walgate_slot_retained_wal_bytes",
@@ -193,10 +201,11 @@ impl Samples {
         ] {
             self.put(name, &labels, f64::NAN);
         }
-        self.put("walgate_slot_wal_headroom_ratio", &labels, 1.0);
+        // All is well before the first look, and never because nothing can be seen any more.
+        let ratio = last.map_or(1.0, |_| f64::NAN);
+        self.put("walgate_slot_wal_headroom_ratio", &labels, ratio);
         self.statuses(labels, |_| f64::NAN);
-        self.put("walgate_slot_spill_bytes_total", &labels, 0.0);
-        self.put("walgate_slot_stream_bytes_total", &labels, 0.0);
+        self.spilled(labels, last);
     }
 
     fn statuses(&mut self, [slot, ours]: [(&'static str, &str); 2], value: impl Fn(&str) -> f64) {

@@ -108,6 +108,10 @@ fn busy(slots: usize) -> Sight {
     for place in 0..slots {
         seen.slots.push(slot(&format!("other\"{place}\\"), 1 << 20));
     }
+    let mut spilled = walgate_slot::SlotStatistics::default();
+    "walgate".clone_into(&mut spilled.name);
+    spilled.spill_bytes = 4096;
+    seen.statistics.push(spilled);
     let now = sight.moment.at;
     let mut history = walgate_slot::History::new();
     history.record(now, &seen, None);
@@ -150,6 +154,21 @@ fn busy(slots: usize) -> Sight {
         notifications: [(("hook".to_owned(), "sent"), 3)].into(),
     };
     sight
+}
+
+#[test]
+fn what_can_not_be_seen_any_more_is_not_well() {
+    let mut sight = busy(1);
+    let ours = Some(("ours", "true"));
+    let seen = page(&sight, Format::Prometheus);
+    sight.moment.at += Duration::from_secs(3600);
+    let blind = page(&sight, Format::Prometheus);
+    let ratio = "walgate_slot_wal_headroom_ratio";
+    assert_eq!(value(&seen, ratio, ours), 0.25);
+    assert!(value(&blind, ratio, ours).is_nan());
+    let spilled = "walgate_slot_spill_bytes_total";
+    assert_eq!(value(&seen, spilled, ours), 4096.0);
+    assert_eq!(value(&blind, spilled, ours), 4096.0, "a counter");
 }
 
 #[test]
