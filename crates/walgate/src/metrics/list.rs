@@ -102,7 +102,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("walgate_source_unstreamed_transactions_total", "Times that streaming was turned off for a transaction."),
     counter("walgate_server_notices_total", "Notices and warnings of the server while replicating."),
     gauge("walgate_publication_missing_tables", "Configured tables that no publication has."),
-    counter("walgate_gaps_total", "Gaps that were announced: changes that are lost."),
+    counter("walgate_gaps_total", "Gaps of the source that were announced: changes that are lost for all sinks. What one sink alone has lost is not counted."),
 
     of_sink("walgate_sink_up", "1 when the sink delivers or could, 0 when it fails."),
     of_sink("walgate_sink_required", "1 when the slot waits for it."),
