@@ -65,7 +65,7 @@ async fn forward(
     let options = WatchOptions::new(&config, connection.clone());
     let watch = Watch::start(instance.clone(), options);
     let pulse = instance.pulse().clone();
-    let http = HttpServer::start(&config.http, Arc::new(watch.view()), pulse).await?;
+    let http = HttpServer::start(&config.http, Arc::new(watch.view()), pulse.clone()).await?;
     let (stop, dropping) = (Stop::new(), Dropping::default());
     let releasing = Releasing::default();
     let actions = Actions {
@@ -88,6 +88,8 @@ async fn forward(
         }
     };
     let mut ended = Box::pin(service.deliver(&config, source, &mut signals, reload)).await;
+    // What follows may take its time.
+    pulse.end("engine");
     // Whether a drop was decided and did not come about, so that the next process may decide it again.
     let mut undo = dropping.cause().is_some();
     if let (Ok(()), Some(cause)) = (&ended, dropping.cause()) {
@@ -131,7 +133,7 @@ impl Service<'_> {
         signals: &mut Signals,
         mut reload: impl FnMut(),
     ) -> Result<(), Ending> {
-        let remembering = remember(config, &source.connection, signals, &mut reload);
+        let remembering = remember(config, &source, signals, &mut reload);
         let Some(memory) = remembering.await? else {
             return Ok(());
         };
@@ -203,11 +205,11 @@ impl Service<'_> {
 /// Opens what is remembered, which may mean to wait for another instance; none when it is to end.
 async fn remember(
     config: &Config,
-    connection: &ConnectionConfig,
+    source: &SourceConfig,
     signals: &mut Signals,
     reload: &mut impl FnMut(),
 ) -> Result<Option<Memory>, Failure> {
-    let mut opening = pin!(Memory::open(config, connection));
+    let mut opening = pin!(Memory::open(config, &source.connection, &source.monitor));
     loop {
         tokio::select! {
             memory = &mut opening => return memory.map(Some),

@@ -32,12 +32,6 @@ const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// and waits for everybody to leave must not wait for us for ever.
 const CONNECTION_AGE: Duration = Duration::from_secs(600);
 
-/// A loop that is slower than its longest step, and as much again, is stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The name of the loop.
-const LOOP: &str = "watch";
-
 /// What is looked at, and how.
 #[derive(Debug)]
 pub(crate) struct WatchOptions {
@@ -126,6 +120,7 @@ impl Watch {
             said: false,
             is_from_before: true,
             saved: Instant::now(),
+            saving: None,
             options,
         };
         let interval = looker.options.interval;
@@ -164,7 +159,6 @@ impl Drop for Watch {
         for task in &self.tasks {
             task.abort();
         }
-        self.shared.instance.pulse().end(LOOP);
     }
 }
 
@@ -197,14 +191,14 @@ struct Looker {
     /// The history is another process's as far as is known.
     is_from_before: bool,
     saved: Instant,
+    /// The last time that it was kept, which a disk may hold up.
+    saving: Option<JoinHandle<()>>,
 }
 
 impl Looker {
     async fn run(mut self, wake: watch::Sender<()>) {
         loop {
             let began = Instant::now();
-            let pulse = self.shared.instance.pulse();
-            pulse.beat(LOOP, began, PATIENCE.max(self.options.interval * 2));
             let looked = tokio::time::timeout(WITHIN, Box::pin(self.look())).await;
             let silent = || WatchError::Silent {
                 doing: "look at the slots",
@@ -215,7 +209,7 @@ impl Looker {
                 Err(error) => self.failed(&error),
             };
             wake.send_replace(());
-            self.keep_sometimes().await;
+            self.keep_sometimes();
             let pause = pause.saturating_sub(began.elapsed());
             tokio::time::sleep(pause.max(Duration::from_millis(100))).await;
         }
@@ -307,16 +301,15 @@ impl Looker {
         pause.max(self.options.interval.min(LONGEST_PAUSE))
     }
 
-    async fn keep_sometimes(&mut self) {
-        if self.saved.elapsed() >= KEEP_EVERY {
-            self.saved = Instant::now();
-            let shared = Arc::clone(&self.shared);
-            // It blocks for as long as the disk takes.
-            let kept = tokio::task::spawn_blocking(move || keep(&shared)).await;
-            if let Err(error) = kept {
-                tracing::debug!("the history of the log was not kept: {error}");
-            }
+    /// Nobody waits for the disk; until it is done nothing more is kept.
+    fn keep_sometimes(&mut self) {
+        let saving = self.saving.as_ref();
+        if self.saved.elapsed() < KEEP_EVERY || saving.is_some_and(|saving| !saving.is_finished()) {
+            return;
         }
+        self.saved = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        self.saving = Some(tokio::task::spawn_blocking(move || keep(&shared)));
     }
 }
 
