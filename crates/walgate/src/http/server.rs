@@ -1,7 +1,8 @@
 //! Connections, and their bounds.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,6 +25,10 @@ use crate::watch::Pulse;
 
 /// Connections at once; more wait. A scrape and two probes need three.
 const CONNECTIONS: usize = 64;
+
+/// Connections of one address at once; more are closed. One that opens many and says nothing must not
+/// keep a probe out, for which the process would be killed.
+const CONNECTIONS_OF_ONE: usize = CONNECTIONS - 8;
 
 /// How long a client may take for a handshake, for the head of a request, and until it asks again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -109,17 +114,22 @@ impl Drop for HttpServer {
 
 async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, app: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let peers = Peers::default();
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
                 warn!("can't take a connection for HTTP: {error}");
                 tokio::time::sleep(AFTER_ERROR).await;
                 continue;
             }
+        };
+        let Some(seat) = peers.seat(peer) else {
+            debug!(%peer, "a connection for HTTP was closed: this address has too many");
+            continue;
         };
         let (tls, app) = (tls.clone(), app.clone());
         tokio::spawn(async move {
@@ -127,8 +137,46 @@ async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, app: Router) {
             if !matches!(talked, Ok(Ok(()))) {
                 debug!("a connection for HTTP was broken off");
             }
-            drop(place);
+            drop((place, seat));
         });
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug, Clone, Default)]
+struct Peers(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+
+/// A connection that counts for its address until it is dropped.
+struct Seat(Peers, IpAddr);
+
+impl Peers {
+    /// None when the address has as many as it may.
+    fn seat(&self, peer: IpAddr) -> Option<Seat> {
+        let mut peers = self.lock();
+        let count = peers.entry(peer).or_default();
+        if *count >= CONNECTIONS_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        drop(peers);
+        Some(Seat(self.clone(), peer))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Self(peers, peer) = self;
+        let mut peers = peers.lock();
+        if let Some(count) = peers.get_mut(peer) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(peer);
+            }
+        }
     }
 }
 

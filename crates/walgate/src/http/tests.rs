@@ -95,6 +95,28 @@ async fn a_loop_that_is_stuck_is_named_and_the_database_never() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_opens_many_connections_and_says_nothing_keeps_nobody_else_out() {
+    let (server, _) = start(Http::default()).await;
+    let at = server.address();
+    let mut idle = Vec::new();
+    for _ in 0..64 {
+        idle.push(TcpStream::connect(at).await.expect("it listens"));
+    }
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.2:0".parse().expect("an address"))
+        .expect("bound");
+    let stream = socket.connect(at).await.expect("it listens");
+    let request = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    // The places of the others are free again after 5 s only.
+    let answer = tokio::time::timeout(Duration::from_secs(4), say(stream, request)).await;
+    let answer = answer.expect("an answer in time");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(idle);
+}
+
 #[tokio::test]
 async fn a_token_guards_what_says_more_than_yes_or_no() {
     let token = Some(Secret::new(format!("{TOKEN}\n")));
