@@ -195,6 +195,16 @@ impl SourceMonitor {
         }
     }
 
+    /// Somebody else has the slot, and the source is not begun before it is free.
+    pub fn waits(&self, since: Instant, holder: Option<i32>) {
+        self.enter(SourceState::WaitingForSlot { since, holder });
+    }
+
+    /// The wait is over: the source begins.
+    pub fn begins(&self) {
+        self.enter(SourceState::Connecting);
+    }
+
     pub(crate) fn enter(&self, state: SourceState) {
         *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }

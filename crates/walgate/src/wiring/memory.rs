@@ -5,11 +5,12 @@
 //! place in the topic, after which an older instance can save nothing, and so confirm nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use walgate_connection::ConnectionConfig;
 use walgate_core::{Checkpoint, ErrorClass, Failure, SinkError, StopReason};
 use walgate_pipeline::{CheckpointFile, CheckpointStore, checkpoint_of_bytes, checkpoint_to_bytes};
+use walgate_replication::SourceMonitor;
 use walgate_sink_kafka::{CheckpointTopic, KafkaConfig, TopicError};
 use walgate_slot::words::duration;
 use walgate_slot::{Observation, Slot, Watcher};
@@ -46,7 +47,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Takes the state folder, and waits for others where that is configured.
+    /// Takes the state folder, and waits for others where that is configured; `monitor` shows that it waits.
     ///
     /// # Errors
     ///
@@ -55,13 +56,15 @@ impl Memory {
     pub(crate) async fn open(
         config: &Config,
         connection: &ConnectionConfig,
+        monitor: &SourceMonitor,
     ) -> Result<Self, Failure> {
         let slot = config.source.slot.as_str();
-        let (file, remembered) = folder(config).await?;
+        let (file, remembered) = folder(config, monitor).await?;
         let topic = config.checkpoint_topic();
         if config.state.standby || topic.is_some() {
-            slot_is_free(connection, slot).await;
+            slot_is_free(connection, slot, monitor).await;
         }
+        monitor.begins();
         let Some((kafka, topic)) = topic else {
             return Ok(Self {
                 store: Box::new(file),
@@ -111,7 +114,10 @@ pub(crate) fn remembered(config: &Config) -> Result<Option<Checkpoint>, Failure>
 }
 
 /// The state folder, when nobody else has it.
-async fn folder(config: &Config) -> Result<(CheckpointFile, Option<Checkpoint>), Failure> {
+async fn folder(
+    config: &Config,
+    monitor: &SourceMonitor,
+) -> Result<(CheckpointFile, Option<Checkpoint>), Failure> {
     let (dir, slot) = (&config.state.dir, config.source.slot.as_str());
     let mut said = false;
     loop {
@@ -127,6 +133,7 @@ async fn folder(config: &Config) -> Result<(CheckpointFile, Option<Checkpoint>),
         };
         if !said {
             said = true;
+            monitor.waits(Instant::now(), None);
             tracing::info!("waiting as a standby: {}", failure.message);
         }
         tokio::time::sleep(LOOK).await;
@@ -134,7 +141,8 @@ async fn folder(config: &Config) -> Result<(CheckpointFile, Option<Checkpoint>),
 }
 
 /// Returns when nobody uses the slot. What is wrong with it, or with the server, the session says.
-async fn slot_is_free(connection: &ConnectionConfig, name: &str) {
+async fn slot_is_free(connection: &ConnectionConfig, name: &str, monitor: &SourceMonitor) {
+    let begun = Instant::now();
     let mut told = Told::default();
     let mut watcher = None;
     loop {
@@ -152,7 +160,10 @@ async fn slot_is_free(connection: &ConnectionConfig, name: &str) {
         };
         match seen {
             Ok(seen) => match seen.slot(name).filter(|slot| slot.active) {
-                Some(slot) => told.tell(&seen, slot),
+                Some(slot) => {
+                    monitor.waits(begun, slot.active_pid);
+                    told.tell(&seen, slot);
+                }
                 None => {
                     if told.waiting {
                         tracing::info!(slot = name, "the slot is free: taking over");
