@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 use serde_json::Value;
-use walgate_tests::{Bed, Ended, Program, failed, file_sink, until};
+use walgate_tests::{Bed, Ended, Program, failed, file_sink, stop, until};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
 const TABLE: &str = "create table t (id int primary key, v text); \
@@ -283,5 +283,40 @@ fn a_sink_that_is_slow_is_named_for_the_log_that_it_holds_back() -> Result<()> {
     program.signal("TERM")?;
     program.signal("TERM")?;
     program.wait()?;
+    Ok(())
+}
+
+/// Another instance has the folder or the slot: that is no trouble, and everybody who looks is told so.
+#[test]
+fn an_instance_that_waits_for_its_turn_is_seen_to_wait() -> Result<()> {
+    let setup = "create table t (id int primary key); create publication walgate for table t;";
+    let mut bed = Bed::shared(PgVersion::V16, "watch_waits", setup)?;
+    let out = bed.path("out.ndjson");
+    bed.configure(&format!("{}{SHOWN}", file_sink(&out)))?;
+    let start = |bed: &Bed, file: &str, state: &str| -> Result<Program> {
+        let config = bed.write_config_as(file, state)?;
+        let text = std::fs::read_to_string(&config)?;
+        let text = text.replace("[state]\n", "[state]\nstandby = true\n");
+        std::fs::write(&config, text)?;
+        Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])
+    };
+    let mut first = start(&bed, "one.toml", "one")?;
+    first.wait_for_log("streaming")?;
+    let mut folder = start(&bed, "two.toml", "one")?;
+    let mut slot = start(&bed, "three.toml", "three")?;
+    for waiting in [&mut folder, &mut slot] {
+        waiting.wait_for_log("waiting as a standby")?;
+        let address = address(waiting)?;
+        let state =
+            |name: &str, value: u8| format!("walgate_source_state{{state=\"{name}\"}} {value}\n");
+        until("it is seen to wait", || {
+            let (_, text) = get(&address, "/metrics")?;
+            Ok(text.contains(&state("waiting_for_slot", 1))
+                && text.contains(&state("connecting", 0)))
+        })?;
+    }
+    stop(folder, &[])?;
+    stop(slot, &[])?;
+    first.signal("KILL")?;
     Ok(())
 }
