@@ -30,6 +30,11 @@ use crate::unstreamed::Passing;
 /// sending for as long as that takes.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long we go on reading after writing has failed. What the server has said before it closed the
+/// connection lies in our socket, and the end behind it, so that this is only for a line that is
+/// broken in one direction.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What a connection hands over.
 #[derive(Debug)]
 pub(crate) enum Handed {
@@ -53,6 +58,8 @@ pub(crate) struct Session {
     tuner: Option<Tuner>,
     waiting: Option<Waiting>,
     passing: Option<Passing>,
+    /// Writing has failed: until when what the server has said last is read.
+    parting: Option<Instant>,
     monitor: SourceMonitor,
     max_row: usize,
 }
@@ -105,6 +112,7 @@ impl Session {
             tuner,
             waiting: None,
             passing,
+            parting: None,
             monitor,
             max_row,
         }
@@ -218,17 +226,22 @@ impl Session {
                     biased;
                     read = self.read.read_buf(self.buffer.room()) => break read,
                     mark = Tuner::due(self.tuner.as_mut()) => self.low_water(mark),
-                    end = self.reporter.shared.ended() => return Err(self.reporter_ended(end)),
+                    end = stopped_writing(&self.reporter.shared, self.parting) => match end {
+                        // Whoever closed the connection may have said why.
+                        ReporterEnd::Io(_) if self.parting.is_none() => {
+                            self.parting = Some(Instant::now() + LAST_WORDS);
+                        }
+                        end => return Err(self.reporter_ended(end)),
+                    },
                     trouble = self.companion.trouble() => return Err(trouble),
                 }
             };
             let now = Instant::now();
             // The reporter may have closed the connection, and then it knows why.
             let ended = || {
-                self.reporter
-                    .shared
-                    .end()
-                    .map(|end| self.reporter_ended(end))
+                let end = self.reporter.shared.end();
+                let closed = end.filter(|end| !matches!(end, ReporterEnd::Io(_)));
+                closed.map(|end| self.reporter_ended(end))
             };
             match read {
                 Ok(0) => return Err(ended().unwrap_or_else(|| self.server_closed(now))),
@@ -425,6 +438,15 @@ impl Session {
             failure.hint("the slot was not moved; a proxy in between, or a bug: please report it"),
         )
     }
+}
+
+/// Waits for the reporter to end by itself, or, once it has and `parting` is set, for that time.
+/// Cancel-safe.
+async fn stopped_writing(shared: &Shared, parting: Option<Instant>) -> ReporterEnd {
+    if let Some(parting) = parting {
+        tokio::time::sleep_until(parting.into()).await;
+    }
+    shared.ended().await
 }
 
 /// Marks the time in which silence counts.

@@ -43,6 +43,42 @@ fn a_process_that_was_stopped_for_longer_than_wal_sender_timeout_goes_on() -> Re
     bed.complete()
 }
 
+/// What the server says before it closes the connection is heard, also by a process that writes to
+/// it first: it was stopped, and goes on with a status that is overdue.
+#[test]
+fn the_last_words_of_the_server_are_heard_by_who_writes_first() -> Result<()> {
+    let mut bed = LedgerBed::shared(PgVersion::V16, "last_words")?;
+    bed.source = SHORT.replace("\"1s\"", "\"60s\"");
+    bed.begin()?;
+    let mut program = bed.serve()?;
+    let mut admin = bed.admin()?;
+    let end = "select pg_terminate_backend($1)";
+    for heard in 1..=4 {
+        program.wait_until("it is connected", |log| {
+            let connected = log.matches("connected again").count();
+            connected + 1 >= heard
+        })?;
+        let mut walsender = None;
+        until("the server has a walsender", || {
+            walsender = bed.walsender()?;
+            Ok(walsender.is_some())
+        })?;
+        program.signal("STOP")?;
+        admin.query_one(end, &[&walsender])?;
+        until(
+            "the walsender is gone",
+            || Ok(bed.walsender()? != walsender),
+        )?;
+        program.signal("CONT")?;
+        let words = "terminating connection due to administrator command";
+        program.wait_until("it says what the server said", |log| {
+            log.matches(words).count() >= heard
+        })?;
+    }
+    stop(program, &[DOWN])?;
+    bed.complete()
+}
+
 /// Row 62: the database is idle, and its neighbour on the same server is not: WAL must not pile up.
 #[test]
 fn an_idle_database_with_a_busy_neighbour_advances() -> Result<()> {
