@@ -1,10 +1,10 @@
 //! Ways to people.
 
+use crate::Secret;
 use crate::client::Client;
 use crate::command::Program;
 use crate::error::SendError;
 use crate::message::{Message, Severity};
-use crate::secret::Secret;
 use crate::{pagerduty, slack};
 
 /// A way to people.

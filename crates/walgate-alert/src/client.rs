@@ -7,8 +7,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
+use crate::Secret;
 use crate::error::SendError;
-use crate::secret::Secret;
 
 /// Nobody is told to wait longer than this by somebody else.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::Secret;
 use crate::client::Client;
-use crate::secret::Secret;
 
 /// An address that is asked for while all is well; who runs it raises an alarm when that ends.
 #[derive(Debug, Clone)]

@@ -24,7 +24,6 @@ mod error;
 mod message;
 mod pagerduty;
 mod queue;
-mod secret;
 mod slack;
 
 pub use channel::Channel;
@@ -34,4 +33,4 @@ pub use deadman::DeadMansSwitch;
 pub use dispatcher::{Dispatcher, Numbers, Told};
 pub use error::SendError;
 pub use message::{Message, Severity};
-pub use secret::Secret;
+pub use walgate_core::Secret;

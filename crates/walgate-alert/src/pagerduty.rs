@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
+use crate::Secret;
 use crate::message::{Message, Severity, cut};
-use crate::secret::Secret;
 
 /// The longest summary that PagerDuty takes.
 const MOST_SUMMARY: usize = 1024;

@@ -35,7 +35,6 @@ mod properties;
 mod refusal;
 mod rights;
 mod routes;
-mod secret;
 mod send;
 mod sink;
 mod statistics;
@@ -49,7 +48,7 @@ pub use config::{
     TopicCreation,
 };
 pub use preflight::{TopicFacts, TopicLook, TopicState, look};
-pub use secret::Secret;
 pub use sink::KafkaSink;
 pub use statistics::{BrokerStatistics, KafkaStatistics, StatisticsHandle};
 pub use template::{TopicNameError, TopicTemplate};
+pub use walgate_core::Secret;
