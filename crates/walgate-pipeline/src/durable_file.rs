@@ -14,8 +14,12 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Puts `bytes` in the place of `path`: a reader, also after a crash, finds the old file or the
-/// new one. `temporary` lies in the same directory.
-pub(crate) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
+/// new one. `temporary` lies in the same directory. Blocks.
+///
+/// # Errors
+///
+/// When the disk does not take it. The old file may be there or the new one.
+pub fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;

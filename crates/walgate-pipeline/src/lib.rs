@@ -28,7 +28,7 @@ mod crossing;
 mod dead_letter;
 mod dead_letter_file;
 mod delivery;
-mod durable_file;
+pub mod durable_file;
 mod known_tables;
 mod options;
 mod outage;

@@ -28,6 +28,7 @@ pub mod rewind;
 pub mod run;
 pub mod signals;
 pub mod slots;
+mod state_file;
 pub mod status;
 pub mod status_line;
 pub mod tail;

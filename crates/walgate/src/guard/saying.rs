@@ -13,21 +13,11 @@ pub(crate) fn now() -> u64 {
 
 /// What is told of a notice. `source` says whose it is.
 pub(crate) fn message(notice: &Notice, source: &str, at: u64) -> Message {
+    let of = (notice.rule.as_str(), notice.subject.as_str());
     let base = Message {
-        v: 1,
-        kind: notice.kind.name().to_owned(),
-        key: format!("{source}/{}", notice.key),
-        rule: notice.rule.clone(),
-        subject: notice.subject.clone(),
-        severity: severity(notice.level),
         summary: notice.summary.clone(),
         since: notice.since,
-        at,
-        source: source.to_owned(),
-        facts: std::collections::BTreeMap::new(),
-        forecast: None,
-        culprit: None,
-        command: None,
+        ..bare(notice.kind.name(), of, notice.level, (source, at))
     };
     match &notice.standing {
         Some(standing) => with(base, standing),
@@ -37,13 +27,24 @@ pub(crate) fn message(notice: &Notice, source: &str, at: u64) -> Message {
 
 /// What is told of what stands, by hand.
 pub(super) fn of_standing(kind: &str, standing: &Standing, source: &str, at: u64) -> Message {
-    let base = Message {
+    let of = (standing.rule.name(), standing.subject.as_str());
+    with(bare(kind, of, standing.level, (source, at)), standing)
+}
+
+/// A message of a rule and a subject, which name the alert, and of nothing that stands.
+fn bare(
+    kind: &str,
+    (rule, subject): (&str, &str),
+    level: Level,
+    (source, at): (&str, u64),
+) -> Message {
+    Message {
         v: 1,
         kind: kind.to_owned(),
-        key: format!("{source}/{}/{}", standing.rule.name(), standing.subject),
-        rule: standing.rule.name().to_owned(),
-        subject: standing.subject.clone(),
-        severity: severity(standing.level),
+        key: format!("{source}/{rule}/{subject}"),
+        rule: rule.to_owned(),
+        subject: subject.to_owned(),
+        severity: severity(level),
         summary: String::new(),
         since: at,
         at,
@@ -52,8 +53,7 @@ pub(super) fn of_standing(kind: &str, standing: &Standing, source: &str, at: u64
         forecast: None,
         culprit: None,
         command: None,
-    };
-    with(base, standing)
+    }
 }
 
 fn with(base: Message, standing: &Standing) -> Message {

@@ -1,33 +1,30 @@
 //! The history's file in the state directory.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use walgate_slot::History;
 
-/// A history of 256 slots takes 400 KiB.
-const MAX_BYTES: u64 = 4 << 20;
+use crate::state_file::StateFile;
 
-fn path(state_dir: &Path) -> PathBuf {
-    state_dir.join("history.json")
-}
+/// A history of 256 slots takes 400 KiB.
+const FILE: StateFile = StateFile {
+    name: "history.json",
+    max_bytes: 4 << 20,
+};
 
 /// What another process has kept; none when there is nothing of use. It is only read, also where the
 /// directory is another process's.
 pub(super) fn load(state_dir: &Path) -> Option<History> {
-    let path = path(state_dir);
-    let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+    let path = FILE.path(state_dir);
+    let bytes = match FILE.read(state_dir) {
+        Ok(bytes) => bytes?,
         Err(error) => {
             tracing::info!(path = %path.display(), "the history of the log is not read: {error}");
             return None;
         }
-    }
+    };
     match History::from_kept(&bytes, Instant::now(), SystemTime::now()) {
         Ok(history) => Some(history),
         Err(error) => {
@@ -37,16 +34,9 @@ pub(super) fn load(state_dir: &Path) -> Option<History> {
     }
 }
 
-/// Puts `bytes` in the place of what is there. A crash leaves the old or the new; one that takes both
-/// takes a forecast's past and nothing else.
+/// Puts `bytes` in the place of what is there. A crash leaves the old or the new.
 pub(super) fn save(state_dir: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = path(state_dir);
-    let new = path.with_extension("json.new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&new, &path)
+    FILE.write(state_dir, bytes)
 }
 
 #[cfg(test)]
