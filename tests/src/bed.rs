@@ -88,6 +88,23 @@ impl Bed {
         self.folder.path().join(name)
     }
 
+    /// Waits until a standby that copies slots when it is asked to has the bed's, for good.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get it.
+    pub fn until_synced(&self, standby: &Postgres) -> Result<()> {
+        let mut there = session(&standby.url())?;
+        until("the slot is on the standby", || {
+            let synced = "select exists (select from pg_replication_slots \
+                          where slot_name = $1 and synced and not temporary)";
+            // The slot waits until the standby has what it needs; more WAL brings that about.
+            self.sql("checkpoint;")?;
+            there.batch_execute("select pg_sync_replication_slots()")?;
+            Ok(there.query_one(synced, &[&self.name])?.get(0))
+        })
+    }
+
     /// Takes these sinks from now on. Writes the configuration, and gives its path.
     ///
     /// # Errors

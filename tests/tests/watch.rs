@@ -219,6 +219,25 @@ fn who_waits_for_a_server_or_a_slot_is_alive_and_not_ready() -> Result<()> {
 const LOAD: &str =
     "insert into t select g, repeat(md5(g::text), 320) from generate_series(1, 6000) g";
 
+/// Serves and writes until the slot's log is held back for this reason.
+fn blamed(bed: &Bed, culprit: &str) -> Result<(Program, String, Value)> {
+    let mut program = bed.serve()?;
+    let at = address(&mut program)?;
+    bed.sql(LOAD)?;
+    let found = until_slot(&at, "the sink is to blame", |slot| {
+        slot["culprit"] == culprit
+    })?;
+    Ok((program, at, found))
+}
+
+/// It can't deliver what it has: the second signal ends it.
+fn end_at_once(program: Program) -> Result<()> {
+    program.signal("TERM")?;
+    program.signal("TERM")?;
+    program.wait()?;
+    Ok(())
+}
+
 #[test]
 fn a_sink_that_is_down_is_named_for_the_log_that_it_holds_back() -> Result<()> {
     let server = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
@@ -226,12 +245,7 @@ fn a_sink_that_is_down_is_named_for_the_log_that_it_holds_back() -> Result<()> {
     bed.more = format!("{SHOWN}budget = \"100GiB\"\n[journal]\nmemory = \"8MiB\"\n");
     let memory = "batch = { bytes = \"1MiB\" }";
     bed.sinks = format!("[sinks.kafka]\ntype = \"kafka\"\nbrokers = [\"127.0.0.1:1\"]\n{memory}\n");
-    let mut program = bed.serve()?;
-    let at = address(&mut program)?;
-    bed.sql(LOAD)?;
-    let found = until_slot(&at, "the sink is to blame", |slot| {
-        slot["culprit"] == "sink down"
-    })?;
+    let (program, at, found) = blamed(&bed, "sink down")?;
     let why = found["slots"][0]["why"].as_str().unwrap_or_default();
     ensure!(why.contains("sink kafka is down"), "{found}");
     ensure!(found["slots"][0]["headroom_limit"] == "budget", "{found}");
@@ -252,11 +266,7 @@ fn a_sink_that_is_down_is_named_for_the_log_that_it_holds_back() -> Result<()> {
         let backlog = metric(&page, "walgate_sink_backlog_bytes{sink=\"kafka\"}")?;
         Ok(metric(&page, oldest)? > 1e9 && backlog > 4e6)
     })?;
-    // It can't deliver what it has: the second signal ends it.
-    program.signal("TERM")?;
-    program.signal("TERM")?;
-    program.wait()?;
-    Ok(())
+    end_at_once(program)
 }
 
 #[test]
@@ -266,12 +276,7 @@ fn a_sink_that_is_slow_is_named_for_the_log_that_it_holds_back() -> Result<()> {
     bed.more = format!("{SHOWN}[journal]\nmemory = \"8MiB\"\n");
     bed.sinks = "[sinks.out]\ntype = \"stdout\"\nbatch = { bytes = \"1MiB\" }\n".to_owned();
     // Nobody reads what it writes.
-    let mut program = bed.serve()?;
-    let at = address(&mut program)?;
-    bed.sql(LOAD)?;
-    let found = until_slot(&at, "the sink is to blame", |slot| {
-        slot["culprit"] == "sink behind"
-    })?;
+    let (program, at, found) = blamed(&bed, "sink behind")?;
     let why = found["slots"][0]["why"].as_str().unwrap_or_default();
     ensure!(why.contains("sink out is behind"), "{found}");
     // Nothing is read: that the server is not heard is not its fault.
@@ -280,10 +285,7 @@ fn a_sink_that_is_slow_is_named_for_the_log_that_it_holds_back() -> Result<()> {
         let heard = metric(&page, "walgate_source_last_message_timestamp_seconds")?;
         Ok(heard.is_nan() && metric(&page, "walgate_journal_full")? == 1.0)
     })?;
-    program.signal("TERM")?;
-    program.signal("TERM")?;
-    program.wait()?;
-    Ok(())
+    end_at_once(program)
 }
 
 /// Another instance has the folder or the slot: that is no trouble, and everybody who looks is told so.

@@ -9,6 +9,24 @@ use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
 use super::beds::{DOWN, begin_and_take_down, down, once_in_order, out, up};
 
+/// A server whose slot may follow to a standby, and a bed on it.
+fn primary() -> Result<(Postgres, Bed)> {
+    let primary = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
+    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
+    let mut bed = Bed::on(&primary, "fork", &setup)?;
+    bed.more = journal_on_disk("");
+    bed.source = "failover = true\n".to_owned();
+    Ok((primary, bed))
+}
+
+/// The standby becomes the primary, and the bed is on it.
+fn take_over(primary: &mut Postgres, standby: &Postgres, bed: &mut Bed) -> Result<()> {
+    primary.kill_9()?;
+    standby.promote()?;
+    bed.direct = standby.url_of("postgres", "fork");
+    Ok(())
+}
+
 fn insert(bed: &Bed, ids: std::ops::RangeInclusive<i32>) -> Result<()> {
     let (first, last) = ids.into_inner();
     // One transaction for each row: a fork lies somewhere among them.
@@ -29,14 +47,7 @@ fn inserted(bed: &Bed) -> Result<BTreeSet<i64>> {
 /// The standby of a primary, which has the slot of the bed.
 fn standby_with_the_slot(primary: &Postgres, bed: &Bed) -> Result<Postgres> {
     let standby = primary.start_standby(&[("sync_replication_slots", "off")])?;
-    let mut there = session(&standby.url())?;
-    until("the slot is on the standby", || {
-        let synced = "select exists (select from pg_replication_slots \
-                      where slot_name = 'fork' and synced and not temporary)";
-        bed.sql("checkpoint;")?;
-        there.batch_execute("select pg_sync_replication_slots()")?;
-        Ok(there.query_one(synced, &[])?.get(0))
-    })?;
+    bed.until_synced(&standby)?;
     Ok(standby)
 }
 
@@ -53,11 +64,7 @@ fn cut_off(standby: &Postgres) -> Result<()> {
 
 #[test]
 fn what_the_new_primary_never_had_is_cut_off_where_no_sink_has_it() -> Result<()> {
-    let mut primary = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
-    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
-    let mut bed = Bed::on(&primary, "fork", &setup)?;
-    bed.more = journal_on_disk("");
-    bed.source = "failover = true\n".to_owned();
+    let (mut primary, mut bed) = primary()?;
     begin_and_take_down(&mut bed)?;
     let program = bed.serve()?;
     let standby = standby_with_the_slot(&primary, &bed)?;
@@ -80,9 +87,7 @@ fn what_the_new_primary_never_had_is_cut_off_where_no_sink_has_it() -> Result<()
     cut_off(&standby)?;
     insert(&bed, 101..=200)?;
     bed.until_confirmed(&mut program)?;
-    primary.kill_9()?;
-    standby.promote()?;
-    bed.direct = standby.url_of("postgres", "fork");
+    take_over(&mut primary, &standby, &mut bed)?;
     insert(&bed, 301..=400)?;
 
     // While it runs, what a sink may have got meanwhile is not known: it ends.
@@ -114,11 +119,7 @@ fn what_the_new_primary_never_had_is_cut_off_where_no_sink_has_it() -> Result<()
 /// After a crash nobody knows what a sink has got beyond what the checkpoint says.
 #[test]
 fn after_a_crash_nothing_is_cut_off() -> Result<()> {
-    let mut primary = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
-    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
-    let mut bed = Bed::on(&primary, "fork", &setup)?;
-    bed.more = journal_on_disk("");
-    bed.source = "failover = true\n".to_owned();
+    let (mut primary, mut bed) = primary()?;
     begin_and_take_down(&mut bed)?;
     let mut program = bed.serve()?;
     let standby = standby_with_the_slot(&primary, &bed)?;
@@ -127,9 +128,7 @@ fn after_a_crash_nothing_is_cut_off() -> Result<()> {
     bed.until_confirmed(&mut program)?;
     program.signal("KILL")?;
     program.wait()?;
-    primary.kill_9()?;
-    standby.promote()?;
-    bed.direct = standby.url_of("postgres", "fork");
+    take_over(&mut primary, &standby, &mut bed)?;
     bed.url.clone_from(&bed.direct);
     let ended = bed.start()?.wait()?;
     let texts = ["the server is on timeline 2", "did not end cleanly"];
@@ -139,11 +138,7 @@ fn after_a_crash_nothing_is_cut_off() -> Result<()> {
 /// What a sink has got already can't be taken back: the operator decides.
 #[test]
 fn what_a_sink_has_got_behind_the_fork_is_refused() -> Result<()> {
-    let mut primary = Postgres::start(&PostgresOptions::version(PgVersion::V17))?;
-    let setup = format!("{LEDGER};\ncreate publication walgate for table ledger;");
-    let mut bed = Bed::on(&primary, "fork", &setup)?;
-    bed.more = journal_on_disk("");
-    bed.source = "failover = true\n".to_owned();
+    let (mut primary, mut bed) = primary()?;
     let sink = up(&bed);
     bed.configure(&sink)?;
     let program = bed.serve()?;
@@ -153,9 +148,7 @@ fn what_a_sink_has_got_behind_the_fork_is_refused() -> Result<()> {
     insert(&bed, 101..=200)?;
     bed.catch_up(&[])?;
     ensure!(inserted(&bed)?.len() == 100, "it has them");
-    primary.kill_9()?;
-    standby.promote()?;
-    bed.direct = standby.url_of("postgres", "fork");
+    take_over(&mut primary, &standby, &mut bed)?;
     bed.url.clone_from(&bed.direct);
     let ended = bed.start()?.wait()?;
     let texts = ["the server is on timeline 2", "raise [source] epoch"];

@@ -49,15 +49,7 @@ fn a_failover_with_a_synchronised_slot_loses_nothing() -> Result<()> {
         bed.insert(1..=100)?;
         bed.until_complete(&mut program)?;
         bed.until_confirmed(&mut program)?;
-        let mut there = session(&standby.url())?;
-        until("the slot is on the standby", || {
-            let synced = "select exists (select from pg_replication_slots \
-                          where slot_name = 'failover' and synced and not temporary)";
-            // The slot waits until the standby has what it needs; more WAL brings that about.
-            bed.sql("checkpoint;")?;
-            there.batch_execute("select pg_sync_replication_slots()")?;
-            Ok(there.query_one(synced, &[])?.get(0))
-        })?;
+        bed.until_synced(&standby)?;
         // Delivered and confirmed here, and not yet known to the slot there.
         bed.insert(101..=200)?;
         bed.until_complete(&mut program)?;

@@ -15,7 +15,6 @@ use super::repair::{Cut, Kept, Repair};
 use super::scan::{Ending, Rule, Scan, Scanned};
 use super::strays;
 use super::unscanned::{Before, of_index, unreadable};
-use super::view::times;
 use crate::segment::{EncodeError, RECORD_HEADER_BYTES, SegmentHeader, SegmentIndex};
 use crate::storage::{Storage, unusable};
 
@@ -422,7 +421,7 @@ impl<'a> Survey<'a> {
             self.repair.without_spool.push(found.number);
         }
         let next = next.filter(|_| !cut);
-        let segment = self.counted(found, header, &scan, next);
+        let segment = self.counted(found, &scan, next);
         let known = &mut self.recovered;
         known.next_definition = known.next_definition.max(scan.index.next_definition);
         known
@@ -441,13 +440,7 @@ impl<'a> Survey<'a> {
     }
 
     /// What is known of a segment that was scanned, before it is cut and sealed.
-    fn counted(
-        &mut self,
-        found: &Found,
-        header: &SegmentHeader,
-        scan: &Scan,
-        next: Option<&SegmentHeader>,
-    ) -> Segment {
+    fn counted(&mut self, found: &Found, scan: &Scan, next: Option<&SegmentHeader>) -> Segment {
         let mut end_entry = scan.index.next_entry();
         let mut highest = scan.index.last;
         let mut data_end = scan.end.offset;
@@ -465,25 +458,14 @@ impl<'a> Survey<'a> {
             self.lose_definitions(found.len.saturating_sub(scan.end.offset));
         }
         Segment {
-            number: found.number,
-            first_entry: header.first_entry,
             end_entry,
-            before: header.before,
             highest,
             whole: scan.whole,
-            created: header.created,
-            closed: next.map(|next| next.created),
-            commit_times: times(&scan.index),
-            bytes: found.len,
-            spool_bytes: 0,
-            packed_from: found.packed_from(),
-            written: found.len,
-            synced: found.len,
-            data_end,
             state: match scan.ending {
                 Ending::Sealed => SegmentState::Sealed,
                 _ => SegmentState::Open,
             },
+            ..of_index(found, &scan.index, &self.before(), next, data_end)
         }
     }
 

@@ -723,6 +723,19 @@ fn a_large_log_starts_with_headers_and_trailers_alone() {
     );
 }
 
+/// All of it comes again, and is there after a crash, whatever becomes of the segment `oldest`.
+fn comes_again_and_is_kept(mut rig: Rig, oldest: u64) {
+    assert_eq!(rig.view.catalogue().oldest(), at(508, 0));
+    for lsn in 6..=30 {
+        rig.append(&whole(lsn * 100).frames());
+    }
+    rig.flush();
+    // Whether it is there any more is not what this is about.
+    let _is_there = rig.disk.flip(&file(oldest), 18, 2);
+    let rig = Rig::on(&rig.disk.crash(), 2_008);
+    assert_eq!(read_all(&rig.view).rows, transactions(6..=30));
+}
+
 /// Sinks had what was deleted, the slot had not yet heard of it: all of it comes again.
 #[test]
 fn what_comes_again_behind_deleted_segments_is_kept_when_the_oldest_is_damaged() {
@@ -736,16 +749,8 @@ fn what_comes_again_behind_deleted_segments_is_kept_when_the_oldest_is_damaged()
         panic!("{header:?}");
     };
     rig.disk.cut(&file(*last), reader.offset() + 5);
-    let mut rig = Rig::on(&rig.disk.crash(), 508);
-    assert_eq!(rig.view.catalogue().oldest(), at(508, 0));
-    for lsn in 6..=30 {
-        rig.append(&whole(lsn * 100).frames());
-    }
-    rig.flush();
-    // Whether it is there any more is not what this is about.
-    let _is_there = rig.disk.flip(&file(*last), 18, 2);
-    let rig = Rig::on(&rig.disk.crash(), 2_008);
-    assert_eq!(read_all(&rig.view).rows, transactions(6..=30));
+    let rig = Rig::on(&rig.disk.crash(), 508);
+    comes_again_and_is_kept(rig, *last);
 }
 
 /// The same where nothing is torn: the process was killed before it had appended anything.
@@ -756,13 +761,6 @@ fn what_comes_again_behind_a_segment_without_anything_is_kept_too() {
     let segments = rig.segments();
     let (last, older) = segments.split_last().expect("segments");
     rig.files.delete(older).expect("deleted");
-    let mut rig = Rig::on(&rig.disk.kill(), 508);
-    assert_eq!(rig.view.catalogue().oldest(), at(508, 0));
-    for lsn in 6..=30 {
-        rig.append(&whole(lsn * 100).frames());
-    }
-    rig.flush();
-    let _is_there = rig.disk.flip(&file(*last), 18, 2);
-    let rig = Rig::on(&rig.disk.crash(), 2_008);
-    assert_eq!(read_all(&rig.view).rows, transactions(6..=30));
+    let rig = Rig::on(&rig.disk.kill(), 508);
+    comes_again_and_is_kept(rig, *last);
 }
