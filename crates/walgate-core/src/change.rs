@@ -29,6 +29,8 @@ pub enum Op {
     Commit,
     /// Changes are lost, and were declared lost.
     Gap,
+    /// A row that a push client was given does not match its filter any more.
+    Leave,
 }
 
 impl Op {
@@ -45,6 +47,7 @@ impl Op {
             Self::Begin => "begin",
             Self::Commit => "commit",
             Self::Gap => "gap",
+            Self::Leave => "leave",
         }
     }
 }
@@ -120,6 +123,15 @@ pub enum Body<'a> {
     },
     /// Changes in between are lost.
     Gap(&'a Gap),
+    /// An update has taken a row out of a filter. It is made by who filters, never read from the log.
+    Leave {
+        /// Its table.
+        table: &'a Arc<Table>,
+        /// The row that matched.
+        old: OldTuple<'a>,
+        /// The row that does not, for key columns that the log has of it alone.
+        new: Tuple<'a>,
+    },
 }
 
 impl<'a> Body<'a> {
@@ -135,6 +147,7 @@ impl<'a> Body<'a> {
             Self::Begin => Op::Begin,
             Self::Commit { .. } => Op::Commit,
             Self::Gap(_) => Op::Gap,
+            Self::Leave { .. } => Op::Leave,
         }
     }
 
@@ -145,6 +158,7 @@ impl<'a> Body<'a> {
             | Self::Update { table, .. }
             | Self::Delete { table, .. }
             | Self::Truncate { table, .. }
+            | Self::Leave { table, .. }
             | Self::Schema { table } => Some(table),
             Self::Message { .. } | Self::Begin | Self::Commit { .. } | Self::Gap(_) => None,
         }

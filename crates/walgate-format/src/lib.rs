@@ -16,6 +16,7 @@
 //! | `insert` | yes | yes | of the new row | | yes | yes | |
 //! | `update` | yes | yes | of the new row | where logged | yes | yes | |
 //! | `delete` | yes | yes | of the old row | yes | | yes | |
+//! | `leave` | yes | yes | of the row that matched | | | yes | |
 //! | `truncate` | yes | yes | | | | yes | `cascade` `restart_identity` |
 //! | `message` | yes | | | | | yes; outside a transaction `lsn` only, the message's own | `prefix` `content` or `content_base64` `transactional` |
 //! | `schema` | | yes | | | | yes | `columns` |

@@ -76,6 +76,7 @@ impl NativeJson {
             Body::Insert { table, new } => self.write_row(change, table, None, Some(new), out),
             Body::Update { table, old, new } => self.write_row(change, table, old, Some(new), out),
             Body::Delete { table, old } => self.write_row(change, table, Some(old), None, out),
+            Body::Leave { table, old, new } => self.write_leave(change, table, (old, new), out),
             Body::Truncate { .. }
             | Body::Message { .. }
             | Body::Schema { .. }
@@ -114,6 +115,32 @@ impl NativeJson {
         let parts = row.write(out)?;
         self.stamp.put_tail(change.transaction, out);
         row.finish(&parts, start, out)
+    }
+
+    #[inline(never)]
+    fn write_leave(
+        &mut self,
+        change: &Change<'_>,
+        table: &Table,
+        (old, new): (OldTuple<'_>, Tuple<'_>),
+        out: &mut BytesMut,
+    ) -> Result<Encoded, EncodeError> {
+        let start = out.len();
+        self.find_plan(table);
+        let Some((_, plan)) = &self.last else {
+            return Ok(Encoded::default());
+        };
+        let row = Row {
+            plan,
+            options: &self.options,
+            old: Some(old),
+            new: Some(new),
+        };
+        self.stamp.put_id(change.position, out);
+        out.put_slice(&plan.leave);
+        let key = row.write_leaving_key(out)?;
+        self.stamp.put_tail(change.transaction, out);
+        row.end(key, start, out)
     }
 
     #[inline(never)]
@@ -165,7 +192,11 @@ impl NativeJson {
                 self.put_op(change, out);
                 event::put_gap(gap, out);
             }
-            Body::Begin | Body::Insert { .. } | Body::Update { .. } | Body::Delete { .. } => {
+            Body::Begin
+            | Body::Insert { .. }
+            | Body::Update { .. }
+            | Body::Delete { .. }
+            | Body::Leave { .. } => {
                 self.put_op(change, out);
                 self.stamp.put_transaction(transaction, out);
             }

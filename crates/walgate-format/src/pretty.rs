@@ -177,7 +177,11 @@ impl Pretty {
                 look = Look::Alarm;
                 text = format!("changes are lost: {}", gap.reason);
             }
-            Body::Begin | Body::Insert { .. } | Body::Update { .. } | Body::Delete { .. } => {}
+            Body::Begin
+            | Body::Insert { .. }
+            | Body::Update { .. }
+            | Body::Delete { .. }
+            | Body::Leave { .. } => {}
         }
         self.line.push(look, &text);
     }
@@ -203,7 +207,7 @@ const fn look_of(op: Op) -> Look {
     match op {
         Op::Insert | Op::Read => Look::Green,
         Op::Update => Look::Yellow,
-        Op::Delete => Look::Red,
+        Op::Delete | Op::Leave => Look::Red,
         Op::Truncate => Look::Magenta,
         Op::Message => Look::Cyan,
         Op::Schema | Op::Begin | Op::Commit => Look::Dim,

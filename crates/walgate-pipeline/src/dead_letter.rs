@@ -61,7 +61,11 @@ impl DeadLetter {
             Body::Update { old, new, .. } => (old.map(|old| old.tuple()), Some(new)),
             Body::Delete { old, .. } => (Some(old.tuple()), None),
             Body::Truncate { .. } | Body::Message { .. } => (None, None),
-            Body::Schema { .. } | Body::Begin | Body::Commit { .. } | Body::Gap(_) => return None,
+            Body::Schema { .. }
+            | Body::Begin
+            | Body::Commit { .. }
+            | Body::Gap(_)
+            | Body::Leave { .. } => return None,
         };
         let table = change.body.table();
         let row = new.or(old);

@@ -70,6 +70,8 @@ pub(crate) fn plan(
 ) -> Result<(), SinkError> {
     messages.clear();
     match record.op {
+        // Nothing leaves a topic: it has no filter of rows.
+        Op::Leave => return Ok(()),
         Op::Insert | Op::Update | Op::Delete | Op::Read => {
             if let Some(route) = route {
                 plan_row(messages, routes, route, batch, record)?;

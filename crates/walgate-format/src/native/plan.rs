@@ -51,6 +51,7 @@ pub(super) struct Plan {
     pub(super) insert: Box<[u8]>,
     pub(super) update: Box<[u8]>,
     pub(super) delete: Box<[u8]>,
+    pub(super) leave: Box<[u8]>,
     pub(super) truncate: Box<[u8]>,
     /// `{"op":"schema","schema":"…","table":"…"`: a schema event has no id.
     pub(super) schema: Box<[u8]>,
@@ -96,6 +97,7 @@ impl Plan {
             insert: head(Op::Insert),
             update: head(Op::Update),
             delete: head(Op::Delete),
+            leave: head(Op::Leave),
             truncate: head(Op::Truncate),
             schema: head(Op::Schema),
             key_is_identity: key.iter().copied().eq(identity),

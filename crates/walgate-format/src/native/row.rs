@@ -24,6 +24,22 @@ pub(super) struct Parts {
     before: Option<(usize, usize)>,
 }
 
+fn encoded(
+    value: (usize, usize),
+    key: Option<(usize, usize)>,
+    old_key: Option<(usize, usize)>,
+) -> Result<Encoded, EncodeError> {
+    let to_span = |(start, end)| span(start, end).ok_or_else(too_large);
+    let optional = |range: Option<(usize, usize)>| -> Result<Option<Span>, EncodeError> {
+        range.map(to_span).transpose()
+    };
+    Ok(Encoded {
+        value: to_span(value)?,
+        key: optional(key)?,
+        old_key: optional(old_key)?,
+    })
+}
+
 impl<'a> Row<'a> {
     /// Appends `,"key":…,"before":…,"after":…,"unchanged":…`, as far as they apply.
     #[inline]
@@ -66,15 +82,17 @@ impl<'a> Row<'a> {
             },
             _ => None,
         };
-        let to_span = |(start, end)| span(start, end).ok_or_else(too_large);
-        let optional = |range: Option<(usize, usize)>| -> Result<Option<Span>, EncodeError> {
-            range.map(to_span).transpose()
-        };
-        Ok(Encoded {
-            value: to_span((start, end))?,
-            key: optional(parts.key)?,
-            old_key: optional(old_key)?,
-        })
+        encoded((start, end), parts.key, old_key)
+    }
+
+    /// The same for an event that has nothing but its key.
+    pub(super) fn end(
+        &self,
+        key: Option<(usize, usize)>,
+        start: usize,
+        out: &BytesMut,
+    ) -> Result<Encoded, EncodeError> {
+        encoded((start, out.len() - 1), key, None)
     }
 
     #[inline]
@@ -104,6 +122,26 @@ impl<'a> Row<'a> {
             self.write_column(column, value, out)?;
         }
         Ok(close_object(start, out))
+    }
+
+    /// The key that a row had when it matched, and of what the log does not hold the new one.
+    pub(super) fn write_leaving_key(
+        &self,
+        out: &mut BytesMut,
+    ) -> Result<Option<(usize, usize)>, EncodeError> {
+        self.check_counts()?;
+        if self.plan.key.is_empty() {
+            return Ok(None);
+        }
+        out.put_slice(b",\"key\":");
+        let start = out.len();
+        for (place, column) in self.key_columns() {
+            let new = self.new.and_then(|new| new.iter().nth(place));
+            let value = logged(self.old, place, column).or(new);
+            let value = value.ok_or_else(|| column.refuse(Refusal::NotLogged))?;
+            self.write_column(column, value, out)?;
+        }
+        Ok(Some(close_object(start, out)))
     }
 
     fn write_old_key(

@@ -30,7 +30,9 @@ impl<'a> Row<'a> {
         let (table, old, new) = match *body {
             Body::Insert { table, new } => (table, None, Some(new)),
             Body::Update { table, old, new } => (table, old, Some(new)),
-            Body::Delete { table, old } => (table, Some(old), None),
+            Body::Delete { table, old } | Body::Leave { table, old, .. } => {
+                (table, Some(old), None)
+            }
             Body::Truncate { .. }
             | Body::Message { .. }
             | Body::Schema { .. }

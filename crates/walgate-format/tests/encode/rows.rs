@@ -372,3 +372,43 @@ fn tables_come_in_turns() {
         }
     }
 }
+
+#[test]
+fn a_row_that_leaves_a_filter_is_told_by_the_key_that_it_had() {
+    let leave = |table: Table, old: &Old<'_>, new: &[Value<'_>]| {
+        let (table, new) = (Arc::new(table), tuple(new));
+        let (Old::Key(values) | Old::Full(values)) = old else {
+            unreachable!("what leaves was there")
+        };
+        let row = tuple(values);
+        let old = match old {
+            Old::Full(_) => OldTuple::Full(row.as_tuple()),
+            _ => OldTuple::Key(row.as_tuple()),
+        };
+        let new = new.as_tuple();
+        let body = Body::Leave {
+            table: &table,
+            old,
+            new,
+        };
+        encode(&mut native(), body).value().to_owned()
+    };
+    let old = [t("41"), t("open"), NULL, NULL, NULL];
+    let expected = concat!(
+        r#"{"id":"00000000014a2f60-00000003","op":"leave","schema":"public","table":"orders","#,
+        r#""key":{"id":41},"lsn":"0/14A2F60","xid":771,"time":"2026-11-21T09:30:00.123456Z"}"#
+    );
+    let full = orders(ReplicaIdentity::Full);
+    assert_eq!(leave(full, &Old::Full(&old), &ROW), expected);
+    let by_key = [t("41"), NULL, NULL, NULL, NULL];
+    let default = orders(ReplicaIdentity::Default);
+    assert_eq!(leave(default, &Old::Key(&by_key), &ROW), expected);
+    // A key of the configuration that the log does not hold of the old row.
+    let mut table = orders(ReplicaIdentity::Default);
+    table.key = vec![1, 0];
+    let event = leave(table, &Old::Key(&by_key), &ROW);
+    assert!(
+        event.contains(r#""key":{"status":"paid","id":41}"#),
+        "{event}"
+    );
+}
