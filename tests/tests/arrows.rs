@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("walgate-sink-stdout", &["walgate-core"]),
     ("walgate-sink-kafka", &["walgate-core"]),
+    ("walgate-sink-websocket", &["walgate-core"]),
     ("walgate-sink-testkit", &["walgate-core"]),
     ("walgate-throwaway", &[]),
 ];
