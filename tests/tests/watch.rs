@@ -15,10 +15,10 @@ const TABLE: &str = "create table t (id int primary key, v text); \
                      create publication walgate for table t;";
 
 /// Listens on a port of its own, and looks often.
-const SHOWN: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[watch]\ninterval = \"500ms\"\n";
+pub(crate) const SHOWN: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[watch]\ninterval = \"500ms\"\n";
 
 /// Where a program listens.
-fn address(program: &mut Program) -> Result<String> {
+pub(crate) fn address(program: &mut Program) -> Result<String> {
     program.wait_for_log("listening for HTTP")?;
     let log = program.stderr();
     let pattern = Regex::new(r"listening for HTTP.*address=(\S+)")?;
@@ -27,7 +27,7 @@ fn address(program: &mut Program) -> Result<String> {
 }
 
 /// The code, and the body.
-fn get(address: &str, path: &str) -> Result<(u16, String)> {
+pub(crate) fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(
@@ -41,14 +41,14 @@ fn get(address: &str, path: &str) -> Result<(u16, String)> {
     Ok((code, body.to_owned()))
 }
 
-fn status(address: &str) -> Result<Value> {
+pub(crate) fn status(address: &str) -> Result<Value> {
     let (code, body) = get(address, "/status")?;
     ensure!(code == 200, "{code}: {body}");
     Ok(serde_json::from_str(&body)?)
 }
 
 /// The value of the one series that begins so.
-fn metric(page: &str, series: &str) -> Result<f64> {
+pub(crate) fn metric(page: &str, series: &str) -> Result<f64> {
     let mut lines = page.lines().filter_map(|line| line.strip_prefix(series));
     let value = lines
         .next()

@@ -26,6 +26,45 @@ const SETTINGS: &[(&str, &str)] = &[
     ("client_encoding", "UTF8"),
 ];
 
+/// How the heartbeat does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeartbeatState {
+    /// How many were written.
+    pub written: u64,
+    /// When one came back last.
+    pub last_back: Option<Instant>,
+    /// How long that took.
+    pub latency: Option<Duration>,
+    /// Since when one should be on its way and has not come back, also when it can't be written; none
+    /// between two, and while nothing could come back.
+    pub due: Option<Instant>,
+    /// What keeps it from being written.
+    pub kept_by: Option<String>,
+}
+
+impl HeartbeatState {
+    fn is_due(&mut self, now: Instant) {
+        self.due.get_or_insert(now);
+    }
+
+    fn was_written(&mut self) {
+        self.written += 1;
+        self.kept_by = None;
+    }
+
+    fn came_back(&mut self, now: Instant, latency: Duration) {
+        self.last_back = Some(now);
+        self.latency = Some(latency);
+        self.due = None;
+    }
+
+    fn rests(&mut self) {
+        self.due = None;
+        self.kept_by = None;
+    }
+}
+
 /// Writes a heartbeat at each interval, over an ordinary connection, and tells the monitor when it has
 /// come back. Never ends by itself; what keeps it from being written is said once.
 pub async fn heartbeat(connection: ConnectionConfig, every: Duration, monitor: SourceMonitor) {
@@ -37,29 +76,35 @@ pub async fn heartbeat(connection: ConnectionConfig, every: Duration, monitor: S
         ticks.tick().await;
         // What can't come back is not waited for.
         if !matches!(monitor.state(), SourceState::Streaming { .. }) {
+            monitor.beats().rests();
             continue;
         }
+        monitor.beats().is_due(Instant::now());
         let client = match sql.take() {
             Some(client) => client,
             None => match Box::pin(connection.connect_sql(SETTINGS)).await {
                 Ok(client) => client,
                 Err(error) => {
-                    beating.kept(&error.to_string());
+                    beating.kept(&monitor, &error.to_string());
                     continue;
                 }
             },
         };
         match beat(&client).await {
             Ok(Some(lsn)) => {
-                beating.written();
+                beating.written(&monitor);
                 beating.wait(&monitor, lsn, every.max(LEAST_PATIENCE)).await;
                 sql = Some(client);
             }
-            Ok(None) => beating.kept("the server is a standby, and writes no log"),
+            Ok(None) => {
+                beating.kept(&monitor, "the server is a standby, and writes no log");
+                monitor.beats().rests();
+            }
             Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => beating.kept(
+                &monitor,
                 "the role may not call pg_logical_emit_message: walgate check tells what grants it",
             ),
-            Err(error) => beating.kept(&error.to_string()),
+            Err(error) => beating.kept(&monitor, &error.to_string()),
         }
     }
 }
@@ -82,14 +127,16 @@ struct Beating {
 }
 
 impl Beating {
-    fn kept(&mut self, why: &str) {
+    fn kept(&mut self, monitor: &SourceMonitor, why: &str) {
+        monitor.beats().kept_by = Some(why.to_owned());
         if self.kept_by.as_deref() != Some(why) {
             tracing::warn!("no heartbeat is written: {why}");
             self.kept_by = Some(why.to_owned());
         }
     }
 
-    fn written(&mut self) {
+    fn written(&mut self, monitor: &SourceMonitor) {
+        monitor.beats().was_written();
         if self.kept_by.take().is_some() {
             tracing::info!("the heartbeat is written again");
         }
@@ -100,18 +147,46 @@ impl Beating {
         let written = Instant::now();
         while monitor.counters().received_lsn < lsn {
             if !matches!(monitor.state(), SourceState::Streaming { .. }) {
+                monitor.beats().rests();
                 return;
             }
             if written.elapsed() >= patience && !self.is_late {
                 self.is_late = true;
-                monitor.heartbeat(None);
                 tracing::warn!(%lsn, seconds = patience.as_secs(), "the heartbeat has not come back: what is committed does not arrive");
             }
             tokio::time::sleep(LOOK).await;
         }
-        monitor.heartbeat(Some(written.elapsed()));
+        let latency = written.elapsed();
+        monitor.beats().came_back(Instant::now(), latency);
         if std::mem::take(&mut self.is_late) {
             tracing::info!(%lsn, "the heartbeat has come back");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_due_from_the_first_attempt_until_one_comes_back() {
+        let (mut state, begin) = (HeartbeatState::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        state.is_due(at(1));
+        state.kept_by = Some("no right".to_owned());
+        state.is_due(at(2));
+        assert_eq!(
+            state.due,
+            Some(at(1)),
+            "the second attempt is no fresh start"
+        );
+        state.was_written();
+        assert_eq!((state.written, &state.kept_by), (1, &None));
+        assert_eq!(state.due, Some(at(1)), "written is not come back");
+        state.came_back(at(3), Duration::from_secs(1));
+        assert_eq!((state.due, state.last_back), (None, Some(at(3))));
+        state.is_due(at(4));
+        state.rests();
+        assert_eq!((state.due, state.last_back), (None, Some(at(3))));
     }
 }

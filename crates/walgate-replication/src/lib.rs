@@ -69,7 +69,7 @@ pub use config::{
     OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
     StopAtLsn, StreamBounds, StreamTransactions, TableName, Waiting, WholeBefore,
 };
-pub use heartbeat::heartbeat;
+pub use heartbeat::{HeartbeatState, heartbeat};
 pub use monitor::{SourceCounters, SourceMonitor, SourceState};
 pub use own_publication::OwnPublications;
 pub use source::{PostgresSource, Started};

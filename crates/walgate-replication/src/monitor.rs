@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use walgate_core::{Lsn, Streamed};
+
+use crate::heartbeat::HeartbeatState;
 
 /// What a source is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +80,7 @@ struct Shared {
     confirmed: AtomicU64,
     missing_tables: AtomicU64,
     wal_sender_pid: AtomicU64,
-    /// Milliseconds plus 2; 1 for late, 0 for none.
-    heartbeat: AtomicU64,
+    heartbeat: Mutex<HeartbeatState>,
 }
 
 /// The counters of a source at one moment; they only grow, but for the last two.
@@ -138,7 +139,7 @@ impl SourceMonitor {
             confirmed: AtomicU64::new(0),
             missing_tables: AtomicU64::new(0),
             wal_sender_pid: AtomicU64::new(0),
-            heartbeat: AtomicU64::new(0),
+            heartbeat: Mutex::default(),
         }))
     }
 
@@ -151,21 +152,14 @@ impl SourceMonitor {
             .clone()
     }
 
-    /// How long the last heartbeat took to come back; none while there was none, or it is late.
-    pub fn heartbeat_latency(&self) -> Option<std::time::Duration> {
-        let millis = self.0.heartbeat.load(Ordering::Relaxed).checked_sub(2)?;
-        Some(std::time::Duration::from_millis(millis))
+    /// How the heartbeat does.
+    pub fn heartbeat(&self) -> HeartbeatState {
+        self.beats().clone()
     }
 
-    /// Whether a heartbeat has not come back in time.
-    pub fn heartbeat_is_late(&self) -> bool {
-        self.0.heartbeat.load(Ordering::Relaxed) == 1
-    }
-
-    pub(crate) fn heartbeat(&self, latency: Option<std::time::Duration>) {
-        let millis = latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
-        let told = millis.map_or(1, |millis| millis.saturating_add(2));
-        self.0.heartbeat.store(told, Ordering::Relaxed);
+    pub(crate) fn beats(&self) -> MutexGuard<'_, HeartbeatState> {
+        let beats = self.0.heartbeat.lock();
+        beats.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters.

@@ -27,7 +27,9 @@ use std::time::Instant;
 
 pub use book::{Book, Kind, Notice, Telling};
 pub use dropping::{OurIdentity, Refusal, Settled, may_drop};
-pub use facts::{Concluded, Facts, JournalFacts, Orphan, SinkFacts, SlotFacts, Stage};
+pub use facts::{
+    Concluded, Facts, HeartbeatFacts, JournalFacts, Orphan, SinkFacts, SlotFacts, Stage,
+};
 pub use gauge::{Dwell, Gauge};
 pub use level::{Level, Thresholds};
 pub use plan::{Action, Conditions, Plan, Step};

@@ -24,6 +24,8 @@ pub struct Facts {
     /// For how long the server has said nothing over the replication connection; zero while another
     /// instance has the slot.
     pub silent_for: Option<Duration>,
+    /// The heartbeat; none when none is to be written.
+    pub heartbeat: Option<HeartbeatFacts>,
     /// The sinks.
     pub sinks: Vec<SinkFacts>,
     /// The journal on disk; none without one.
@@ -34,6 +36,16 @@ pub struct Facts {
     pub gaps: Option<u64>,
     /// Tables that are configured and not published any more.
     pub missing_tables: Option<u64>,
+}
+
+/// How the heartbeat does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeartbeatFacts {
+    /// For how long one should have come back; zero while none should, none while nothing is read
+    /// anyway.
+    pub late_for: Option<Duration>,
+    /// What keeps it from being written.
+    pub kept_by: Option<String>,
 }
 
 /// A disk is not full of less: so much log stays on it anyway, by the default of `max_wal_size`.

@@ -102,6 +102,7 @@ impl<'a> Readings<'a> {
                 });
                 of.collect()
             }
+            Rule::HeartbeatLate if facts.heartbeat.is_none() => Vec::new(),
             Rule::JournalFull if facts.journal.is_none() && !facts.journal_opens => Vec::new(),
             _ => vec![Reading {
                 subject: facts.slot.clone(),
@@ -149,6 +150,7 @@ impl<'a> Readings<'a> {
                 Stage::Lost => 3.0,
             }),
             Rule::ServerSilent => facts.silent_for.map(seconds),
+            Rule::HeartbeatLate => facts.heartbeat.as_ref()?.late_for.map(seconds),
             Rule::CatalogXmin => Some(seen?.catalog_xmin_age? as f64),
             Rule::OrphanSlots => Some(seen?.orphans.len() as f64),
             Rule::PublicationTables => Some(facts.missing_tables? as f64),
@@ -221,6 +223,13 @@ impl Reading<'_> {
             Rule::SlotInactive => format!("nobody has used slot {subject} for {time}"),
             Rule::SlotStatus => self.status(),
             Rule::ServerSilent => format!("the server has said nothing for {time}"),
+            Rule::HeartbeatLate => {
+                let heartbeat = self.facts.heartbeat.as_ref();
+                match heartbeat.and_then(|heartbeat| heartbeat.kept_by.as_deref()) {
+                    Some(why) => format!("no heartbeat could be written for {time}: {why}"),
+                    None => format!("a heartbeat was committed {time} ago and has not come back"),
+                }
+            }
             Rule::SinkDown => format!("sink {subject} has been down for {time}{because}"),
             Rule::ErrorRate => format!(
                 "sink {subject} failed before {value:.0} % of the looks of the last 5 minutes{because}"
@@ -302,7 +311,9 @@ impl Reading<'_> {
             | Rule::SlotStatus => seen
                 .and_then(|seen| seen.fix.clone())
                 .unwrap_or_else(|| "walgate slots".to_owned()),
-            Rule::ServerSilent | Rule::WatchBlind | Rule::Down => "walgate check".to_owned(),
+            Rule::ServerSilent | Rule::HeartbeatLate | Rule::WatchBlind | Rule::Down => {
+                "walgate check".to_owned()
+            }
             Rule::SinkDown | Rule::ErrorRate | Rule::Backlog => format!(
                 "bring sink {} back; what it lacks waits for it: walgate slots",
                 self.subject

@@ -21,6 +21,8 @@ pub enum Rule {
     SlotStatus,
     /// The server says nothing.
     ServerSilent,
+    /// What was committed to see whether it arrives does not.
+    HeartbeatLate,
     /// A sink takes nothing.
     SinkDown,
     /// A sink fails often.
@@ -50,7 +52,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RetainedBytes,
         Self::Headroom,
         Self::Lag,
@@ -58,6 +60,7 @@ impl Rule {
         Self::SlotInactive,
         Self::SlotStatus,
         Self::ServerSilent,
+        Self::HeartbeatLate,
         Self::SinkDown,
         Self::ErrorRate,
         Self::Backlog,
@@ -83,6 +86,7 @@ impl Rule {
             Self::SlotInactive => "slot_inactive",
             Self::SlotStatus => "slot_status",
             Self::ServerSilent => "server_silent",
+            Self::HeartbeatLate => "heartbeat_late",
             Self::SinkDown => "sink_down",
             Self::ErrorRate => "error_rate",
             Self::Backlog => "backlog",
@@ -164,7 +168,9 @@ fn shipped(rule: Rule) -> Thresholds {
     match rule {
         Rule::RetainedBytes => Thresholds::rising(&[10.0 * GIB, 50.0 * GIB]),
         Rule::Headroom => Thresholds::falling(&[30.0, 10.0, 3.0]),
-        Rule::Lag => Thresholds::rising(&seconds(&[60, 600])),
+        Rule::Lag | Rule::HeartbeatLate | Rule::WatchBlind => {
+            Thresholds::rising(&seconds(&[60, 600]))
+        }
         Rule::TimeToLimit => Thresholds::falling(&seconds(&[6 * 3600, 3600, 600])),
         Rule::SlotInactive => Thresholds::rising(&seconds(&[300, 1800])),
         Rule::SlotStatus => Thresholds::rising(&[1.0, 2.0, 3.0]),
@@ -177,6 +183,5 @@ fn shipped(rule: Rule) -> Thresholds {
         Rule::OrphanSlots | Rule::PublicationTables => Thresholds::rising(&[1.0]),
         Rule::SynchronousStandby | Rule::Gap | Rule::Down => Thresholds::rising(&[1.0, 1.0]),
         Rule::JournalFull => Thresholds::rising(&[70.0, 90.0, 100.0]),
-        Rule::WatchBlind => Thresholds::rising(&seconds(&[60, 600])),
     }
 }

@@ -108,6 +108,44 @@ fn an_idle_source_and_one_that_nobody_can_see_are_neither_behind_nor_well() {
 }
 
 #[test]
+fn a_heartbeat_is_late_only_where_one_is_written() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut facts = facts(0);
+    let late = |seconds| {
+        Some(HeartbeatFacts {
+            late_for: Some(Duration::from_secs(seconds)),
+            kept_by: None,
+        })
+    };
+    facts.heartbeat = late(61);
+    let verdict = look(&mut guard, &mut now, 20, &facts);
+    let said: Vec<_> = verdict.standings.iter().map(|one| &one.summary).collect();
+    assert_eq!(
+        said,
+        ["a heartbeat was committed 1m 01s ago and has not come back"]
+    );
+    assert_eq!(verdict.level(), Level::Ok, "no policy acts on it");
+    facts.heartbeat = late(601);
+    if let Some(heartbeat) = &mut facts.heartbeat {
+        heartbeat.kept_by = Some("the role may not".to_owned());
+    }
+    let verdict = look(&mut guard, &mut now, 20, &facts);
+    let first = verdict.standings.first().expect("one");
+    assert_eq!(
+        (first.rule.name(), first.level),
+        ("heartbeat_late", Level::Critical)
+    );
+    assert_eq!(
+        first.summary,
+        "no heartbeat could be written for 10m 01s: the role may not"
+    );
+    facts.heartbeat = late(0);
+    look(&mut guard, &mut now, 130, &facts);
+    facts.heartbeat = None;
+    assert_eq!(look(&mut guard, &mut now, 20, &facts), Verdict::default());
+}
+
+#[test]
 fn a_sink_and_the_journal_have_their_rules() {
     let (mut guard, mut now) = (guard(), Instant::now());
     let mut facts = facts(0);

@@ -31,6 +31,9 @@ pub struct Guard {
     pub slot_status: bool,
     /// For how long the server has said nothing over the replication connection.
     pub server_silent: Vec<Period>,
+    /// For how long a heartbeat (`source.heartbeat`) should have come back and has not, or could not
+    /// be written.
+    pub heartbeat_late: Vec<Period>,
     /// For how long a sink has been failing.
     pub sink_down: Vec<Period>,
     /// How often an attempt of a sink fails: at how many of the looks of the last 5 minutes there was a
@@ -124,6 +127,8 @@ impl Default for Guard {
             slot_status: true,
             // Six intervals of a status.
             server_silent: vec![minutes(1), minutes(5)],
+            // As the lag: it waits behind everything that was committed before it.
+            heartbeat_late: vec![minutes(1), minutes(10)],
             sink_down: vec![Period::seconds(30), minutes(5)],
             error_rate: vec![5, 50],
             backlog: vec![Size::mib(1 << 10), Size::mib(10 << 10)],

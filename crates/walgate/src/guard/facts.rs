@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use walgate_journal::Demand;
 use walgate_pipeline::SinkState;
 use walgate_replication::SourceState;
-use walgate_slot::guard::{Concluded, Facts, JournalFacts, Orphan, SinkFacts, SlotFacts};
+use walgate_slot::guard::{
+    Concluded, Facts, HeartbeatFacts, JournalFacts, Orphan, SinkFacts, SlotFacts,
+};
 
 use crate::watch::{Moment, Sight, SinkSight, View};
 
@@ -28,12 +29,13 @@ impl Sight {
             blind_because: blind.map(|blind| blind.why.clone()),
             seen: view.map(|view| slot_facts(moment, view)),
             silent_for: silent_for(moment, since_start),
+            heartbeat: heartbeat(moment),
             sinks: moment
                 .sinks
                 .iter()
                 .map(|sink| of_sink(sink, moment))
                 .collect(),
-            journal: moment.journal.as_ref().and_then(of_journal),
+            journal: of_journal(moment),
             journal_opens: moment.journal.is_none(),
             gaps: Some(moment.gaps),
             missing_tables: Some(moment.counters.missing_tables),
@@ -87,6 +89,17 @@ fn silent_for(moment: &Moment, since_start: Duration) -> Option<Duration> {
     }
 }
 
+/// Nothing comes back to who does not read.
+fn heartbeat(moment: &Moment) -> Option<HeartbeatFacts> {
+    let heartbeat = moment.heartbeat.as_ref()?;
+    let late = |due| moment.at.saturating_duration_since(due);
+    let late_for = moment.heartbeat_due().map_or(Duration::ZERO, late);
+    Some(HeartbeatFacts {
+        late_for: (!moment.is_held_back()).then_some(late_for),
+        kept_by: heartbeat.kept_by.clone(),
+    })
+}
+
 fn of_sink(sink: &SinkSight, moment: &Moment) -> SinkFacts {
     let status = &sink.status;
     let down = matches!(status.state, SinkState::Retrying | SinkState::Failed);
@@ -96,7 +109,7 @@ fn of_sink(sink: &SinkSight, moment: &Moment) -> SinkFacts {
     };
     SinkFacts {
         name: status.name.clone(),
-        required: status.demand == Demand::Required,
+        required: sink.is_required(),
         down_for: Some(down_for),
         last_error: status.last_error.clone().filter(|_| down),
         failures: status.failures,
@@ -105,14 +118,10 @@ fn of_sink(sink: &SinkSight, moment: &Moment) -> SinkFacts {
     }
 }
 
-/// What is kept for replay gives way: only what a required sink lacks fills it.
-fn of_journal(journal: &walgate_journal::JournalStats) -> Option<JournalFacts> {
-    let disk = journal.disk.as_ref()?;
-    let required = journal.readers.iter();
-    let required = required.filter(|reader| reader.demand == Demand::Required);
-    let held = required.map(|reader| reader.behind_disk_bytes).max();
+fn of_journal(moment: &Moment) -> Option<JournalFacts> {
+    let disk = moment.journal.as_ref()?.disk.as_ref()?;
     Some(JournalFacts {
-        held_bytes: held.unwrap_or(0),
+        held_bytes: moment.journal_held_bytes()?,
         budget_bytes: disk.budget_bytes,
         full: disk.full,
         held_by: disk.held_by.clone(),

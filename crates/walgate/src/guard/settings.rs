@@ -128,6 +128,7 @@ fn rules(guard: &config::Guard) -> Rules {
     rules.set(Rule::TimeToLimit, &seconds(&guard.time_to_limit));
     rules.set(Rule::SlotInactive, &seconds(&guard.slot_inactive));
     rules.set(Rule::ServerSilent, &seconds(&guard.server_silent));
+    rules.set(Rule::HeartbeatLate, &seconds(&guard.heartbeat_late));
     rules.set(Rule::SinkDown, &seconds(&guard.sink_down));
     rules.set(Rule::ErrorRate, &shares(&guard.error_rate));
     rules.set(Rule::Backlog, &bytes(&guard.backlog));

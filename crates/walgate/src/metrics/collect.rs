@@ -71,6 +71,12 @@ impl Samples {
             self.sink(moment, sink);
         }
         self.journal(moment.journal.as_ref());
+        let held = moment.journal_held_bytes();
+        self.put(
+            "walgate_journal_held_bytes",
+            &[],
+            held.map_or(f64::NAN, bytes),
+        );
         self.looks(sight);
         self.guard(moment);
     }
@@ -255,6 +261,33 @@ impl Samples {
         for (name, value) in numbers {
             self.put(name, &[], value);
         }
+        self.heartbeat(moment);
+    }
+
+    fn heartbeat(&mut self, moment: &Moment) {
+        let heartbeat = moment.heartbeat.as_ref();
+        let when = |then: Option<Instant>| then.map_or(f64::NAN, |then| at(moment, then));
+        let written = heartbeat.map_or(0, |heartbeat| heartbeat.written);
+        let back = heartbeat.and_then(|heartbeat| heartbeat.last_back);
+        let latency = heartbeat.and_then(|heartbeat| heartbeat.latency);
+        let numbers = [
+            ("walgate_heartbeat_sent_total", bytes(written)),
+            (
+                "walgate_heartbeat_last_received_timestamp_seconds",
+                when(back),
+            ),
+            (
+                "walgate_heartbeat_latency_seconds",
+                latency.map_or(f64::NAN, |latency| latency.as_secs_f64()),
+            ),
+            (
+                "walgate_heartbeat_due_timestamp_seconds",
+                when(moment.heartbeat_due()),
+            ),
+        ];
+        for (name, value) in numbers {
+            self.put(name, &[], value);
+        }
     }
 
     fn sink(&mut self, moment: &Moment, sink: &SinkSight) {
@@ -326,6 +359,10 @@ impl Samples {
     fn looks(&mut self, sight: &Sight) {
         let looks = &sight.looks;
         let numbers = [
+            (
+                "walgate_watch_interval_seconds",
+                looks.interval.as_secs_f64(),
+            ),
             ("walgate_watch_looks_total", bytes(looks.total)),
             ("walgate_watch_failures_total", bytes(looks.failures)),
             (

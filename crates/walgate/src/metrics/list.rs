@@ -95,6 +95,10 @@ pub(super) const METRICS: &[Metric] = &[
     metric(Kind::Gauge, "walgate_source_state", &["state"], "1 for the present state: connecting, waiting_for_slot, streaming, down, ended or slot_lost."),
     gauge("walgate_source_last_message_timestamp_seconds", "When anything came from the server last; NaN while nothing is read because the journal has no room."),
     gauge("walgate_source_last_status_timestamp_seconds", "When the server was told our position last."),
+    counter("walgate_heartbeat_sent_total", "Heartbeats that were committed on the server."),
+    gauge("walgate_heartbeat_last_received_timestamp_seconds", "When one came back last."),
+    gauge("walgate_heartbeat_latency_seconds", "How long that one took, from its commit to us."),
+    gauge("walgate_heartbeat_due_timestamp_seconds", "Since when one should have come back and has not, or could not be written; NaN when none should, and while nothing is read because the journal has no room."),
     counter("walgate_source_reconnects_total", "Connections made after the first."),
     counter("walgate_source_received_bytes_total", "Bytes received while replicating."),
     counter("walgate_source_frames_total", "Messages of changes and transactions received."),
@@ -116,9 +120,11 @@ pub(super) const METRICS: &[Metric] = &[
 
     gauge("walgate_journal_bytes", "What the journal holds: on disk where there is one, in memory otherwise."),
     gauge("walgate_journal_budget_bytes", "What it may hold."),
+    gauge("walgate_journal_held_bytes", "What the required sink that is furthest behind keeps in the journal on disk; what is kept for replay gives way. NaN without a disk."),
     gauge("walgate_journal_spool_bytes", "Disk that transactions take that have not committed."),
     gauge("walgate_journal_full", "1 when it takes no more: the source is held back."),
 
+    gauge("walgate_watch_interval_seconds", "[watch] interval: how often the server is looked at."),
     counter("walgate_watch_looks_total", "Looks at the server that were tried."),
     counter("walgate_watch_failures_total", "Looks that failed."),
     gauge("walgate_watch_last_look_timestamp_seconds", "The last look that went well."),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 use prometheus_parse::{Scrape, Value};
 use walgate_journal::{Journal, JournalStats};
 use walgate_pipeline::{Demand, SinkState, SinkStatus};
-use walgate_replication::SourceMonitor;
+use walgate_replication::{HeartbeatState, SourceMonitor};
 use walgate_slot::{Lag, Limits, Observation, Scene, Server, Slot};
 
 use super::list::METRICS;
@@ -21,7 +21,10 @@ fn fresh() -> Sight {
     let instance = Instance::new(&config, SourceMonitor::new());
     Sight {
         moment: instance.moment(&walgate_slot::History::new()),
-        looks: Looks::default(),
+        looks: Looks {
+            interval: Duration::from_secs(5),
+            ..Looks::default()
+        },
         view: None,
     }
 }
@@ -61,6 +64,7 @@ fn before_the_first_look_nothing_would_page() {
                 let connecting = labels.get("state") == Some("connecting");
                 value == f64::from(u8::from(connecting))
             }
+            "walgate_watch_interval_seconds" => value == 5.0,
             "walgate_ready" | "walgate_publication_missing_tables" => value == 0.0,
             name if name.starts_with("process_") => true,
             _ => value.is_nan(),
@@ -139,6 +143,12 @@ fn busy(slots: usize) -> Sight {
     });
     let journal = Journal::in_memory(1 << 20, walgate_core::Position::ZERO);
     let stats: JournalStats = journal.stats();
+    let begin = Instant::now();
+    let mut beats = HeartbeatState::default();
+    beats.written = 3;
+    beats.due = begin.checked_sub(Duration::from_secs(60));
+    beats.latency = Some(Duration::from_millis(250));
+    sight.moment.heartbeat = Some(beats);
     sight.moment.journal = Some(stats);
     sight.moment.shown = Shown {
         level: Some(2),
@@ -189,11 +199,18 @@ fn what_is_known_is_there_in_both_formats() {
     assert_eq!(of("walgate_sink_events_total", kafka), 12.0);
     let oldest = of("walgate_sink_oldest_undelivered_timestamp_seconds", kafka);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let age = now.expect("a time").as_secs_f64() - oldest;
+    let now = now.expect("a time").as_secs_f64();
+    let age = now - oldest;
     assert!((89.0..600.0).contains(&age), "{age}");
     assert_eq!(of("walgate_alert_firing", Some(("rule", "lag"))), 2.0);
     assert_eq!(of("walgate_alert_notifications_total", None), 3.0);
     assert_eq!(of("walgate_journal_budget_bytes", None), 1_048_576.0);
+
+    let beat = "walgate_heartbeat_due_timestamp_seconds";
+    let due = now - of(beat, None);
+    assert!((59.0..600.0).contains(&due), "{due}");
+    assert_eq!(of("walgate_heartbeat_sent_total", None), 3.0);
+    assert_eq!(of("walgate_heartbeat_latency_seconds", None), 0.25);
 
     let text = super::page(&sight, Format::OpenMetrics);
     assert!(text.ends_with("# EOF\n"));

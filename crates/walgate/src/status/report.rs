@@ -72,6 +72,19 @@ struct SourceReport {
     server_notices: u64,
     publication_missing_tables: u64,
     gaps: u64,
+    /// Null where none is to be written.
+    heartbeat: Option<HeartbeatReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct HeartbeatReport {
+    sent: u64,
+    last_received_seconds: Option<f64>,
+    latency_seconds: Option<f64>,
+    /// For how long one should have come back, or should have been written.
+    due_seconds: Option<f64>,
+    /// What keeps it from being written.
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -266,6 +279,13 @@ fn source(sight: &Sight) -> SourceReport {
         server_notices: counters.notices,
         publication_missing_tables: counters.missing_tables,
         gaps: moment.gaps,
+        heartbeat: moment.heartbeat.as_ref().map(|heartbeat| HeartbeatReport {
+            sent: heartbeat.written,
+            last_received_seconds: heartbeat.last_back.map(ago),
+            latency_seconds: heartbeat.latency.map(|latency| latency.as_secs_f64()),
+            due_seconds: moment.heartbeat_due().map(ago),
+            error: heartbeat.kept_by.clone(),
+        }),
     }
 }
 

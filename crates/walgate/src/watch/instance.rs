@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use walgate_core::Lsn;
 use walgate_journal::{Journal, JournalStats};
 use walgate_pipeline::{Demand, SinkStatus, StatusHandle};
-use walgate_replication::{SourceCounters, SourceMonitor, SourceState};
+use walgate_replication::{HeartbeatState, SourceCounters, SourceMonitor, SourceState};
 use walgate_slot::{History, Lag};
 
 use super::Pulse;
@@ -25,6 +25,8 @@ struct Shared {
     slot: String,
     /// What is fsynced here is confirmed, whatever the sinks have.
     confirms: bool,
+    /// Heartbeats are to be written.
+    beats: bool,
     /// The sinks of the configuration, before they are made.
     configured: Vec<SinkStatus>,
     source: SourceMonitor,
@@ -74,6 +76,8 @@ pub(crate) struct Moment {
     pub(crate) confirms: bool,
     pub(crate) source: SourceState,
     pub(crate) counters: SourceCounters,
+    /// None where none is to be written.
+    pub(crate) heartbeat: Option<HeartbeatState>,
     pub(crate) sinks: Vec<SinkSight>,
     /// None before it has begun.
     pub(crate) journal: Option<JournalStats>,
@@ -90,6 +94,22 @@ impl Moment {
         self.journal
             .as_ref()
             .is_some_and(|journal| journal.held_back)
+    }
+
+    /// What the required sink that is furthest behind keeps in the journal on disk, in bytes: what is
+    /// kept for replay gives way. None without one.
+    pub(crate) fn journal_held_bytes(&self) -> Option<u64> {
+        let journal = self.journal.as_ref().filter(|it| it.disk.is_some())?;
+        let readers = journal.readers.iter();
+        let required = readers.filter(|reader| reader.demand == Demand::Required);
+        let held = required.map(|reader| reader.behind_disk_bytes);
+        Some(held.max().unwrap_or(0))
+    }
+
+    /// Since when a heartbeat should have come back; none while nothing is read anyway.
+    pub(crate) fn heartbeat_due(&self) -> Option<Instant> {
+        let heartbeat = self.heartbeat.as_ref()?;
+        heartbeat.due.filter(|_| !self.is_held_back())
     }
 }
 
@@ -129,6 +149,7 @@ impl Instance {
             started: SystemTime::now(),
             slot: config.source.slot.as_str().to_owned(),
             confirms: config.journal.confirms(),
+            beats: config.source.heartbeat.is_some(),
             configured: configured.collect(),
             source,
             sinks: OnceLock::new(),
@@ -206,6 +227,7 @@ impl Instance {
             slot: shared.slot.clone(),
             confirms: shared.confirms,
             source: shared.source.state(),
+            heartbeat: shared.beats.then(|| shared.source.heartbeat()),
             sinks: sinks
                 .map(|status| sink(status, received, journal.as_ref(), history, now))
                 .collect(),

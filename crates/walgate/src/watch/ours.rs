@@ -138,6 +138,7 @@ mod tests {
             confirms: false,
             source: monitor.state(),
             counters: monitor.counters(),
+            heartbeat: None,
             journal: Some(JournalStats {
                 bytes: 0,
                 budget_bytes: 16 << 20,

@@ -14,6 +14,7 @@ impl Rules<'_> {
         self.falling("time_to_limit", &guard.time_to_limit);
         self.rising("slot_inactive", &guard.slot_inactive);
         self.rising("server_silent", &guard.server_silent);
+        self.rising("heartbeat_late", &guard.heartbeat_late);
         self.rising("sink_down", &guard.sink_down);
         self.rising("error_rate", &guard.error_rate);
         self.rising("backlog", &guard.backlog);
