@@ -1,5 +1,6 @@
 //! The guard and its alerts, end to end: a real server, a real receiver, and a sink that is dead.
 
+mod channels;
 mod drops;
 mod receiver;
 mod releases;

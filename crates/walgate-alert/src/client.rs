@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::Secret;
 use crate::error::SendError;
 
-/// Nobody is told to wait longer than this by somebody else.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Nobody is told to wait longer than this by somebody else: what is worse may come meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A client for all channels. Proxies of the environment (`HTTPS_PROXY`) are used; a redirection is
 /// an error, because what is sent would go to somebody who was not named.

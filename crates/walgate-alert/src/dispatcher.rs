@@ -1,41 +1,29 @@
 //! A task for each channel, so that none waits for another and nobody waits for any.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use walgate_core::{Backoff, BackoffOptions};
 
 use crate::channel::Channel;
 use crate::client::Client;
 use crate::error::SendError;
 use crate::message::Message;
-use crate::queue::Queue;
+use crate::queue::{Queue, Waiting};
 
-/// Waits between attempts: a receiver that restarts is back within seconds, one that is down is asked
-/// once a minute.
-const BACKOFF: BackoffOptions = BackoffOptions {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(60),
-    reset_after: Duration::from_secs(60),
-};
-
-/// What is older than this is told no more: a repetition comes, or it is over.
+/// What is older than this is tried no more: whoever tells it may tell it anew.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// Answers of channels that nobody has taken yet; more are dropped, and then told again.
-const MOST_ANSWERS: usize = 256;
-
-/// A message has reached somebody, or nobody will ever get it.
+/// What has become of a message in one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// The message.
     pub message: Message,
     /// The channel's name.
     pub channel: &'static str,
-    /// Whether it has arrived.
+    /// Whether it has arrived. What has not is tried no more.
     pub arrived: bool,
 }
 
@@ -56,6 +44,9 @@ pub struct Numbers {
 struct Lane {
     channel: Channel,
     queue: Queue,
+    answers: mpsc::UnboundedSender<Told>,
+    /// It was said that nothing can be sent.
+    complained: AtomicBool,
     sent: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
@@ -69,33 +60,37 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts a task for each channel. What has become of messages is told in the second value.
-    pub fn start(channels: Vec<Channel>, client: &Client) -> (Self, mpsc::Receiver<Told>) {
-        let (answers, receiver) = mpsc::channel(MOST_ANSWERS);
+    /// Starts a task for each channel. What has become of messages is told in the second value: once for
+    /// each message and channel, but for those that something newer of the same alert has overtaken, and
+    /// those that were still tried at the end.
+    pub fn start(channels: Vec<Channel>, client: &Client) -> (Self, mpsc::UnboundedReceiver<Told>) {
+        // No more than what was told can wait in it.
+        let (answers, receiver) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         let mut lanes = Vec::with_capacity(channels.len());
         for channel in channels {
             let lane = Arc::new(Lane {
                 channel,
                 queue: Queue::default(),
+                answers: answers.clone(),
+                complained: AtomicBool::new(false),
                 sent: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
             });
             lanes.push(Arc::clone(&lane));
-            tasks.spawn(lane.run(client.clone(), answers.clone()));
+            tasks.spawn(lane.run(client.clone()));
         }
         (Self { lanes, tasks }, receiver)
     }
 
-    /// Tells everybody. Never waits.
-    pub fn tell(&self, message: &Message) {
-        for lane in &self.lanes {
-            let dropped = lane.queue.push(message.clone());
-            if dropped > 0 {
-                lane.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
-                let channel = lane.channel.name();
-                tracing::warn!(channel, dropped, "alerts had no room in the queue");
+    /// Tells one channel, by its name. Never waits.
+    pub fn tell(&self, channel: &str, message: &Message) {
+        let of = |lane: &&Arc<Lane>| lane.channel.name() == channel;
+        for lane in self.lanes.iter().filter(of) {
+            for dropped in lane.queue.push(message.clone()) {
+                tracing::warn!(channel, "an alert had no room in the queue");
+                lane.answer(dropped, false);
             }
         }
     }
@@ -127,82 +122,145 @@ impl Dispatcher {
 }
 
 impl Lane {
-    async fn run(self: Arc<Self>, client: Client, answers: mpsc::Sender<Told>) {
-        let mut backoff = Backoff::new(BACKOFF);
-        let mut complained = false;
-        while let Some(message) = self.queue.next().await {
-            let Some(arrived) = self
-                .deliver(&client, &message, &mut backoff, &mut complained)
-                .await
-            else {
-                continue;
-            };
-            let count = if arrived { &self.sent } else { &self.dropped };
-            count.fetch_add(1, Ordering::Relaxed);
-            let channel = self.channel.name();
-            // When nobody takes it, it is told again: better twice than not at all.
-            drop(answers.try_send(Told {
-                message,
-                channel,
-                arrived,
-            }));
-        }
-    }
-
-    /// Tries until it has arrived. Returns whether it has; none when something newer is known.
-    async fn deliver(
-        &self,
-        client: &Client,
-        message: &Message,
-        backoff: &mut Backoff,
-        complained: &mut bool,
-    ) -> Option<bool> {
-        let channel = self.channel.name();
-        let since = Instant::now();
-        loop {
-            let error = match self.channel.send(client, message).await {
+    async fn run(self: Arc<Self>, client: Client) {
+        while let Some(waiting) = self.queue.next().await {
+            match self.channel.send(&client, &waiting.message).await {
                 Ok(()) => {
-                    backoff.succeeded(Instant::now());
-                    if std::mem::take(complained) {
-                        tracing::info!(channel, "alerts arrive again");
+                    if self.complained.swap(false, Ordering::Relaxed) {
+                        tracing::info!(channel = self.channel.name(), "alerts arrive again");
                     }
-                    return Some(true);
+                    self.answer(waiting.message, true);
                 }
-                Err(error) => error,
-            };
-            self.failed.fetch_add(1, Ordering::Relaxed);
-            let wait = backoff.failed(Instant::now(), fastrand::f64());
-            let (wait, refused) = match &error {
-                SendError::Transient { after, .. } => (after.unwrap_or(wait), false),
-                SendError::Refused { .. } => (wait, true),
-            };
-            if refused || !std::mem::replace(complained, true) {
-                tracing::error!(channel, "an alert can't be sent: {error}");
-            }
-            if refused || since.elapsed() >= GIVEN_UP_AFTER {
-                return Some(false);
-            }
-            // At the end there is one attempt for each.
-            if self.queue.is_closed() || self.sleeps_in_vain(wait, &message.key).await {
-                return None;
+                Err(error) => self.failed(waiting, &error),
             }
         }
     }
 
-    /// Waits. Returns whether something newer has come of the same alert meanwhile.
-    async fn sleeps_in_vain(&self, wait: Duration, key: &str) -> bool {
-        /// How long news may wait behind an old attempt.
-        const LOOK_EVERY: Duration = Duration::from_millis(250);
-        let until = Instant::now() + wait;
-        loop {
-            if self.queue.has_newer(key) {
-                return true;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.queue.is_closed() {
-                return false;
-            }
-            tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    /// Tries again what may arrive later, behind what waits for its first attempt.
+    fn failed(&self, waiting: Waiting, error: &SendError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let (hold, refused) = match error {
+            SendError::Transient { after, .. } => (*after, false),
+            SendError::Refused { .. } => (None, true),
+        };
+        let complained = self.complained.swap(true, Ordering::Relaxed);
+        if refused || !complained {
+            let channel = self.channel.name();
+            tracing::error!(channel, "an alert can't be sent: {error}");
         }
+        let tried = waiting.tried;
+        if refused || tried.is_some_and(|tried| tried.elapsed() >= GIVEN_UP_AFTER) {
+            self.answer(waiting.message, false);
+        } else if let Some(message) = self.queue.put_back(waiting, hold) {
+            self.answer(message, false);
+        }
+    }
+
+    fn answer(&self, message: Message, arrived: bool) {
+        let count = if arrived { &self.sent } else { &self.dropped };
+        count.fetch_add(1, Ordering::Relaxed);
+        // Nobody listens any more at an end.
+        drop(self.answers.send(Told {
+            message,
+            channel: self.channel.name(),
+            arrived,
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+    use walgate_core::Secret;
+
+    use super::*;
+    use crate::message::example;
+
+    /// Answers each request with what is said for its message's key.
+    async fn receiver(status: fn(&str) -> &'static str) -> Secret {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, status));
+            }
+        });
+        Secret::new(format!("http://{address}/"))
+    }
+
+    async fn answer(stream: TcpStream, status: fn(&str) -> &'static str) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await?;
+            if line.trim().is_empty() {
+                break;
+            }
+            let line = line.to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        let body: serde_json::Value = serde_json::from_slice(&body)?;
+        let status = status(body["key"].as_str().unwrap_or_default());
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await
+    }
+
+    #[tokio::test]
+    async fn a_message_that_can_not_be_sent_delays_no_other() {
+        let url = receiver(|key| match key {
+            "poison" => "500 Internal Server Error",
+            "wrong" => "400 Bad Request",
+            _ => "200 OK",
+        });
+        let url = url.await;
+        let client = Client::new(Duration::from_secs(60)).expect("a client");
+        let webhook = Channel::Webhook { url, token: None };
+        let (dispatcher, mut told) = Dispatcher::start(vec![webhook, Channel::Log], &client);
+        let since = std::time::Instant::now();
+        for key in ["poison", "wrong", "one", "two"] {
+            dispatcher.tell("webhook", &example("raised", key));
+        }
+        let mut answers = Vec::new();
+        while answers.len() < 3 {
+            let told = told.recv().await.expect("an answer");
+            assert_eq!(told.channel, "webhook");
+            answers.push((told.message.key, told.arrived));
+        }
+        let expected = [("wrong", false), ("one", true), ("two", true)];
+        assert_eq!(
+            answers,
+            expected.map(|(key, arrived)| (key.to_owned(), arrived))
+        );
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "{:?}",
+            since.elapsed()
+        );
+        dispatcher.close(Duration::from_secs(60)).await;
+        assert!(told.recv().await.is_none(), "nobody knows of that one");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_is_told_to_whoever_told_it() {
+        let url = receiver(|_| "503 Service Unavailable").await;
+        let client = Client::new(Duration::from_secs(60)).expect("a client");
+        let webhook = Channel::Webhook { url, token: None };
+        let (dispatcher, mut told) = Dispatcher::start(vec![webhook], &client);
+        for number in 0..80 {
+            dispatcher.tell("webhook", &example("raised", &number.to_string()));
+        }
+        let dropped = told.recv().await.expect("an answer");
+        assert!(!dropped.arrived, "{dropped:?}");
+        let numbers = dispatcher.numbers();
+        assert!(
+            numbers.iter().any(|numbers| numbers.dropped >= 15),
+            "{numbers:?}"
+        );
     }
 }

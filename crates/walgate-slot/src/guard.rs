@@ -13,6 +13,7 @@
 
 mod book;
 mod dropping;
+mod entry;
 mod facts;
 mod gauge;
 mod level;
@@ -25,8 +26,9 @@ mod rule;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-pub use book::{Book, Kind, Notice, Telling};
+pub use book::Book;
 pub use dropping::{OurIdentity, Refusal, Settled, may_drop};
+pub use entry::{Answer, Kind, Notice, Telling};
 pub use facts::{
     Concluded, Facts, HeartbeatFacts, JournalFacts, Orphan, SinkFacts, SlotFacts, Stage,
 };
@@ -134,5 +136,7 @@ impl Guard {
     }
 }
 
+#[cfg(test)]
+mod book_tests;
 #[cfg(test)]
 mod tests;

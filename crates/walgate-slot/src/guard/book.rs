@@ -1,10 +1,10 @@
 //! Alerts over time: told once, repeated, and over; also when the process ends in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::{Answer, Entry, Notice, Telling, key_of};
 use super::level::Level;
 use super::plan::RELEASE;
 use super::reading::Standing;
@@ -13,85 +13,7 @@ use super::reading::Standing;
 const MOST_ALERTS: usize = 256;
 
 /// The version of the form in which a book is kept.
-const VERSION: u32 = 1;
-
-/// What is told, and how often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Telling {
-    /// The least level that is worth a word.
-    pub least: Level,
-    /// After so long without a change it is told again; never when it is none.
-    pub repeat: Option<Duration>,
-}
-
-/// What has happened to an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// It is new.
-    Raised,
-    /// It is worse than what was told.
-    Escalated,
-    /// It is less bad than what was told, and not over.
-    Eased,
-    /// It is what it was.
-    Repeated,
-    /// It is over.
-    Resolved,
-}
-
-impl Kind {
-    /// The name in messages.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raised => "raised",
-            Self::Escalated => "escalated",
-            Self::Eased => "eased",
-            Self::Repeated => "repeated",
-            Self::Resolved => "resolved",
-        }
-    }
-}
-
-/// Something to tell.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Notice {
-    /// What has happened.
-    pub kind: Kind,
-    /// Names the alert from its begin to its end: `rule/subject`.
-    pub key: String,
-    /// The rule's name.
-    pub rule: String,
-    /// The slot or the sink.
-    pub subject: String,
-    /// How bad it is; when it is over, how bad it was told to be.
-    pub level: Level,
-    /// When it began, in seconds since 1970.
-    pub since: u64,
-    /// What stands; none when it is over.
-    pub standing: Option<Standing>,
-    /// The last summary, when it is over.
-    pub summary: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    rule: String,
-    subject: String,
-    /// How bad it is.
-    level: Level,
-    /// How bad everybody was told that it is; `ok` before anybody was told.
-    told: Level,
-    /// When it was told last, in seconds since 1970.
-    told_at: u64,
-    /// When it began, in seconds since 1970.
-    since: u64,
-    summary: String,
-    /// What is being told at the moment. A process that ends before it is told tells it again.
-    #[serde(skip)]
-    telling: Option<Level>,
-}
+const VERSION: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
@@ -167,80 +89,75 @@ impl Book {
         Some(entry.since)
     }
 
-    /// Raises an alert by hand: the process is about to end. Returns what is to be told, unless that
-    /// was told before.
-    pub fn raise(&mut self, now: u64, standing: &Standing, telling: Telling) -> Option<Notice> {
-        let key = key_of(standing.rule.name(), &standing.subject);
-        if !self.entries.contains_key(&key) {
-            self.begin(now, &key, standing);
-        }
-        let entry = self.entries.get_mut(&key)?;
-        entry.level = standing.level;
-        entry.summary.clone_from(&standing.summary);
+    /// Raises an alert by hand: the process is about to end. Returns what is to be told to those who were
+    /// not told before.
+    pub fn raise(&mut self, now: u64, standing: &Standing, telling: &Telling) -> Vec<Notice> {
+        self.stands(now, standing);
+        let Some(entry) = self.entry(standing) else {
+            return Vec::new();
+        };
+        let notices = entry.tell(now, Some(standing), telling);
         self.changed = true;
-        entry.tell(now, &key, Some(standing), telling)
+        notices
     }
 
     /// Takes what stands at `now`, in seconds since 1970, and returns what is to be told. Whatever is
-    /// told is told until [`told`](Self::told) is called for it.
-    pub fn update(&mut self, now: u64, standings: &[Standing], telling: Telling) -> Vec<Notice> {
+    /// told is told until each channel has [`answered`](Self::answered).
+    pub fn update(&mut self, now: u64, standings: &[Standing], telling: &Telling) -> Vec<Notice> {
         let mut notices = Vec::new();
         let mut seen = BTreeSet::new();
         for standing in standings {
             let key = key_of(standing.rule.name(), &standing.subject);
-            seen.insert(key.clone());
-            if !self.entries.contains_key(&key) {
-                if self.entries.len() >= MOST_ALERTS {
-                    continue;
-                }
-                self.begin(now, &key, standing);
+            seen.insert(key);
+            self.stands(now, standing);
+            if let Some(entry) = self.entry(standing) {
+                notices.extend(entry.tell(now, Some(standing), telling));
             }
-            let Some(entry) = self.entries.get_mut(&key) else {
-                continue;
-            };
-            if entry.level != standing.level {
-                entry.level = standing.level;
-                self.changed = true;
-            }
-            entry.summary.clone_from(&standing.summary);
-            // A clock that was set back must not keep it silent for longer than its time.
-            entry.told_at = entry.told_at.min(now);
-            notices.extend(entry.tell(now, &key, Some(standing), telling));
         }
         for (key, entry) in &mut self.entries {
             if !seen.contains(key) {
-                if entry.level != Level::Ok {
-                    entry.level = Level::Ok;
-                    self.changed = true;
-                }
-                notices.extend(entry.tell(now, key, None, telling));
+                self.changed |= entry.is_over(now);
+                notices.extend(entry.tell(now, None, telling));
             }
         }
         let before = self.entries.len();
-        self.entries.retain(|_, entry| {
-            entry.level > Level::Ok || entry.told > Level::Ok || entry.telling.is_some()
-        });
+        self.entries.retain(|_, entry| entry.is_of_use(now));
         self.changed |= self.entries.len() != before;
         notices
     }
 
-    /// An alert was told, with what `notice` said.
-    pub fn told(&mut self, now: u64, key: &str, kind: Kind, level: Level) {
-        let Some(entry) = self.entries.get_mut(key) else {
+    /// A channel has answered for what it was told.
+    pub fn answered(&mut self, now: u64, answer: &Answer<'_>) {
+        let key = key_of(answer.rule, answer.subject);
+        let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
-        let level = match kind {
-            Kind::Resolved => Level::Ok,
-            _ => level,
-        };
-        if entry.telling == Some(level) {
-            entry.telling = None;
+        entry.answered(now, answer);
+        self.changed |= answer.arrived;
+        if !entry.is_of_use(now) {
+            self.entries.remove(&key);
         }
-        (entry.told, entry.told_at) = (level, now);
+    }
+
+    /// Nobody answers any more for what is being told: it is told anew.
+    pub fn forget_answers(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.forget_answers();
+        }
+    }
+
+    /// Takes over what another process has kept, which knows longer what stands. What this one has told
+    /// itself is still told.
+    pub fn take_over(&mut self, kept: Self) {
+        let waited = std::mem::replace(self, kept);
+        for (key, entry) in waited.entries {
+            if let Some(kept) = self.entries.get_mut(&key) {
+                kept.heard_too(entry);
+            } else if self.entries.len() < MOST_ALERTS {
+                self.entries.insert(key, entry);
+            }
+        }
         self.changed = true;
-        if entry.level == Level::Ok && level == Level::Ok {
-            self.entries.remove(key);
-        }
     }
 
     /// Whether a step of the policy was taken since all was well.
@@ -274,60 +191,19 @@ impl Book {
         self.done.clear();
     }
 
-    fn begin(&mut self, now: u64, key: &str, standing: &Standing) {
-        let entry = Entry {
-            rule: standing.rule.name().to_owned(),
-            subject: standing.subject.clone(),
-            level: standing.level,
-            told: Level::Ok,
-            told_at: now,
-            since: now,
-            summary: standing.summary.clone(),
-            telling: None,
-        };
-        self.entries.insert(key.to_owned(), entry);
-        self.changed = true;
+    fn entry(&mut self, standing: &Standing) -> Option<&mut Entry> {
+        let key = key_of(standing.rule.name(), &standing.subject);
+        self.entries.get_mut(&key)
     }
-}
 
-impl Entry {
-    fn tell(
-        &mut self,
-        now: u64,
-        key: &str,
-        standing: Option<&Standing>,
-        telling: Telling,
-    ) -> Option<Notice> {
-        let level = match standing {
-            Some(_) if self.level >= telling.least => self.level,
-            _ => Level::Ok,
-        };
-        // What was told last, or is being told.
-        let told = self.telling.unwrap_or(self.told);
-        let due = |repeat: Duration| now.saturating_sub(self.told_at) >= repeat.as_secs();
-        let kind = match (told, level) {
-            (Level::Ok, Level::Ok) => return None,
-            (Level::Ok, _) => Kind::Raised,
-            (_, Level::Ok) => Kind::Resolved,
-            (told, level) if level > told => Kind::Escalated,
-            (told, level) if level < told => Kind::Eased,
-            _ if self.telling.is_none() && telling.repeat.is_some_and(due) => Kind::Repeated,
-            _ => return None,
-        };
-        self.telling = Some(level);
-        Some(Notice {
-            kind,
-            key: key.to_owned(),
-            rule: self.rule.clone(),
-            subject: self.subject.clone(),
-            level: if level == Level::Ok { told } else { level },
-            since: self.since,
-            standing: standing.filter(|_| level > Level::Ok).cloned(),
-            summary: self.summary.clone(),
-        })
+    /// This stands now.
+    fn stands(&mut self, now: u64, standing: &Standing) {
+        let key = key_of(standing.rule.name(), &standing.subject);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            self.changed |= entry.stands(standing);
+        } else if self.entries.len() < MOST_ALERTS {
+            self.entries.insert(key, Entry::new(now, standing));
+            self.changed = true;
+        }
     }
-}
-
-fn key_of(rule: &str, subject: &str) -> String {
-    format!("{rule}/{subject}")
 }

@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::book_tests::{acknowledge, telling};
 use super::*;
 
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
-fn dwell() -> Dwell {
+pub(super) fn dwell() -> Dwell {
     Dwell::default()
 }
 
@@ -15,7 +16,7 @@ fn thresholds() -> Thresholds {
 }
 
 /// What a slot shows that holds back so many bytes of a budget of 1000.
-fn facts(retained: u64) -> Facts {
+pub(super) fn facts(retained: u64) -> Facts {
     let mut seen = SlotFacts {
         retained_bytes: Some(retained),
         headroom_bytes: Some(1000_u64.saturating_sub(retained)),
@@ -35,7 +36,7 @@ fn facts(retained: u64) -> Facts {
 }
 
 /// Lets a guard look for so long at the same facts.
-fn look(guard: &mut Guard, now: &mut Instant, time: u64, facts: &Facts) -> Verdict {
+pub(super) fn look(guard: &mut Guard, now: &mut Instant, time: u64, facts: &Facts) -> Verdict {
     let mut verdict = Verdict::default();
     for _ in 0..=time / LOOK.as_secs() {
         *now += LOOK;
@@ -44,7 +45,7 @@ fn look(guard: &mut Guard, now: &mut Instant, time: u64, facts: &Facts) -> Verdi
     verdict
 }
 
-fn guard() -> Guard {
+pub(super) fn guard() -> Guard {
     Guard::new(Rules::default(), dwell(), &Book::default())
 }
 
@@ -216,119 +217,6 @@ fn a_lost_slot_is_an_emergency_and_a_rule_can_be_off() {
     assert_eq!(look(&mut off, &mut now, 20, &facts), Verdict::default());
 }
 
-const TELLING: Telling = Telling {
-    least: Level::Warning,
-    repeat: Some(Duration::from_secs(600)),
-};
-
-/// The kinds and levels of what is told.
-fn kinds(notices: &[Notice]) -> Vec<(&'static str, Level)> {
-    let of = notices.iter();
-    of.map(|notice| (notice.kind.name(), notice.level))
-        .collect()
-}
-
-fn acknowledge(book: &mut Book, now: u64, notices: &[Notice]) {
-    for notice in notices {
-        book.told(now, &notice.key, notice.kind, notice.level);
-    }
-}
-
-#[test]
-fn an_alert_is_told_once_at_each_level_and_repeated_and_resolved() {
-    let (mut guard, mut now) = (guard(), Instant::now());
-    let mut book = Book::default();
-    let mut told = Vec::new();
-    let mut wall = 1_000_000;
-    let phases = [(750, 60), (950, 60), (980, 1300), (10, 300)];
-    for (retained, seconds) in phases {
-        for _ in 0..seconds / 5 {
-            (now, wall) = (now + LOOK, wall + 5);
-            let verdict = guard.judge(now, &facts(retained));
-            let notices = book.update(wall, &verdict.standings, TELLING);
-            acknowledge(&mut book, wall, &notices);
-            told.extend(kinds(&notices));
-            // As if the process had ended and begun again after each look.
-            let kept = book.to_json();
-            book = Book::from_json(&kept).expect("what was written");
-        }
-    }
-    assert_eq!(
-        told,
-        [
-            ("raised", Level::Warning),
-            ("escalated", Level::Critical),
-            ("escalated", Level::Emergency),
-            ("repeated", Level::Emergency),
-            ("repeated", Level::Emergency),
-            ("resolved", Level::Emergency),
-        ]
-    );
-    assert_eq!(book.standing().count(), 0);
-}
-
-#[test]
-fn what_nobody_has_heard_yet_is_told_again_by_the_next_process() {
-    let (mut guard, mut now) = (guard(), Instant::now());
-    let mut book = Book::default();
-    let verdict = look(&mut guard, &mut now, 20, &facts(980));
-    let notices = book.update(1000, &verdict.standings, TELLING);
-    assert_eq!(kinds(&notices), [("raised", Level::Emergency)]);
-    assert!(
-        book.update(1005, &verdict.standings, TELLING).is_empty(),
-        "it is being told"
-    );
-    let mut next = Book::from_json(&book.to_json()).expect("what was written");
-    let again = next.update(1010, &verdict.standings, TELLING);
-    assert_eq!(kinds(&again), [("raised", Level::Emergency)]);
-    acknowledge(&mut next, 1010, &again);
-    // The guard of the next process goes on where the last one was.
-    let mut guard = Guard::new(Rules::default(), dwell(), &next);
-    assert_eq!(
-        guard.judge(now + LOOK, &facts(980)).level(),
-        Level::Emergency
-    );
-    // A clock that jumps ahead repeats it; one that is set back does not silence it for longer.
-    let jumped = next.update(900_000, &verdict.standings, TELLING);
-    assert_eq!(kinds(&jumped), [("repeated", Level::Emergency)]);
-    acknowledge(&mut next, 900_000, &jumped);
-    assert!(next.update(1000, &verdict.standings, TELLING).is_empty());
-    assert_eq!(next.update(1600, &verdict.standings, TELLING).len(), 1);
-}
-
-#[test]
-fn an_end_is_told_once_and_over_when_changes_flow() {
-    let end = |why: &str| Standing::of_end("walgate", Rule::Down, why.to_owned(), String::new());
-    let mut book = Book::default();
-    let raised = book.raise(1000, &end("no route"), TELLING);
-    assert_eq!(
-        raised.as_ref().map(|notice| notice.kind),
-        Some(Kind::Raised)
-    );
-    acknowledge(&mut book, 1000, raised.as_slice());
-    // A supervisor starts it again and again.
-    let mut book = Book::from_json(&book.to_json()).expect("what was written");
-    assert_eq!(book.raise(1010, &end("no route"), TELLING), None);
-    let (mut guard, mut now) = (Guard::new(Rules::default(), dwell(), &book), Instant::now());
-    let mut facts = facts(0);
-    let verdict = look(&mut guard, &mut now, 300, &facts);
-    assert!(
-        book.update(1310, &verdict.standings, TELLING).is_empty(),
-        "not known yet"
-    );
-    facts.streaming = Some(true);
-    let verdict = look(&mut guard, &mut now, 300, &facts);
-    let notices = book.update(1610, &verdict.standings, TELLING);
-    assert_eq!(kinds(&notices), [("resolved", Level::Critical)]);
-}
-
-#[test]
-fn nonsense_is_no_book() {
-    for text in ["", "{", "[]", r#"{"v":2,"alerts":{}}"#] {
-        assert!(Book::from_json(text.as_bytes()).is_err(), "{text}");
-    }
-}
-
 fn plan() -> Plan {
     Plan {
         steps: vec![
@@ -412,7 +300,7 @@ fn a_level_that_only_stands_is_no_reason_to_lose_anything() {
     let mut now = Instant::now();
     let verdict = look(&mut guard(), &mut now, 60, &facts(980));
     let mut book = Book::default();
-    book.update(1000, &verdict.standings, TELLING);
+    book.update(1000, &verdict.standings, &telling());
     let mut next = Guard::new(Rules::default(), dwell(), &book);
     assert_eq!(losses(&mut next, &mut book, &looks([100; 100])), [""; 0]);
 }
@@ -438,14 +326,14 @@ fn a_journal_that_opens_is_as_full_as_it_was() {
     });
     let verdict = look(&mut guard, &mut now, 60, &full);
     let mut book = Book::default();
-    let notices = book.update(1000, &verdict.standings, TELLING);
+    let notices = book.update(1000, &verdict.standings, &telling());
     acknowledge(&mut book, 1000, &notices);
     let mut next = Guard::new(Rules::default(), dwell(), &book);
     let mut opens = facts(0);
     opens.journal_opens = true;
     let verdict = look(&mut next, &mut now, 300, &opens);
     assert_eq!(verdict.journal, Level::Emergency);
-    assert_eq!(book.update(1300, &verdict.standings, TELLING), []);
+    assert_eq!(book.update(1300, &verdict.standings, &telling()), []);
     let mut without = self::guard();
     let verdict = look(&mut without, &mut now, 300, &opens);
     assert_eq!(verdict, Verdict::default(), "nothing is known to be full");
@@ -741,13 +629,13 @@ proptest! {
             now += Duration::from_secs(pause);
             wall = if back { wall.saturating_sub(pause) } else { wall + pause };
             let verdict = guard.judge(now, &facts(retained));
-            for notice in book.update(wall, &verdict.standings, TELLING) {
+            for notice in book.update(wall, &verdict.standings, &telling()) {
                 if notice.rule == "headroom" {
                     prop_assert_eq!(stands, notice.kind != Kind::Raised);
                     stands = notice.kind != Kind::Resolved;
                 }
                 if acknowledged {
-                    book.told(wall, &notice.key, notice.kind, notice.level);
+                    acknowledge(&mut book, wall, std::slice::from_ref(&notice));
                 }
             }
         }

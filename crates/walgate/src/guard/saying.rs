@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walgate_alert::{Message, Severity};
-use walgate_slot::guard::{Level, Notice, Standing};
+use walgate_alert::{Message, Severity, Told};
+use walgate_slot::guard::{Answer, Level, Notice, Standing};
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
@@ -78,5 +78,22 @@ const fn severity(level: Level) -> Severity {
         Level::Ok | Level::Warning => Severity::Warning,
         Level::Critical => Severity::Critical,
         Level::Emergency => Severity::Emergency,
+    }
+}
+
+/// What a channel has answered for a notice.
+pub(super) fn answer(told: &Told) -> Answer<'_> {
+    let message = &told.message;
+    Answer {
+        rule: &message.rule,
+        subject: &message.subject,
+        channel: told.channel,
+        level: match message.severity {
+            _ if message.is_over() => Level::Ok,
+            Severity::Warning => Level::Warning,
+            Severity::Critical => Level::Critical,
+            Severity::Emergency => Level::Emergency,
+        },
+        arrived: told.arrived,
     }
 }

@@ -38,6 +38,7 @@ impl Settings {
         let guard = &config.guard;
         let interval = config.watch.interval.0;
         let run = guard.run_command.clone();
+        let channels = Channels::new(&config.alerts)?;
         Ok(Self {
             rules: rules(guard),
             dwell: Dwell {
@@ -59,8 +60,9 @@ impl Settings {
             telling: Telling {
                 least: level(config.alerts.at),
                 repeat: Some(config.alerts.repeat.0),
+                channels: channels.names(),
             },
-            channels: Channels::new(&config.alerts)?,
+            channels,
             run: run.map(|words| Program::new(words, guard.run_timeout.0)),
             source: source_name(config, connection),
             slot: config.source.slot.as_str().to_owned(),
@@ -101,6 +103,13 @@ impl Channels {
                 every: alerts.dead_mans_switch_every.0,
             }),
         })
+    }
+}
+
+impl Channels {
+    fn names(&self) -> Vec<String> {
+        let names = self.all.iter().map(Channel::name);
+        names.map(str::to_owned).collect()
     }
 }
 

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use walgate_alert::{Channel, Dispatcher, Told};
+use walgate_alert::{Dispatcher, Told};
 use walgate_core::{Failure, StopReason};
 use walgate_pipeline::Stop;
-use walgate_slot::guard::{Book, Guard, Kind, Level, Notice, Rule, Standing, Step, Verdict};
+use walgate_slot::guard::{Book, Guard, Level, Notice, Rule, Standing, Step, Verdict};
 
 use super::book_file;
 use super::dropping::Dropping;
 use super::releasing::Releasing;
-use super::saying::{message, now};
+use super::saying::{answer, message, now};
 use super::settings::Settings;
 use crate::watch::{Firing, Instance, Shown, Sight};
 
@@ -79,7 +79,6 @@ impl GuardTask {
             state_dir: None,
             dispatcher,
             told,
-            telling: BTreeMap::new(),
             instance,
             actions,
             looking_since: Instant::now(),
@@ -147,9 +146,7 @@ pub(super) struct Worker {
     /// Once it is this process's.
     pub(super) state_dir: Option<PathBuf>,
     dispatcher: Dispatcher,
-    told: mpsc::Receiver<Told>,
-    /// What is being told, by the messages' keys: the book's key, kind and level.
-    telling: BTreeMap<(String, String), (String, Kind, Level)>,
+    told: mpsc::UnboundedReceiver<Told>,
     instance: Instance,
     pub(super) actions: Actions,
     pub(super) looking_since: Instant,
@@ -186,9 +183,9 @@ impl Worker {
         if last.not_dropped {
             self.book.undo(&Step::DropSlot.name());
         }
-        if let Some(standing) = last.standing {
-            let notice = self.book.raise(now(), &standing, self.settings.telling);
-            self.tell(notice.into_iter().collect());
+        if let Some(standing) = last.standing.filter(|_| self.settings.plan.alerts()) {
+            let notices = self.book.raise(now(), &standing, &self.settings.telling);
+            self.tell(&notices);
         }
         self.close().await;
     }
@@ -197,11 +194,8 @@ impl Worker {
         // What arrives while the queues are emptied counts as told.
         let closing = self.dispatcher.close(CLOSE_WITHIN);
         closing.await;
-        let log_counts = self.settings.channels.all.len() <= 1;
         while let Ok(told) = self.told.try_recv() {
-            if log_counts || told.channel != Channel::Log.name() {
-                hear(&mut self.book, &mut self.telling, &told);
-            }
+            self.book.answered(now(), &answer(&told));
         }
         let (state_dir, changed) = (self.state_dir.take(), self.book.take_changed());
         if let (Some(state_dir), true) = (state_dir, changed) {
@@ -217,7 +211,7 @@ impl Worker {
         let Some(state_dir) = self.instance.state_dir() else {
             return;
         };
-        self.book = book_file::load(state_dir);
+        self.book.take_over(book_file::load(state_dir));
         self.book.begin_process();
         self.guard = Guard::new(self.settings.rules.clone(), self.settings.dwell, &self.book);
         self.state_dir = Some(state_dir.to_owned());
@@ -246,8 +240,8 @@ impl Worker {
         if self.settings.plan.alerts() {
             let notices = self
                 .book
-                .update(now(), &verdict.standings, self.settings.telling);
-            self.tell(notices);
+                .update(now(), &verdict.standings, &self.settings.telling);
+            self.tell(&notices);
         }
         self.show(&verdict);
         let worst = verdict
@@ -267,23 +261,18 @@ impl Worker {
         }
     }
 
-    fn tell(&mut self, notices: Vec<Notice>) {
+    fn tell(&self, notices: &[Notice]) {
         for notice in notices {
-            let message = message(&notice, &self.settings.source, now());
-            let key = (message.key.clone(), message.kind.clone());
-            self.telling
-                .insert(key, (notice.key.clone(), notice.kind, notice.level));
-            self.dispatcher.tell(&message);
+            let message = message(notice, &self.settings.source, now());
+            for channel in &notice.channels {
+                self.dispatcher.tell(channel, &message);
+            }
         }
     }
 
-    /// An alert counts as told when it has reached somebody, or nobody ever will. The log is nobody
-    /// where there is anybody else.
+    /// Each channel counts for itself: another one may have got it, and this one gets it all the same.
     fn hear(&mut self, told: &Told) {
-        if told.channel == Channel::Log.name() && self.settings.channels.all.len() > 1 {
-            return;
-        }
-        hear(&mut self.book, &mut self.telling, told);
+        self.book.answered(now(), &answer(told));
     }
 
     fn show(&self, verdict: &Verdict) {
@@ -323,17 +312,6 @@ impl Worker {
         if self.book.take_changed() {
             save(state_dir, self.book.to_json()).await;
         }
-    }
-}
-
-fn hear(
-    book: &mut Book,
-    telling: &mut BTreeMap<(String, String), (String, Kind, Level)>,
-    told: &Told,
-) {
-    let key = (told.message.key.clone(), told.message.kind.clone());
-    if let Some((key, kind, level)) = telling.remove(&key) {
-        book.told(now(), &key, kind, level);
     }
 }
 
