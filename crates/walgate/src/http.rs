@@ -6,6 +6,7 @@
 
 mod answers;
 mod server;
+mod snapshot;
 mod tls;
 
 pub(crate) use server::HttpServer;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -11,16 +12,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use subtle::ConstantTimeEq as _;
 
+use super::snapshot::{Look, Snapshots};
 use crate::config::Secret;
-use crate::metrics::{self, Format};
-use crate::status::StatusReport;
-use crate::watch::{Pulse, Sight, readiness};
-
-/// Where the numbers come from.
-pub(super) type Look = Arc<dyn Fn() -> Sight + Send + Sync>;
+use crate::metrics::Format;
+use crate::watch::Pulse;
 
 struct Desk {
-    look: Look,
+    snapshots: Snapshots,
     pulse: Pulse,
     token: Option<Secret>,
 }
@@ -33,14 +31,18 @@ pub(super) fn router(look: Look, pulse: Pulse, token: Option<Secret>) -> Router 
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
-        .with_state(Arc::new(Desk { look, pulse, token }))
+        .with_state(Arc::new(Desk {
+            snapshots: Snapshots::new(look),
+            pulse,
+            token,
+        }))
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-fn answer(code: StatusCode, kind: &'static str, body: String) -> Response {
+fn answer(code: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response {
     let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")];
-    (code, headers, body).into_response()
+    (code, headers, body.into()).into_response()
 }
 
 async fn index() -> Response {
@@ -66,7 +68,7 @@ async fn livez(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
-    match readiness(&(desk.look)()) {
+    match desk.snapshots.present().ready() {
         Ok(()) => answer(StatusCode::OK, TEXT, "ok\n".to_owned()),
         // Errors of others may be in the reasons: who has no token gets none.
         Err(_) if desk.token.is_some() => answer(
@@ -88,7 +90,7 @@ async fn page(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
     let accept = headers.get_all(ACCEPT).iter();
     let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
-    let body = metrics::page(&(desk.look)(), format);
+    let body = desk.snapshots.present().metrics(format);
     answer(StatusCode::OK, format.content_type(), body)
 }
 
@@ -96,8 +98,8 @@ async fn status(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
     if let Some(refused) = desk.refuse(&headers) {
         return refused;
     }
-    let body = StatusReport::new(&(desk.look)()).json();
-    answer(StatusCode::OK, "application/json", body + "\n")
+    let body = desk.snapshots.present().status();
+    answer(StatusCode::OK, "application/json", body)
 }
 
 impl Desk {

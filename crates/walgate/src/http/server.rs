@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 use walgate_core::{Failure, StopReason};
 
-use super::answers::{Look, router};
+use super::answers::router;
+use super::snapshot::Look;
 use super::tls::Tls;
 use crate::config;
 use crate::watch::Pulse;
