@@ -97,6 +97,8 @@ impl Guard {
 
     /// Judges what is known at `now`.
     pub fn judge(&mut self, now: Instant, facts: &Facts) -> Verdict {
+        // One look is one, however often it is judged.
+        let looked_at = facts.seen.as_ref().and(facts.looked_at).unwrap_or(now);
         let mut readings = Readings::new(facts, &mut self.recents, now);
         let mut standings = Vec::new();
         let mut gauges = BTreeMap::new();
@@ -108,7 +110,8 @@ impl Guard {
             for reading in readings.of(rule) {
                 let key = (rule, reading.subject.clone());
                 let mut gauge = self.gauges.remove(&key).unwrap_or_default();
-                let level = gauge.observe(now, reading.value, &thresholds, self.dwell);
+                let at = if rule.is_of_look() { looked_at } else { now };
+                let level = gauge.observe(at, reading.value, &thresholds, self.dwell);
                 if level > Level::Ok {
                     standings.push(reading.standing(rule, level, &thresholds));
                 }
@@ -131,7 +134,7 @@ impl Guard {
             standings,
             server,
             journal,
-            recovers: self.retained.falls(now, retained),
+            recovers: self.retained.falls(looked_at, retained),
         }
     }
 }

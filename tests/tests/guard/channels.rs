@@ -1,8 +1,8 @@
 //! Each channel is told, whatever the others do.
 
 use anyhow::{Result, ensure};
-use walgate_tests::until;
-use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
+use walgate_tests::{Program, until};
+use walgate_throwaway::{PgVersion, Postgres, PostgresOptions, StopMode};
 
 use super::receiver::Receiver;
 use super::{NOWHERE, bed, down, sections, write};
@@ -43,5 +43,32 @@ fn a_channel_that_was_away_is_told_after_a_restart() -> Result<()> {
     program.wait()?;
     let raised = webhook.told("headroom");
     ensure!(raised.len() == 1, "{raised:?}");
+    Ok(())
+}
+
+/// Whoever waits for its turn says nothing while it sees that another one does the work, and speaks when it
+/// sees nothing.
+#[test]
+fn a_standby_that_can_not_see_the_server_tells_somebody() -> Result<()> {
+    let mut server = Postgres::start(&PostgresOptions::version(PgVersion::V18))?;
+    let mut bed = bed(&server, "guard_standby")?;
+    let receiver = Receiver::start("200 OK")?;
+    let mut first = bed.serve()?;
+    bed.more = sections(
+        "watch_blind = [\"10s\"]",
+        &format!("webhook = \"{}\"", receiver.url),
+    );
+    let config = bed.write_config_as("second.toml", "state")?;
+    let text = std::fs::read_to_string(&config)?;
+    let standby = text.replace("[state]\n", "[state]\nstandby = true\n");
+    std::fs::write(&config, standby)?;
+    let mut second = Program::start(["run".as_ref(), "-c".as_ref(), config.as_os_str()])?;
+    second.wait_for_log("waiting as a standby: the state directory")?;
+    bed.sql("insert into t values (1);")?;
+    bed.until_confirmed(&mut first)?;
+    ensure!(receiver.all().is_empty(), "{:?}", receiver.all());
+    server.stop(StopMode::Immediate)?;
+    receiver.wait_for("watch_blind", "raised", "warning")?;
+    ensure!(second.stderr().contains("waiting as a standby"));
     Ok(())
 }

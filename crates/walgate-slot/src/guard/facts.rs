@@ -1,6 +1,6 @@
 //! What the rules judge.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cause::{Cause, Culprit};
 use crate::forecast::{Forecast, Limit, TimeLeft};
@@ -21,6 +21,8 @@ pub struct Facts {
     pub blind_because: Option<String>,
     /// What the last look has found; none when that is not of now.
     pub seen: Option<SlotFacts>,
+    /// When that look was: judged a second time, it is not a second look. None is now.
+    pub looked_at: Option<Instant>,
     /// For how long the server has said nothing over the replication connection; zero while another
     /// instance has the slot.
     pub silent_for: Option<Duration>,

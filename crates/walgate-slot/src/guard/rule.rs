@@ -117,6 +117,22 @@ impl Rule {
         )
     }
 
+    /// It judges what a look at the server has found.
+    pub(super) const fn is_of_look(self) -> bool {
+        matches!(
+            self,
+            Self::RetainedBytes
+                | Self::Headroom
+                | Self::Lag
+                | Self::TimeToLimit
+                | Self::SlotInactive
+                | Self::SlotStatus
+                | Self::CatalogXmin
+                | Self::OrphanSlots
+                | Self::SynchronousStandby
+        )
+    }
+
     /// It is about the journal's disk. Policies that free that act on it.
     #[must_use]
     pub const fn is_of_journal(self) -> bool {

@@ -83,6 +83,25 @@ fn a_level_is_reached_after_its_time_and_left_after_a_longer_one() {
 }
 
 #[test]
+fn one_look_is_one_however_often_it_is_judged() {
+    let (mut guard, start) = (guard(), Instant::now());
+    let spike = |looked_at| Facts {
+        looked_at: Some(looked_at),
+        ..facts(980)
+    };
+    for again in 0..20 {
+        let verdict = guard.judge(start + LOOK * again, &spike(start));
+        assert_eq!(verdict.level(), Level::Ok, "judged {again} times");
+    }
+    let mut verdict = Verdict::default();
+    for look in 20..23 {
+        let now = start + LOOK * look;
+        verdict = guard.judge(now, &spike(now));
+    }
+    assert_eq!(verdict.level(), Level::Emergency);
+}
+
+#[test]
 fn an_idle_source_and_one_that_nobody_can_see_are_neither_behind_nor_well() {
     let (mut guard, mut now) = (guard(), Instant::now());
     let idle = look(&mut guard, &mut now, 3600, &facts(0));

@@ -28,6 +28,7 @@ impl Sight {
             }),
             blind_because: blind.map(|blind| blind.why.clone()),
             seen: view.map(|view| slot_facts(moment, view)),
+            looked_at: view.map(|view| view.at),
             silent_for: silent_for(moment, since_start),
             heartbeat: heartbeat(moment),
             sinks: moment
@@ -43,11 +44,11 @@ impl Sight {
     }
 
     /// Whether another instance does the work, so that this one has nothing to say. `waits`: it has not
-    /// got the state directory yet.
+    /// got the state directory yet. One that can't see the server knows nothing of another instance.
     pub(crate) fn is_idle_standby(&self, waits: bool) -> bool {
         let waits = waits || matches!(self.moment.source, SourceState::WaitingForSlot { .. });
         let ours = self.current().and_then(View::ours);
-        waits && ours.is_none_or(|(slot, _)| slot.active)
+        waits && ours.is_some_and(|(slot, _)| slot.active)
     }
 }
 
