@@ -4,9 +4,9 @@ use walgate_core::{Column, Relation};
 
 use super::Filter;
 use super::bind_error::BindError;
-use super::bound::{Bound, Condition, Node, Test};
+use super::bound::{Bound, Condition, Node, Test, Values};
 use super::column_kind::{ColumnKind, type_name};
-use super::constant::{Constant, equal_to, ordered_by};
+use super::constant::{equal_to, ordered_by};
 use super::expression::{Comparison, Expression, Literal, Predicate};
 
 /// So many columns of a table are named to somebody who has asked for one that there is not.
@@ -100,22 +100,20 @@ impl Binder<'_> {
             })
     }
 
-    /// The values that literals stand for, in order and each once.
+    /// The values that literals stand for.
     fn values(
         &self,
         column: &Column,
         kind: ColumnKind,
         literals: &[Literal],
-    ) -> Result<Box<[Constant]>, BindError> {
+    ) -> Result<Values, BindError> {
         let mut values = Vec::with_capacity(literals.len());
         for literal in literals {
             let value =
                 equal_to(kind, literal).map_err(|_| self.not_of_the_type(column, kind, literal))?;
             values.extend(value);
         }
-        values.sort_by(|a, b| a.scalar().cmp(&b.scalar()));
-        values.dedup_by(|a, b| a.scalar() == b.scalar());
-        Ok(values.into_boxed_slice())
+        Ok(Values::new(values))
     }
 
     fn table(&self) -> String {

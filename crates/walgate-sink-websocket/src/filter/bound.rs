@@ -40,11 +40,20 @@ pub(super) struct Test {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Condition {
     Null,
-    /// It equals one of these, which are in order.
-    In(Box<[Constant]>),
+    /// It equals one of these.
+    In(Values),
     /// The same, and null is a value like others.
-    Same(Box<[Constant]>),
+    Same(Values),
     Order(Comparison, Constant),
+}
+
+/// The values of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Values {
+    /// Most lists are an `=`: what is asked for the most is kept without a pointer to it.
+    One(Constant),
+    /// Any number, in order, each once.
+    Many(Box<[Constant]>),
 }
 
 /// A row of which a filter asks values.
@@ -196,11 +205,36 @@ impl Test {
     }
 }
 
+impl Values {
+    /// Of constants of one kind, in any order.
+    pub(super) fn new(mut constants: Vec<Constant>) -> Self {
+        constants.sort_by(|a, b| a.scalar().cmp(&b.scalar()));
+        constants.dedup_by(|a, b| a.scalar() == b.scalar());
+        match constants.pop() {
+            Some(only) if constants.is_empty() => Self::One(only),
+            last => {
+                constants.extend(last);
+                Self::Many(constants.into_boxed_slice())
+            }
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[Constant] {
+        match self {
+            Self::One(constant) => std::slice::from_ref(constant),
+            Self::Many(constants) => constants,
+        }
+    }
+}
+
 impl Condition {
     fn holds(&self, value: &Scalar<'_>) -> bool {
         match self {
             Self::Null => false,
-            Self::In(values) | Self::Same(values) => values
+            Self::In(Values::One(constant)) | Self::Same(Values::One(constant)) => {
+                constant.scalar() == *value
+            }
+            Self::In(Values::Many(values)) | Self::Same(Values::Many(values)) => values
                 .binary_search_by(|probe| probe.scalar().cmp(value))
                 .is_ok(),
             Self::Order(comparison, constant) => {

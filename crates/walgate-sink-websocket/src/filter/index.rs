@@ -1,7 +1,7 @@
 //! The few of many filters that a change can concern.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use walgate_core::{Body, OldTuple, Tuple, Value};
 
@@ -47,7 +47,7 @@ enum Entry {
 struct KeyColumn<Id> {
     kind: ColumnKind,
     in_key: bool,
-    filters: HashMap<u64, Vec<Id>>,
+    filters: HashMap<u64, Ids<Id>, BuildHasherDefault<Hashed>>,
 }
 
 /// A need of a filter: its column is equal to one of these values.
@@ -114,10 +114,13 @@ impl<Id: Copy + Eq + Hash> Index<Id> {
             let column = column.get_or_insert_with(|| KeyColumn {
                 kind: need.kind,
                 in_key: need.in_key,
-                filters: HashMap::new(),
+                filters: HashMap::default(),
             });
             for hash in &hashes {
-                column.filters.entry(*hash).or_default().push(id);
+                let filters = column.filters.entry(*hash);
+                filters
+                    .and_modify(|ids| ids.push(id))
+                    .or_insert(Ids::One(id));
             }
         }
         let entry = Entry::Keyed {
@@ -138,11 +141,9 @@ impl<Id: Copy + Eq + Hash> Index<Id> {
                 };
                 let Some(column) = slot else { return true };
                 for hash in &hashes {
-                    if let Some(filters) = column.filters.get_mut(hash) {
-                        forget(filters, id);
-                        if filters.is_empty() {
-                            column.filters.remove(hash);
-                        }
+                    let has_gone = |ids: &mut Ids<Id>| ids.forget(id);
+                    if column.filters.get_mut(hash).is_some_and(has_gone) {
+                        column.filters.remove(hash);
                     }
                 }
                 if column.filters.is_empty() {
@@ -238,7 +239,70 @@ impl<Id: Copy + Eq + Hash> Index<Id> {
 
 impl<Id> KeyColumn<Id> {
     fn with(&self, hash: u64) -> &[Id] {
-        self.filters.get(&hash).map_or(&[], Vec::as_slice)
+        self.filters.get(&hash).map_or(&[], Ids::as_slice)
+    }
+}
+
+/// Filters that want the same value.
+#[derive(Debug)]
+enum Ids<Id> {
+    /// Without a pointer to it: among many filters each is mostly the only one, and far from what
+    /// the processor has seen last.
+    One(Id),
+    /// Boxed, so that all the others are small.
+    #[expect(
+        clippy::box_collection,
+        reason = "half the size of a Vec, where one is rare"
+    )]
+    Many(Box<Vec<Id>>),
+}
+
+impl<Id: Copy + Eq> Ids<Id> {
+    fn push(&mut self, id: Id) {
+        match self {
+            Self::One(first) => *self = Self::Many(Box::new(vec![*first, id])),
+            Self::Many(ids) => ids.push(id),
+        }
+    }
+
+    /// Takes one out; whether none is left.
+    fn forget(&mut self, id: &Id) -> bool {
+        match self {
+            Self::One(only) => only == id,
+            Self::Many(ids) => {
+                forget(ids, id);
+                ids.is_empty()
+            }
+        }
+    }
+}
+
+impl<Id> Ids<Id> {
+    fn as_slice(&self) -> &[Id] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+/// A hash that is taken as it is: it was made under the index's own key.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -252,12 +316,14 @@ fn forget<Id: Eq>(ids: &mut Vec<Id>, id: &Id) {
 fn needs(node: &Node) -> Vec<Need<'_>> {
     match node {
         Node::Test(test) => match &test.condition {
-            Condition::In(values) | Condition::Same(values) if values.len() <= MAX_KEYS => {
+            Condition::In(values) | Condition::Same(values)
+                if values.as_slice().len() <= MAX_KEYS =>
+            {
                 vec![Need {
                     place: test.place,
                     kind: test.kind,
                     in_key: test.in_key,
-                    values: values.iter().collect(),
+                    values: values.as_slice().iter().collect(),
                 }]
             }
             _ => Vec::new(),
