@@ -1,8 +1,13 @@
 //! `walgate check`: everything that is wrong, at once, with what fixes it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::{Context, Result, ensure};
+use regex::Regex;
 use serde_json::Value;
-use walgate_tests::{Bed, CREATED, Ended, Program, failed, file_sink, quiet, refused, stop};
+use walgate_tests::{
+    Bed, CREATED, Ended, Program, failed, file_sink, journal_on_disk, quiet, refused, stop,
+};
 use walgate_throwaway::{PgAuth, PgVersion, Postgres, PostgresOptions, shared_kafka};
 
 use crate::sink_faults::topics::{create, creating, kafka_sink};
@@ -91,6 +96,54 @@ fn a_server_that_is_ready_and_one_that_is_not() -> Result<()> {
         "{report}"
     );
     ensure!(report["provider"] == "self_managed", "{report}");
+    Ok(())
+}
+
+/// How fast log is written while it is looked, and for how long there is room at that.
+#[test]
+fn the_rate_of_the_log_is_measured_under_load() -> Result<()> {
+    // Hours at any rate that a machine which does anything at all has.
+    let options =
+        PostgresOptions::version(PgVersion::V16).setting("max_slot_wal_keep_size", "64MB");
+    let server = Postgres::start(&options)?;
+    let bed = Bed::on(
+        &server,
+        "check_rate",
+        "alter system set synchronous_commit = off;",
+    )?;
+    bed.sql("select pg_reload_conf()")?;
+    let done = AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        let load = scope.spawn(|| -> Result<()> {
+            let mut admin = bed.admin()?;
+            while !done.load(Ordering::Relaxed) {
+                admin.batch_execute(
+                    "select pg_logical_emit_message(true, 'x', repeat('x', 99999))",
+                )?;
+            }
+            Ok(())
+        });
+        let url = server.url_of("postgres", "check_rate");
+        let ended = run(&[&url, "--json"]);
+        done.store(true, Ordering::Relaxed);
+        load.join().expect("no panic")?;
+        ended
+    })?;
+    let found = report(&ended)?;
+    let room = seen(&found, "max_slot_wal_keep_size").join("");
+    let pattern = Regex::new(
+        r"^warn: max_slot_wal_keep_size is 64.0 MiB: (\S.*) without a consumer at ([\d.]+) [KMG]iB/s",
+    )?;
+    ensure!(pattern.is_match(&room), "{found}");
+    let commits = seen(&found, "synchronous_standby_names").join("");
+    ensure!(
+        commits.contains("synchronous_commit is off, which adds about 150 ms"),
+        "{found}"
+    );
+    ensure!(
+        seen(&found, "wal_sender_timeout") == ["pass: wal_sender_timeout is 1m 00s"],
+        "{found}"
+    );
     Ok(())
 }
 
@@ -313,6 +366,62 @@ fn sinks_are_looked_at() -> Result<()> {
     let found = words(&config)?;
     let good = "pass: sink kafka: the cluster answers, 1 topics are there, 1 will be created";
     ensure!(seen(&found, "kafka") == [good], "{found}");
+    Ok(())
+}
+
+/// Address, folders, disk and memory: of the machine that the check runs on.
+#[test]
+fn what_a_start_needs_of_the_machine_is_looked_at() -> Result<()> {
+    let setup = "create table t (id int primary key); create publication walgate for table t;";
+    let mut bed = Bed::shared(PgVersion::V18, "check_machine", setup)?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let listen = taken.local_addr()?;
+    let shown = format!("[http]\nlisten = \"{listen}\"\n");
+    // All but a little of what the machine has: a start takes more.
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let memory = Regex::new(r"MemTotal:\s+(\d+) kB")?
+        .captures(&memory)
+        .context("the machine's memory")?[1]
+        .parse::<u64>()?
+        / 1024
+        - 1;
+    bed.more = format!(
+        "{shown}{}",
+        journal_on_disk(&format!("memory = \"{memory}MiB\""))
+    );
+    let out = bed.path("out.ndjson");
+    let config = bed.configure(&file_sink(&out))?;
+    let look = || -> Result<Value> {
+        let config = config.to_str().context("a path")?;
+        report(&run(&["-c", config, "--json", "--accept-unlimited-wal"])?)
+    };
+    let found = look()?;
+    let listens = seen(&found, "http_listen").join("");
+    ensure!(
+        listens.starts_with(&format!("fail: can't listen on {listen}")),
+        "{found}"
+    );
+    let memory = seen(&found, "memory").join("");
+    ensure!(memory.starts_with("fail: Walgate takes up to"), "{found}");
+    let disk = seen(&found, "journal_disk").join("");
+    ensure!(disk.contains("the journal may take"), "{found}");
+    let state = seen(&found, "state_dir").join("");
+    ensure!(state.starts_with("pass"), "{found}");
+
+    // Its own address is no obstacle.
+    drop(taken);
+    bed.more = shown;
+    bed.write_config()?;
+    let mut service = bed.serve()?;
+    service.wait_for_log("listening for HTTP")?;
+    let found = look()?;
+    let own = format!("pass: {listen} is used by the Walgate that runs");
+    ensure!(seen(&found, "http_listen") == [own], "{found}");
+    ensure!(
+        seen(&found, "memory").join("").starts_with("pass"),
+        "{found}"
+    );
+    stop(service, &[CREATED])?;
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! `walgate check`.
 
+mod disk;
 mod fix;
 mod instance;
+mod machine;
+mod memory;
 mod rows;
 mod sinks;
 mod state;
@@ -21,7 +24,7 @@ use crate::entry::Console;
 use crate::slots::report::provider;
 use crate::slots::table::clean;
 use crate::slots::{print, refused};
-use crate::wiring::{block_on, connection};
+use crate::wiring::{block_on, blocking, connection};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -264,10 +267,27 @@ async fn judge(args: &CheckArgs, meant: &Meant) -> Result<(Server, Vec<Finding>)
         wanted,
     });
     if let Some(config) = config {
+        findings.extend(local(config).await);
         let rows = rows::largest(connection, &facts.tables).await;
         findings.extend(Box::pin(sinks::check(config, connection.dbname(), rows)).await);
     }
     Ok((server.clone(), findings))
+}
+
+/// What a start needs of the machine that it is on: this one, as far as is known.
+async fn local(config: &Config) -> Vec<Finding> {
+    let config = config.clone();
+    // A disk may be slow, or hang.
+    let found = blocking(move || {
+        let mut findings = machine::check(&config);
+        findings.extend(disk::check(&config.journal));
+        findings.push(memory::check(&config));
+        Ok(findings)
+    });
+    found.await.unwrap_or_else(|failure| {
+        let why = "what a start needs of this machine is not known";
+        vec![Finding::fail("machine", failure.message, why, "look again")]
+    })
 }
 
 /// Whether a walsender answers, and whose log it sends; else what is wrong, and what to do about it.

@@ -10,6 +10,7 @@ mod snapshot;
 mod tls;
 
 pub(crate) use server::HttpServer;
+pub(crate) use tls::certificate;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use walgate_core::{Failure, StopReason};
 
+use crate::config::Http;
+
 /// What new connections are answered with.
 #[derive(Debug)]
 pub(super) struct Tls {
@@ -47,6 +49,12 @@ impl Tls {
         let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&present)
     }
+}
+
+/// Whether certificate and key can be used; none where none are configured.
+pub(crate) fn certificate(http: &Http) -> Option<Result<(), Failure>> {
+    let (certificate, key) = http.tls_cert.as_ref().zip(http.tls_key.as_ref())?;
+    Some(read(certificate, key).map(|_| ()))
 }
 
 fn read(certificate: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, Failure> {
