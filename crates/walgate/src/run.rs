@@ -91,17 +91,22 @@ async fn forward(
     // What follows may take its time.
     pulse.end("engine");
     // Whether a drop was decided and did not come about, so that the next process may decide it again.
-    let mut undo = dropping.cause().is_some();
+    let (mut undo, mut to_verify) = (dropping.cause().is_some(), None);
     if let (Ok(()), Some(cause)) = (&ended, dropping.cause()) {
         let dropped = drop_our_slot(&config, &connection, cause, &mut signals);
         match Box::pin(dropped).await {
-            End::Dropped(failure) => (ended, undo) = (Err(failure.into()), false),
+            End::Dropped(failure, freed) => {
+                (ended, undo, to_verify) = (Err(failure.into()), false, freed);
+            }
             End::Not(failure) => ended = Err(failure.into()),
             End::Asked => {}
         }
     }
     guard.stop(failure(&ended), undo).await;
     watch.stop();
+    if let Some(freed) = to_verify {
+        freed.verify(&mut signals).await;
+    }
     ended
 }
 

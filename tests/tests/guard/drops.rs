@@ -21,6 +21,8 @@ fn our_slot_is_dropped_when_nothing_else_helps() -> Result<()> {
     write(&bed, 60)?;
     program.wait_for_log("waiting for the next checkpoint")?;
     ensure!(bed.slot()?.is_none(), "it is still there");
+    // Nobody waits for a checkpoint to be told.
+    receiver.wait_for("gap", "raised", "critical")?;
     // The segments go with a checkpoint that begins behind the drop.
     write(&bed, 20)?;
     bed.sql("checkpoint;")?;
@@ -42,7 +44,13 @@ fn our_slot_is_dropped_when_nothing_else_helps() -> Result<()> {
     }
     let checkpoint = std::fs::read_to_string(bed.path("state/checkpoint"))?;
     ensure!(checkpoint.contains("slot_lost"), "{checkpoint}");
-    receiver.wait_for("gap", "raised", "critical")?;
+    let told = receiver.all();
+    let gap = told.iter().find(|message| message["rule"] == "gap");
+    let summary = gap.map_or("", |gap| gap["summary"].as_str().unwrap_or_default());
+    ensure!(
+        summary.contains("is lost until there is a new slot"),
+        "{summary}"
+    );
     // The next start does as on_gap says.
     let ended = bed.run_until_now()?;
     ensure!(ended.status.code() == Some(4), "{}", ended.stderr);

@@ -10,7 +10,7 @@
 //!    it missing, and does as `[source] on_gap` says.
 //!    A server that can't be reached is asked again for a while. When it is not dropped, the process
 //!    ends so that it is started again, and the step counts as not taken.
-//! 5. The log on the server's disk is measured until a checkpoint has come.
+//! 5. People are told. Then the log on the server's disk is measured until a checkpoint has come.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -68,8 +68,9 @@ pub(super) fn identity(checkpoint: &Checkpoint, database: &str) -> OurIdentity {
 /// What became of a wish to drop our slot.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// It is dropped: what the process ends with.
-    Dropped(Failure),
+    /// It is dropped: what the process ends with. Whether that has helped is seen later, where it can be
+    /// seen.
+    Dropped(Failure, Option<Freed>),
     /// It is there, and nothing is lost: the process ends so that a supervisor starts it again.
     Not(Failure),
     /// A human wants the process to end, and nothing else.
@@ -85,15 +86,17 @@ pub(crate) async fn drop_our_slot(
 ) -> End {
     let slot = config.source.slot.as_str();
     match dropped(config, connection, signals).await {
-        Ok(lost) => {
+        Ok((lost, freed)) => {
             let (from, to) = (lost.from, lost.to);
             let message = format!(
-                "slot {slot} was dropped by the policy ({cause}): changes between {from} and {to} are lost"
+                "slot {slot} was dropped by the policy ({cause}): everything behind {from} is lost until \
+                 there is a new slot, so far up to {to}"
             );
-            End::Dropped(Failure::new(StopReason::Gap, message).hint(
+            let failure = Failure::new(StopReason::Gap, message).hint(
                 "the next start does as [source] on_gap says: \"continue\" begins a new slot and tells \
-                 every sink of the gap",
-            ))
+                 every sink of the whole gap",
+            );
+            End::Dropped(failure, freed)
         }
         Err(Not::Asked) => {
             tracing::warn!(slot, "the slot is not dropped: walgate was asked to stop");
@@ -110,6 +113,14 @@ pub(crate) async fn drop_our_slot(
             })
         }
     }
+}
+
+/// Log that the server can remove with its next checkpoint.
+#[derive(Debug)]
+pub(crate) struct Freed {
+    manager: Manager,
+    /// What there was of it, and where the last checkpoint began.
+    before: (u64, Lsn),
 }
 
 /// Why it is not dropped.
@@ -165,7 +176,7 @@ async fn dropped(
     config: &Config,
     connection: &ConnectionConfig,
     signals: &mut Signals,
-) -> Result<Gap, Not> {
+) -> Result<(Gap, Option<Freed>), Not> {
     let (directory, slot) = (config.state.dir.clone(), config.source.slot.to_string());
     let opened = blocking(move || CheckpointFile::open(directory, &slot)).await?;
     let (store, checkpoint) = opened;
@@ -180,7 +191,7 @@ async fn dropped(
     let until = Instant::now() + TRIED_FOR;
     loop {
         let not = match wish.attempt(signals).await {
-            Ok(gap) => return Ok(gap),
+            Ok(dropped) => return Ok(dropped),
             Err(not) => not,
         };
         if !not.is_transient() || Instant::now() >= until {
@@ -210,7 +221,7 @@ struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    async fn attempt(&mut self, signals: &mut Signals) -> Result<Gap, Not> {
+    async fn attempt(&mut self, signals: &mut Signals) -> Result<(Gap, Option<Freed>), Not> {
         if is_asked(signals, Duration::ZERO).await {
             return Err(Not::Asked);
         }
@@ -220,7 +231,7 @@ impl Wish<'_> {
         let row = seen.slot(&ours.slot);
         if let (None, true, Some(gap)) = (row, self.asked_server, &self.gap) {
             tracing::error!(slot = ours.slot, "the slot is dropped");
-            return Ok(gap.clone());
+            return Ok((gap.clone(), None));
         }
         let system_id = watcher.server().system_id;
         let may = may_drop(&seen, system_id, &ours, None);
@@ -242,14 +253,14 @@ impl Wish<'_> {
             return Err(Not::Refused(why));
         }
         tracing::error!(slot = ours.slot, "the slot is dropped");
-        match before {
-            Ok(before) => verify(&manager, before, signals).await,
-            Err(error) => tracing::warn!(
+        let unseen = |error: WatchError| {
+            tracing::warn!(
                 hint = "GRANT pg_monitor to the role of Walgate",
                 "whether the log falls can't be seen: {error}"
-            ),
-        }
-        Ok(gap)
+            );
+        };
+        let before = before.map_err(unseen).ok();
+        Ok((gap, before.map(|before| Freed { manager, before })))
     }
 
     /// Writes the gap into the checkpoint, once.
@@ -323,44 +334,47 @@ async fn unused(watcher: &Watcher, slot: &str, signals: &mut Signals) -> Result<
     }
 }
 
-/// Tells whether there is less log once a checkpoint has come.
-async fn verify(manager: &Manager, before: (u64, Lsn), signals: &mut Signals) {
-    tracing::info!("waiting for the next checkpoint of the server, to see that its log falls");
-    let until = Instant::now() + CHECKPOINT_WITHIN;
-    while Instant::now() < until {
-        match manager
-            .wal_on_disk()
-            .await
-            .map(|now| Settled::of(before, now))
-        {
-            Ok(Settled::Fell { from, to }) => {
-                let (from, to) = (bytes(from), bytes(to));
-                tracing::info!("the server's log fell from {from} to {to} with the checkpoint");
-                return;
+impl Freed {
+    /// Tells whether there is less log once a checkpoint has come, or nothing more when the process is to
+    /// end.
+    pub(crate) async fn verify(self, signals: &mut Signals) {
+        let Self { manager, before } = self;
+        tracing::info!("waiting for the next checkpoint of the server, to see that its log falls");
+        let until = Instant::now() + CHECKPOINT_WITHIN;
+        while Instant::now() < until {
+            match manager
+                .wal_on_disk()
+                .await
+                .map(|now| Settled::of(before, now))
+            {
+                Ok(Settled::Fell { from, to }) => {
+                    let (from, to) = (bytes(from), bytes(to));
+                    tracing::info!("the server's log fell from {from} to {to} with the checkpoint");
+                    return;
+                }
+                Ok(Settled::Stayed { bytes: now }) => {
+                    tracing::error!(
+                        hint = "look at wal_keep_size, archive_command and the other slots: walgate slots",
+                        "the server's log did not fall with the checkpoint: it has {}",
+                        bytes(now)
+                    );
+                    return;
+                }
+                Ok(Settled::Waiting) => {}
+                Err(error) => {
+                    tracing::warn!("whether the log falls can't be seen: {error}");
+                    return;
+                }
             }
-            Ok(Settled::Stayed { bytes: now }) => {
-                tracing::error!(
-                    hint =
-                        "look at wal_keep_size, archive_command and the other slots: walgate slots",
-                    "the server's log did not fall with the checkpoint: it has {}",
-                    bytes(now)
-                );
-                return;
-            }
-            Ok(Settled::Waiting) => {}
-            Err(error) => {
-                tracing::warn!("whether the log falls can't be seen: {error}");
-                return;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                request = signals.next() => if request != Request::Reload {
+                    return;
+                },
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            request = signals.next() => if request != Request::Reload {
-                return;
-            },
-        }
+        tracing::warn!("no checkpoint has come, so that whether the log falls is not known");
     }
-    tracing::warn!("no checkpoint has come, so that whether the log falls is not known");
 }
 
 #[cfg(test)]
