@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use walgate_core::{OldTuple, Relation, ReplicaIdentity, Tuple, Value};
+use walgate_core::{Body, OldTuple, Relation, ReplicaIdentity, Tuple, Value};
 
 use super::column_kind::ColumnKind;
 use super::constant::Constant;
@@ -120,6 +120,25 @@ impl Bound {
         self.evaluate(&Row::Old(*old))
     }
 
+    /// Whether the row of a change can't be judged because the log lacks a value that is tested,
+    /// or has it in a form that is not read. The new row is meant where there is one. What is
+    /// unknown because a value is null is judged: it does not match.
+    pub fn is_undecided(&self, body: &Body<'_>) -> bool {
+        let row = match body {
+            Body::Insert { new, .. } => Row::New(*new, None),
+            Body::Update { old, new, .. } => Row::New(*new, *old),
+            Body::Delete { old, .. } => Row::Old(*old),
+            Body::Leave { .. }
+            | Body::Truncate { .. }
+            | Body::Message { .. }
+            | Body::Schema { .. }
+            | Body::Begin
+            | Body::Commit { .. }
+            | Body::Gap(_) => return false,
+        };
+        self.evaluate(&row) == Truth::Unknown && self.node.lacks(&row)
+    }
+
     /// The columns that it tests and that the log does not hold of an old row, by name. With any,
     /// a row can leave the filter unnoticed; with `REPLICA IDENTITY FULL` there is none. They may
     /// be columns that the subscriber does not see, if a rule was bound with them.
@@ -182,6 +201,21 @@ impl Node {
                 }
                 truth
             }
+        }
+    }
+}
+
+impl Node {
+    /// Whether a value that is tested is neither null nor readable.
+    fn lacks(&self, row: &Row<'_>) -> bool {
+        match self {
+            Self::Test(test) => match row.cell(test.place, test.in_key) {
+                Cell::Null => false,
+                Cell::NotNull | Cell::Missing => true,
+                Cell::Text(text) => test.kind.read(text).is_none(),
+            },
+            Self::Not(inner) => inner.lacks(row),
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(|part| part.lacks(row)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use walgate_core::{Column, Relation, ReplicaIdentity, Shape};
-use walgate_sink_websocket::filter::Truth;
+use walgate_sink_websocket::filter::{MAX_FILTER_BYTES, Truth};
 use walgate_throwaway::{AdminSession, PgVersion, Postgres, PostgresOptions, Rows};
 
 use crate::bed::{bound, relation, row};
@@ -123,15 +123,70 @@ impl Sample {
         }
     }
 
+    /// A value that nobody has thought of; `None` for types whose values are all in the samples.
+    fn any_value(&self, rng: &mut Rng) -> Option<String> {
+        let pair = |rng: &mut Rng, from, to| format!("{:02}", rng.u8(from..to));
+        let sign = if rng.bool() { "-" } else { "" };
+        match self.sql_type {
+            "int4" => Some(rng.i32(..).to_string()),
+            "int8" => Some(rng.i64(..).to_string()),
+            "float8" => Some(f64::from_bits(rng.u64(..)))
+                .filter(|value| value.is_normal())
+                .map(|value| format!("{value:e}")),
+            "numeric" => {
+                let digits = |rng: &mut Rng| -> String {
+                    let count = rng.usize(1..40);
+                    (0..count).map(|_| rng.digit(10)).collect()
+                };
+                Some(format!("{sign}{}.{}", digits(rng), digits(rng)))
+            }
+            "text" | "varchar(20)" => {
+                let count = rng.usize(..12);
+                // Letters of one, two, three and four bytes.
+                let letter = |_| {
+                    *rng.choice(&['a', 'Z', '~', 'é', '日', '𝄞'])
+                        .expect("a letter")
+                };
+                Some((0..count).map(letter).collect())
+            }
+            "date" | "timestamp" | "timestamptz" => {
+                // The first year of PostgreSQL is 4714 BC.
+                let year = rng.u16(1..4714);
+                let mut text = format!("{year:04}-{}-{}", pair(rng, 1, 13), pair(rng, 1, 29));
+                if self.sql_type != "date" {
+                    let micros = rng.u32(..1_000_000);
+                    let (hour, minute) = (pair(rng, 0, 24), pair(rng, 0, 60));
+                    text += &format!(" {hour}:{minute}:{}.{micros:06}", pair(rng, 0, 60));
+                }
+                if self.sql_type == "timestamptz" {
+                    let east = if rng.bool() { "+" } else { "-" };
+                    text += &format!("{east}{}:{}", pair(rng, 0, 15), pair(rng, 0, 60));
+                }
+                Some(text + if rng.u8(..4) == 0 { " BC" } else { "" })
+            }
+            _ => None,
+        }
+    }
+
+    /// One of these, or any value.
+    fn choose(&self, among: &[&str], rng: &mut Rng) -> String {
+        let any = if rng.u8(..4) == 0 {
+            self.any_value(rng)
+        } else {
+            None
+        };
+        any.unwrap_or_else(|| (*rng.choice(among).expect("a value")).to_owned())
+    }
+
     /// A literal for a filter and for SQL. PostgreSQL reads a quoted one as the column's type, so
     /// that a float4 is compared with a float4; of an integer it then takes no fraction.
     fn literal(&self, rng: &mut Rng) -> (String, String) {
-        let literal = rng.choice(self.literals).expect("a literal");
+        let literal = self.choose(self.literals, rng);
         let quoted = format!("'{literal}'");
         match self.sql_type {
-            "int2" | "int4" | "int8" if rng.bool() => (quoted, (*literal).to_owned()),
-            "int2" | "int4" | "int8" => ((*literal).to_owned(), (*literal).to_owned()),
-            "bool" => ((*literal).to_owned(), quoted),
+            "int2" | "int4" | "int8" if rng.bool() => (quoted, literal),
+            "int2" | "int4" | "int8" => (literal.clone(), literal),
+            "bool" => (literal, quoted),
             _ => (quoted.clone(), quoted),
         }
     }
@@ -234,11 +289,11 @@ fn fill(session: &mut AdminSession, rng: &mut Rng) {
     );
     let rows: Vec<String> = (0..ROWS)
         .map(|number| {
-            let value = |sample: &Sample| match rng.u8(0..6) {
+            let mut value = |sample: &Sample| match rng.u8(0..6) {
                 0 => "NULL".to_owned(),
-                _ => format!("'{}'", rng.choice(sample.stored).expect("a value")),
+                _ => format!("'{}'", sample.choose(sample.stored, rng)),
             };
-            let values: Vec<String> = SAMPLES.iter().map(value).collect();
+            let values: Vec<String> = SAMPLES.iter().map(&mut value).collect();
             format!("({number}, {})", values.join(", "))
         })
         .collect();
@@ -290,7 +345,7 @@ fn definition(session: &mut AdminSession) -> Relation {
 fn run(session: &mut AdminSession, sql: &str) -> Rows {
     session
         .query(sql)
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .unwrap_or_else(|error| panic!("{sql:.2000}: {error}"))
 }
 
 #[test]
@@ -310,6 +365,9 @@ fn postgresql_finds_the_same_rows() {
     let mut seen = [0_usize; 3];
     for _ in 0..FILTERS {
         let (ours, theirs) = condition(&mut rng, 3);
+        if ours.len() > MAX_FILTER_BYTES {
+            continue;
+        }
         let filter = bound(&ours, &relation);
         let sql = format!("SELECT {theirs} FROM samples ORDER BY row_number");
         let answers = run(&mut session, &sql);

@@ -258,6 +258,39 @@ fn null_is_unknown_except_to_those_who_ask_for_it() {
 }
 
 #[test]
+fn what_is_null_is_decided_and_what_the_log_lacks_is_not() {
+    let table = table(moves(ReplicaIdentity::Default));
+    let is_undecided =
+        |text: &str, body: &Body<'_>| bound(text, &table.relation).is_undecided(body);
+    let null = row(&[Some("1"), None, None]);
+    let unsent = row(&[Some("1"), None, UNCHANGED]);
+    let new = insert(&table, null.as_tuple());
+    assert!(!is_undecided("level = ERROR", &new), "it is null");
+    let new = update(&table, None, unsent.as_tuple());
+    assert!(is_undecided("note = long", &new));
+    assert!(is_undecided("note = long and level = ERROR", &new));
+    assert!(
+        !is_undecided("note = long and id = 2", &new),
+        "it is false in any case"
+    );
+    assert!(
+        !is_undecided("note = long or id = 1", &new),
+        "it is true in any case"
+    );
+    assert!(!is_undecided("note is null", &new));
+    let whole = row(&[Some("1"), None, Some("long")]);
+    let whole = OldTuple::Full(whole.as_tuple());
+    let new = update(&table, Some(whole), unsent.as_tuple());
+    assert!(!is_undecided("note = long", &new));
+    let old = delete(&table, OldTuple::Key(null.as_tuple()));
+    assert!(is_undecided("level = ERROR", &old));
+    assert!(!is_undecided("id = 1", &old));
+    let odd = row(&[Some("one"), None, None]);
+    assert!(is_undecided("id = 1", &insert(&table, odd.as_tuple())));
+    assert!(!is_undecided("id = 1", &truncate(&table)));
+}
+
+#[test]
 fn what_the_log_lacks_of_an_old_row_is_named() {
     let inexact = |identity, text: &str| {
         let relation = moves(identity);
