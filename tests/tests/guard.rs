@@ -5,6 +5,7 @@ mod drops;
 mod receiver;
 mod releases;
 mod tells;
+mod undone;
 
 use anyhow::Result;
 use walgate_tests::{Bed, file_sink};
