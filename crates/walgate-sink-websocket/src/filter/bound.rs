@@ -15,8 +15,6 @@ use super::truth::Truth;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bound {
     node: Node,
-    /// The places of the columns that it tests, in order, each once.
-    columns: Box<[u16]>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,15 +75,8 @@ pub(super) enum Cell<'a> {
 }
 
 impl Bound {
-    pub(super) fn new(node: Node) -> Self {
-        let mut columns = Vec::new();
-        collect_columns(&node, &mut columns);
-        columns.sort_unstable();
-        columns.dedup();
-        Self {
-            node,
-            columns: columns.into_boxed_slice(),
-        }
+    pub(super) const fn new(node: Node) -> Self {
+        Self { node }
     }
 
     /// The filter that wants what all of these want, as a subscriber's own filter and the rules
@@ -143,9 +134,13 @@ impl Bound {
     /// a row can leave the filter unnoticed; with `REPLICA IDENTITY FULL` there is none. They may
     /// be columns that the subscriber does not see, if a rule was bound with them.
     pub fn inexact<'r>(&self, relation: &'r Relation) -> Vec<&'r str> {
-        let tested = self.columns.iter();
+        let mut places = Vec::new();
+        collect_places(&self.node, &mut places);
+        places.sort_unstable();
+        places.dedup();
+        let tested = places.into_iter();
         tested
-            .filter_map(|place| relation.columns.get(usize::from(*place)))
+            .filter_map(|place| relation.columns.get(usize::from(place)))
             .filter(|column| match relation.identity {
                 ReplicaIdentity::Full => false,
                 ReplicaIdentity::Nothing => true,
@@ -164,13 +159,14 @@ impl Bound {
     }
 }
 
-fn collect_columns(node: &Node, columns: &mut Vec<u16>) {
+/// The places of the columns that are tested.
+fn collect_places(node: &Node, places: &mut Vec<u16>) {
     match node {
-        Node::Test(test) => columns.push(test.place),
-        Node::Not(inner) => collect_columns(inner, columns),
+        Node::Test(test) => places.push(test.place),
+        Node::Not(inner) => collect_places(inner, places),
         Node::And(parts) | Node::Or(parts) => {
             for part in parts {
-                collect_columns(part, columns);
+                collect_places(part, places);
             }
         }
     }

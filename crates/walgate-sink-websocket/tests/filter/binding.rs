@@ -163,11 +163,11 @@ fn the_columns_of_a_wide_table_are_not_all_named() {
     assert!(text.ends_with(", c19 and 1580 more"), "{text}");
 }
 
-const TRUE: Truth = Truth::True;
+pub(crate) const TRUE: Truth = Truth::True;
 const FALSE: Truth = Truth::False;
 
 /// A value of a column `c`, a filter, and whether the value matches.
-const MATCHES: &[(Oid, &str, &str, Truth)] = &[
+pub(crate) const MATCHES: &[(Oid, &str, &str, Truth)] = &[
     (INT8, "20", "c = 20", TRUE),
     (INT8, "20", "c = '20'", TRUE),
     (INT8, "20", "c = 20.0", TRUE),

@@ -9,6 +9,7 @@ use crate::bed::{
     BOOL, INT4, INT8, TEXT, UNCHANGED, bound, column, delete, insert, key, relation, row, table,
     update,
 };
+use crate::binding::{MATCHES, TRUE};
 use crate::judging::{a_gap, truncate};
 
 fn moves(identity: ReplicaIdentity) -> Relation {
@@ -67,6 +68,27 @@ fn a_filter_that_needs_a_value_is_found_by_it() {
     assert_eq!(at(Some("22"), "x"), [1, 3]);
     assert_eq!(at(Some("23"), "ERROR").last(), Some(&4));
     assert_eq!(at(None, "INFO"), [0; 0]);
+}
+
+/// What is equal is found, however differently it is written.
+#[test]
+fn a_value_is_found_by_what_it_means() {
+    let mut keyed = 0;
+    for (oid, value, text, truth) in MATCHES.iter().copied() {
+        let table = table(relation(ReplicaIdentity::Full, vec![column("c", oid)]));
+        let index = index(&table.relation, &[text]);
+        let row = row(&[Some(value)]);
+        let found = found(&index, &insert(&table, row.as_tuple()));
+        if index.unkeyed() == 0 {
+            keyed += 1;
+            assert_eq!(
+                found.len(),
+                usize::from(truth == TRUE),
+                "{value} and {text}"
+            );
+        }
+    }
+    assert!(keyed > 20, "only {keyed} are found by a value");
 }
 
 #[test]
