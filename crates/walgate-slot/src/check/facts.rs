@@ -99,7 +99,7 @@ pub struct PublishedTable {
     pub candidate: Option<String>,
     /// It has columns whose large values are stored apart.
     pub large_values: bool,
-    /// It has generated columns.
+    /// It has generated columns that are not published: before 18 none are.
     pub generated: bool,
     /// It is a partition, published by itself.
     pub partition: bool,

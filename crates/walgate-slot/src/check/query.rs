@@ -85,7 +85,12 @@ SELECT pg_catalog.textsend(pg_catalog.jsonb_build_object(
                   AND a.attstorage IN ('x', 'e')),
             'generated', EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                  AND a.attgenerated <> ''),
+                  AND a.attgenerated <> ''
+                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS o
+                      WHERE o.pubname = ANY ($1)
+                        AND o.schemaname = n.nspname AND o.tablename = c.relname
+                        AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 180000
+                        AND pg_catalog.to_jsonb(o)->'attnames' ? a.attname::pg_catalog.text)),
             'partition', c.relispartition,
             'readable', pg_catalog.has_schema_privilege(n.oid, 'USAGE')
                 AND (pg_catalog.has_table_privilege(c.oid, 'SELECT')

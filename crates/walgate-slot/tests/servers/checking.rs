@@ -126,6 +126,14 @@ async fn good_and_bad_on_every_version() {
             [""; 0],
             "{version}: {found:?}"
         );
+        let absent = troubles(&found, Level::Warn).contains(&"generated_columns");
+        assert!(absent, "{version}: {found:?}");
+        if version == PgVersion::V18 {
+            bed.sql("ALTER PUBLICATION p SET (publish_generated_columns = stored)");
+            let found = findings(&mut bed, &wanted).await;
+            let absent = troubles(&found, Level::Warn).contains(&"generated_columns");
+            assert!(!absent, "it is published: {found:?}");
+        }
     }
 }
 
