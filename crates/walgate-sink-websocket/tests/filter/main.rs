@@ -8,3 +8,4 @@ mod grammar;
 mod index;
 mod judging;
 mod properties;
+mod stream;
