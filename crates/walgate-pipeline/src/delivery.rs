@@ -305,6 +305,9 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
             return Ok(());
         }
         warn!(sink, %from, %to, reason = %gap.reason, "changes are lost for this sink");
+        if of_the_reader(gap.reason) {
+            self.progress.status.show(|status| status.gaps += 1);
+        }
         let change = Change {
             position,
             transaction: None,
@@ -320,11 +323,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
     /// Whether the sink has had what a gap says, and it only does not come again: nobody has lost
     /// anything. Gaps of the log come again as they are.
     fn had(&self, gap: &Gap, position: Position) -> bool {
-        let of_the_reader = matches!(
-            gap.reason,
-            GapReason::SinkFellBehind | GapReason::JournalDamaged
-        );
-        of_the_reader && self.until.is_some_and(|until| position <= until)
+        of_the_reader(gap.reason) && self.until.is_some_and(|until| position <= until)
     }
 
     /// Hands the batch over, and hears meanwhile of what is delivered.
@@ -468,4 +467,12 @@ fn letter(
         .then(|| DeadLetter::new(&options.name, change, raw.unwrap_or_default(), message))
         .flatten();
     letter.ok_or_else(|| crate::chain::stopped_by(&options.name, StopReason::Data, refused))
+}
+
+/// Whether a gap is of one sink alone.
+const fn of_the_reader(reason: GapReason) -> bool {
+    matches!(
+        reason,
+        GapReason::SinkFellBehind | GapReason::JournalDamaged
+    )
 }

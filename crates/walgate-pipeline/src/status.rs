@@ -54,6 +54,9 @@ pub struct SinkStatus {
     pub bytes: u64,
     /// Events that went to the dead letters.
     pub dead_letters: u64,
+    /// Gaps that it was told of and that are its own: it was released, it fell behind, or what the
+    /// journal kept for it is damaged. Those of the source are not counted here.
+    pub gaps: u64,
     /// Attempts that have failed.
     pub failures: u64,
     /// The last of their errors.
@@ -83,6 +86,7 @@ impl SinkStatus {
             events: 0,
             bytes: 0,
             dead_letters: 0,
+            gaps: 0,
             failures: 0,
             last_error: None,
             delivered: Position::ZERO,

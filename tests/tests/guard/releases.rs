@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use walgate_tests::{events, until};
 use walgate_throwaway::{PgVersion, Postgres, PostgresOptions};
 
+use super::receiver::Receiver;
 use super::{bed, down, sections, up, write};
 
 /// The slot goes on without it, the next start does not stop for what was given up, and the sink is
@@ -12,9 +13,10 @@ use super::{bed, down, sections, up, write};
 fn a_dead_sink_is_released_and_told_of_its_gap_after_a_kill() -> Result<()> {
     let server = Postgres::start(&PostgresOptions::version(PgVersion::V16))?;
     let mut bed = bed(&server, "guard_release")?;
+    let receiver = Receiver::start("200 OK")?;
     bed.more = sections(
         "policy = [\"alert\", \"release-sink out\"]\nallow_data_loss = true",
-        "",
+        &format!("webhook = \"{}\"", receiver.url),
     );
     let both = format!("{}\n{}", down("out"), up(&bed, "kept"));
     bed.configure(&both)?;
@@ -33,9 +35,14 @@ fn a_dead_sink_is_released_and_told_of_its_gap_after_a_kill() -> Result<()> {
     let mut program = bed.serve()?;
     bed.sql("insert into t values (1001);")?;
     bed.until_confirmed(&mut program)?;
+    receiver.wait_for("gap", "raised", "critical")?;
     program.signal("TERM")?;
     let ended = program.wait()?;
     ensure!(ended.status.success(), "{}", ended.stderr);
+    let told = receiver.all();
+    let gap = told.iter().find(|message| message["rule"] == "gap");
+    let subject = gap.map(|gap| gap["subject"].clone());
+    ensure!(subject == Some("out".into()), "{told:?}");
     ensure!(ended.stderr.contains("it was released"), "{}", ended.stderr);
     let text = std::fs::read_to_string(bed.path("out.ndjson"))?;
     ensure!(text.contains("sink_fell_behind"), "{text}");

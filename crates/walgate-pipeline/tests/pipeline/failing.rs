@@ -416,9 +416,10 @@ async fn a_sink_behind_what_is_confirmed_is_told_of_the_gap() {
         .sinks
         .insert("late".into(), Position::new(0, Lsn(0x300), 0));
     bench.sink(ScriptedSink::new(&good), SinkOptions::new("good"));
-    bench.sink(ScriptedSink::new(&late), optional("late"));
+    let status = bench.sink(ScriptedSink::new(&late), optional("late"));
     bench.run().await.expect("ends");
     assert_eq!(ids(&good).len(), 1);
+    assert_eq!(status.get().gaps, 1);
     let lines = late.lines();
     assert_eq!(
         lines[0],

@@ -125,6 +125,8 @@ pub struct SinkFacts {
     pub failures: u64,
     /// Events that went to the dead letters since the start.
     pub dead_letters: u64,
+    /// Gaps of its own since the start: changes that it alone has lost.
+    pub gaps: u64,
     /// Bytes of log that were received and are not delivered.
     pub backlog_bytes: Option<u64>,
 }

@@ -103,13 +103,30 @@ impl<'a> Readings<'a> {
                 of.collect()
             }
             Rule::HeartbeatLate if facts.heartbeat.is_none() => Vec::new(),
+            Rule::Gap => {
+                let sinks = facts.sinks.iter();
+                let of = sinks.map(|sink| Reading {
+                    subject: gap_of(sink, &facts.slot),
+                    value: self.of_sink(rule, sink),
+                    facts,
+                    sink: Some(sink),
+                });
+                let of_sinks: Vec<_> = of.collect();
+                let mut all = vec![self.about_slot(rule)];
+                all.extend(of_sinks);
+                all
+            }
             Rule::JournalFull if facts.journal.is_none() && !facts.journal_opens => Vec::new(),
-            _ => vec![Reading {
-                subject: facts.slot.clone(),
-                value: self.of_slot(rule),
-                facts,
-                sink: None,
-            }],
+            _ => vec![self.about_slot(rule)],
+        }
+    }
+
+    fn about_slot(&mut self, rule: Rule) -> Reading<'a> {
+        Reading {
+            subject: self.facts.slot.clone(),
+            value: self.of_slot(rule),
+            facts: self.facts,
+            sink: None,
         }
     }
 
@@ -124,6 +141,10 @@ impl<'a> Readings<'a> {
                     .recents
                     .dead_letters(&sink.name, self.now, sink.dead_letters);
                 Some(letters as f64)
+            }
+            Rule::Gap => {
+                let of = gap_of(sink, &self.facts.slot);
+                Some(self.recents.gaps(&of, self.now, sink.gaps) as f64)
             }
             _ => None,
         }
@@ -162,12 +183,20 @@ impl<'a> Readings<'a> {
             }),
             Rule::Gap => facts
                 .gaps
-                .map(|total| self.recents.gaps(self.now, total) as f64),
+                .map(|total| self.recents.gaps(&facts.slot, self.now, total) as f64),
             Rule::WatchBlind => facts.blind_for.map(seconds),
             // A process that lives never finds out that it is down, only that it no longer is.
             Rule::Down => facts.streaming.filter(|streaming| *streaming).map(|_| 0.0),
             Rule::SinkDown | Rule::ErrorRate | Rule::Backlog | Rule::DeadLetters => None,
         }
+    }
+}
+
+/// What an alert about a sink's own gaps is about: never the slot itself.
+fn gap_of(sink: &SinkFacts, slot: &str) -> String {
+    match sink.name == slot {
+        true => format!("sink {slot}"),
+        false => sink.name.clone(),
     }
 }
 
@@ -252,6 +281,10 @@ impl Reading<'_> {
             }
             Rule::JournalFull => {
                 format!("the journal is {value:.0} % full of what sinks have not got")
+            }
+            Rule::Gap if self.sink.is_some() => {
+                let name = self.sink.map_or("", |sink| sink.name.as_str());
+                format!("changes were lost for sink {name} alone {value:.0} times within an hour")
             }
             Rule::Gap => format!("changes were lost {value:.0} times within an hour"),
             Rule::WatchBlind => {

@@ -90,16 +90,17 @@ impl Failing {
 /// Everything that is counted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recents {
-    gaps: Option<Recent>,
+    gaps: BTreeMap<String, Recent>,
     dead_letters: BTreeMap<String, Recent>,
     failing: BTreeMap<String, Failing>,
 }
 
 impl Recents {
-    /// Gaps within an hour.
-    pub(super) fn gaps(&mut self, now: Instant, total: u64) -> u64 {
+    /// Gaps of a sink, or of the source, within an hour.
+    pub(super) fn gaps(&mut self, of: &str, now: Instant, total: u64) -> u64 {
         // A gap of the start counts: nobody has heard of it before.
-        let recent = self.gaps.get_or_insert_with(|| {
+        let recent = self.gaps.entry(of.to_owned());
+        let recent = recent.or_insert_with(|| {
             let mut recent = Recent::new(HOUR);
             recent.samples.push_back((now, 0));
             recent
@@ -139,14 +140,18 @@ mod tests {
             let now = start + Duration::from_secs(minute * 60);
             // One at the start, one after half an hour, and another process at the end.
             let total = if (30..95).contains(&minute) { 2 } else { 1 };
-            grown.push(recents.gaps(now, total));
+            grown.push(recents.gaps("walgate", now, total));
         }
         let at = |minute: usize| grown.get(minute).copied();
         assert_eq!(at(0), Some(1), "of the start");
         assert_eq!((at(30), at(58)), (Some(2), Some(2)));
         assert_eq!((at(62), at(85), at(92)), (Some(1), Some(1), Some(0)));
         assert_eq!(at(95), Some(1), "another process");
-        let kept = recents.gaps.map_or(0, |recent| recent.samples.len());
+        let kept: usize = recents
+            .gaps
+            .values()
+            .map(|recent| recent.samples.len())
+            .sum();
         assert!(kept < 200, "{kept}");
     }
 

@@ -102,6 +102,41 @@ fn one_look_is_one_however_often_it_is_judged() {
 }
 
 #[test]
+fn what_one_sink_alone_has_lost_is_told_of_that_sink() {
+    let (mut guard, mut now) = (guard(), Instant::now());
+    let mut facts = facts(0);
+    facts.gaps = Some(0);
+    let sink = |name: &str, gaps| SinkFacts {
+        name: name.to_owned(),
+        gaps,
+        ..SinkFacts::default()
+    };
+    facts.sinks = vec![sink("kafka", 1), sink("file", 0)];
+    let verdict = look(&mut guard, &mut now, 20, &facts);
+    let said: Vec<_> = verdict
+        .standings
+        .iter()
+        .map(|one| (one.rule, one.subject.as_str(), one.level))
+        .collect();
+    assert_eq!(said, [(Rule::Gap, "kafka", Level::Critical)]);
+    assert!(
+        verdict.standings[0]
+            .summary
+            .contains("for sink kafka alone")
+    );
+    // The slot's own are another alert, also where a sink has its name.
+    facts.gaps = Some(1);
+    facts.sinks.push(sink("walgate", 2));
+    let verdict = look(&mut guard, &mut now, 20, &facts);
+    let about: Vec<_> = verdict
+        .standings
+        .iter()
+        .map(|one| one.subject.as_str())
+        .collect();
+    assert_eq!(about, ["kafka", "sink walgate", "walgate"]);
+}
+
+#[test]
 fn an_idle_source_and_one_that_nobody_can_see_are_neither_behind_nor_well() {
     let (mut guard, mut now) = (guard(), Instant::now());
     let idle = look(&mut guard, &mut now, 3600, &facts(0));

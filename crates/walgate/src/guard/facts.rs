@@ -115,6 +115,7 @@ fn of_sink(sink: &SinkSight, moment: &Moment) -> SinkFacts {
         last_error: status.last_error.clone().filter(|_| down),
         failures: status.failures,
         dead_letters: status.dead_letters,
+        gaps: status.gaps,
         backlog_bytes: sink.backlog_bytes,
     }
 }

@@ -313,6 +313,7 @@ impl Samples {
                 "walgate_sink_dead_letters_total",
                 bytes(status.dead_letters),
             ),
+            ("walgate_sink_gaps_total", bytes(status.gaps)),
             (
                 "walgate_sink_backlog_bytes",
                 sink.backlog_bytes.map_or(f64::NAN, bytes),

@@ -106,7 +106,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("walgate_source_unstreamed_transactions_total", "Times that streaming was turned off for a transaction."),
     counter("walgate_server_notices_total", "Notices and warnings of the server while replicating."),
     gauge("walgate_publication_missing_tables", "Configured tables that no publication has."),
-    counter("walgate_gaps_total", "Gaps of the source that were announced: changes that are lost for all sinks. What one sink alone has lost is not counted."),
+    counter("walgate_gaps_total", "Gaps of the source that were announced: changes that are lost for all sinks. What one sink alone has lost is in walgate_sink_gaps_total."),
 
     of_sink("walgate_sink_up", "1 when the sink delivers or could, 0 when it fails."),
     of_sink("walgate_sink_required", "1 when the slot waits for it."),
@@ -114,6 +114,7 @@ pub(super) const METRICS: &[Metric] = &[
     sink_counter("walgate_sink_bytes_total", "Bytes of those."),
     sink_counter("walgate_sink_failures_total", "Attempts that have failed."),
     sink_counter("walgate_sink_dead_letters_total", "Events that went to the dead letters."),
+    sink_counter("walgate_sink_gaps_total", "Gaps that the sink was told of and that are its own: it was released, it fell behind, or the journal was damaged."),
     of_sink("walgate_sink_backlog_bytes", "Log that was received and it has not delivered."),
     of_sink("walgate_sink_last_commit_timestamp_seconds", "Commit time of the last transaction that it was handed, by the server's clock."),
     of_sink("walgate_sink_oldest_undelivered_timestamp_seconds", "When the oldest log that it has not delivered was written; NaN when there is none."),
