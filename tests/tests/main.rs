@@ -9,6 +9,7 @@ mod heartbeat;
 mod journal_faults;
 mod kill_matrix;
 mod large;
+mod push;
 mod readme;
 mod recordings;
 mod rewinds;

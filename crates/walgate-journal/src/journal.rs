@@ -346,6 +346,11 @@ impl Journal {
         self.shared.lock().ring.gives_again(sinks);
     }
 
+    /// The last position that was appended.
+    pub fn newest(&self) -> Position {
+        self.shared.lock().ring.newest()
+    }
+
     /// How full it is, and who holds it.
     pub fn stats(&self) -> JournalStats {
         let mut stats = {

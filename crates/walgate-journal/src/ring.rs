@@ -237,6 +237,11 @@ impl Ring {
         self.ended
     }
 
+    /// The last position that was appended.
+    pub(crate) fn newest(&self) -> Position {
+        self.newest
+    }
+
     pub(crate) fn stats(&self, held_back: bool) -> JournalStats {
         let readers = self.readers.iter().flatten().map(|reader| {
             let entry = self.entries.get((reader.held - self.base) as usize);

@@ -108,7 +108,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         // What it fails with is told by the chain that has begun it.
         options.demand = Demand::Required;
         let oldest = self.journal.view().map(|log| log.catalogue().oldest());
-        let place = place(rewind.from, oldest.unwrap_or_default());
+        let place = in_front_of(rewind.from, oldest.unwrap_or_default());
         let reader = format!("{name} ({})", rewind.id);
         let wiring = Wiring {
             cursor: self.journal.reader(reader, Demand::Optional, place.seen),
@@ -167,7 +167,7 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
 
 /// Begins in front of a transaction, also of what has its position and no transaction, in a journal
 /// that has everything behind `oldest`.
-fn place(from: Position, oldest: Position) -> Place {
+pub(crate) fn in_front_of(from: Position, oldest: Position) -> Place {
     let (epoch, lsn) = (from.epoch(), from.lsn());
     let place = Place::start(epoch, lsn);
     let before = lsn.checked_sub(1);

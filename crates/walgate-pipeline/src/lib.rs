@@ -20,6 +20,7 @@
 mod again;
 mod any_chain;
 mod assembler;
+mod backlog;
 mod chain;
 mod checkpoint_file;
 mod checkpoint_json;
@@ -50,6 +51,7 @@ mod tracker;
 
 pub use again::Remake;
 pub use assembler::{Assembler, Extras, Place};
+pub use backlog::{Backlog, BacklogRead};
 pub use checkpoint_file::{
     CheckpointFile, CheckpointStore, checkpoint_of_bytes, checkpoint_to_bytes,
 };

@@ -1,7 +1,53 @@
 //! Changes to browsers and terminals, as they happen.
 //!
-//! What is here so far decides which change concerns whom: row filters, and how one change finds
-//! the few filters out of many that may match it.
+//! A chain of the pipeline ends here in many connections, over WebSocket or as Server-Sent Events.
+//!
+//! - The encoder ([`PushEncoder`]) decides on a frame's bytes whom a change concerns (`matcher`, [`filter`])
+//!   and encodes it once for each choice of columns. Connections that want the same are one *interest*.
+//! - The sink ([`PushSink`]) frames each event once and puts the same bytes into the queues of all
+//!   connections that get it (`hub`, `chunk`, `queue`). It never waits: who reads too slowly is sent
+//!   away, with the position to resume from.
+//! - A connection (`feed`) is first given what it missed, from the journal ([`History`]) and at its own
+//!   pace, and then what comes. Both are joined at one position, under the hub's lock.
+//! - `websocket` and `event_stream` put that on the line, and `session` knows what the client wants.
+//!
+//! `PROTOCOL.md` beside this crate is the contract for clients, `FILTERS.md` that of row filters.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
+mod access;
+mod chunk;
+mod close;
+mod counters;
+mod encoder;
+mod event_stream;
+mod feed;
 pub mod filter;
+mod frame;
+mod handshake;
+mod history;
+mod hub;
+mod interest;
+mod matcher;
+mod options;
+mod parcel;
+mod protocol;
+mod queue;
+mod seats;
+mod server;
+mod session;
+mod sink;
+mod subscription;
+mod table_pattern;
+mod websocket;
+
+pub use access::{Policy, Token};
+pub use encoder::PushEncoder;
+pub use history::{Backlog, History, Read};
+pub use options::{Certificate, PushOptions};
+pub use queue::QueueLimits;
+pub use server::{PushServer, PushStats};
+pub use sink::PushSink;

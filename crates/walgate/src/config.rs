@@ -35,6 +35,7 @@ mod substitute;
 mod text;
 mod topic;
 mod watch;
+mod websocket;
 
 use std::collections::BTreeMap;
 
@@ -68,6 +69,7 @@ pub use state::State;
 pub use text::Refused;
 pub use topic::{TopicName, TopicTemplate};
 pub use watch::Watch;
+pub use websocket::{PushDelivery, PushPolicy, PushToken, Websocket};
 
 /// The whole configuration.
 ///

@@ -137,6 +137,11 @@ impl Replay<'_> {
             return Err(Failure::new(StopReason::Config, message)
                 .hint(format!("it has: {}", names.join(", "))));
         };
+        if matches!(sink.destination, Destination::Websocket(_)) {
+            let message = format!("sink {name} is for clients that follow a running walgate");
+            return Err(Failure::new(StopReason::Config, message)
+                .hint("let the client connect with after=POSITION, as it resumes"));
+        }
         if matches!(sink.destination, Destination::Kafka(_)) && !self.args.accept_reorder {
             let message = format!(
                 "sink {name} is a Kafka: events that come again would stand behind newer ones"

@@ -24,8 +24,8 @@ use crate::signals::{Request, Signals};
 use crate::status::StatusReport;
 use crate::watch::{Instance, Watch, WatchOptions};
 use crate::wiring::{
-    Engine, JournalKeys, Keeping, Known, Memory, add_sinks, block_on, patterns, source_config,
-    streaming, unless_replaced,
+    Added, Engine, JournalKeys, Keeping, Known, Memory, add_sinks, block_on, patterns,
+    source_config, streaming, unless_replaced,
 };
 
 /// Forwards changes to the configured sinks until it is told to end, or everything up to `until`
@@ -82,7 +82,9 @@ async fn forward(
         releasing,
     };
     let reload = || {
-        reload(&mut current, overrides, console);
+        if reload(&mut current, overrides, console) {
+            judge_anew(&guard, &current.config, &connection);
+        }
         if let Some(http) = &http {
             http.reload();
         }
@@ -177,7 +179,7 @@ impl Service<'_> {
             drain_for: config.shutdown_timeout.0,
             confirm,
         });
-        let sinks = add_sinks(&mut pipeline, config, &known)?;
+        let Added { sinks, pushes } = add_sinks(&mut pipeline, config, &known)?;
         self.instance.has_sinks(&sinks);
         pipeline.open().await?;
         pipeline.follow(rewinds);
@@ -188,6 +190,7 @@ impl Service<'_> {
         let engine = Engine {
             pipeline,
             sinks,
+            pushes,
             source,
             journal,
             checkpoint,
@@ -280,8 +283,16 @@ async fn look(connection: &ConnectionConfig, config: &Config) -> Result<Tables, 
     Ok((published, matching))
 }
 
-/// SIGHUP: what can change now does; a broken file changes nothing.
-fn reload(current: &mut Loaded, overrides: &Overrides, console: &Console) {
+/// Gives the guard what has changed of its sections.
+fn judge_anew(guard: &GuardTask, config: &Config, connection: &ConnectionConfig) {
+    match Settings::new(config, connection) {
+        Ok(settings) => guard.reload(settings),
+        Err(ending) => tracing::error!("the guard goes on as it was: {ending}"),
+    }
+}
+
+/// SIGHUP: what can change now does; a broken file changes nothing. Returns whether it was taken.
+fn reload(current: &mut Loaded, overrides: &Overrides, console: &Console) -> bool {
     let read = load(
         current.path.as_deref(),
         overrides,
@@ -296,13 +307,13 @@ fn reload(current: &mut Loaded, overrides: &Overrides, console: &Console) {
                     "the configuration is not read again: {problem}"
                 );
             }
-            return;
+            return false;
         }
     };
     let plan = diff(current, &new);
     if plan.is_empty() {
         tracing::info!("read the configuration again: nothing has changed");
-        return;
+        return false;
     }
     console.log.set_level(new.config.log.level);
     if !plan.now.is_empty() {
@@ -316,6 +327,7 @@ fn reload(current: &mut Loaded, overrides: &Overrides, console: &Console) {
         );
     }
     *current = new;
+    true
 }
 
 impl From<Until> for StopAtLsn {

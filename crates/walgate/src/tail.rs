@@ -156,6 +156,7 @@ async fn engine(
     Ok(Engine {
         pipeline,
         sinks,
+        pushes: Vec::new(),
         source,
         journal: Keeping::default(),
         checkpoint: None,

@@ -34,7 +34,7 @@ pub(super) async fn check(config: &Config, database: &str, rows: Vec<Sampled>) -
     for (name, sink) in &config.sinks {
         findings.extend(letters(name, sink));
         match &sink.destination {
-            Destination::Stdout(_) => {}
+            Destination::Stdout(_) | Destination::Websocket(_) => {}
             Destination::File(file) => findings.push(folder("sink_file", name, &file.path)),
             Destination::Kafka(settings) => {
                 let tables = match options(name, sink) {

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use super::{Period, Secret, Severity};
 
 /// Who is told when a rule of `[guard]` is passed. `walgate alerts test` sends one message through
-/// each of these channels.
+/// each of these channels. SIGHUP changes all of it while Walgate runs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-reload" = true))]
 pub struct Alerts {
     /// The least that is told.
     pub at: Severity,

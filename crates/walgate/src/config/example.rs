@@ -96,7 +96,7 @@ fn sinks(page: &mut String, table: &Value) {
     let mut kinds = branches(sink);
     // The service's own use first.
     kinds.sort_by_key(|(name, _)| {
-        ["kafka", "file", "stdout"]
+        ["kafka", "websocket", "file", "stdout"]
             .iter()
             .position(|kind| kind == name)
     });
@@ -169,7 +169,7 @@ fn setting(page: &mut String, (name, schema): (&String, &Value)) {
             ),
         );
     }
-    if schema.get("x-reload").is_some() {
+    if schema.get("x-reload").is_some_and(|live| *live == true) {
         comment(page, "Can change while Walgate runs: SIGHUP.");
     }
     let flag = |key: &str| schema.get(key).is_some();

@@ -11,9 +11,12 @@ use super::{Period, Size};
 
 /// From when on it is bad, and what is done then. Each rule has up to three thresholds: of warning,
 /// critical and emergency; a list that is shorter leaves the upper levels out, an empty one turns the
-/// rule off.
+/// rule off. SIGHUP changes thresholds, `raise_after`, `settle_after` and `hysteresis` while Walgate
+/// runs. What the policy does waits for the next start: that changes may be lost is not changed in
+/// passing. With new thresholds a step that loses changes waits `effect_after` anew.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("x-reload" = true))]
 pub struct Guard {
     /// Write-ahead log that our slot holds back.
     pub retained_bytes: Vec<Size>,
@@ -76,24 +79,32 @@ pub struct Guard {
     /// loses what nobody keeps for it any more), "drop-slot" (stop, drop our slot, end with exit code
     /// 4). Each but the first acts on `retained_bytes`, `headroom` and `time_to_limit`, and but for
     /// drop-slot on `journal_full`. A step is taken once until all is well again.
+    #[schemars(extend("x-reload" = false))]
     pub policy: Vec<PolicyStep>,
     /// The program of "run" and its arguments, run without a shell; what is known is in its environment
     /// (`WALGATE_…`), and as JSON on its standard input.
     #[schemars(length(min = 1), extend("examples" = [["/usr/local/bin/grow-disk", "db1"]]))]
+    #[schemars(extend("x-reload" = false))]
     pub run_command: Option<Vec<String>>,
     /// How long it may take before it is killed, with all that it has started.
     #[schemars(extend("x-min" = "1s", "x-max" = "10m"))]
+    #[schemars(extend("x-reload" = false))]
     pub run_timeout: Period,
     /// From which level on it is run.
+    #[schemars(extend("x-reload" = false))]
     pub run_at: Severity,
     /// From which level on sinks are released.
+    #[schemars(extend("x-reload" = false))]
     pub release_at: Severity,
     /// From which level on the slot is dropped.
+    #[schemars(extend("x-reload" = false))]
     pub drop_at: Severity,
     /// How long a step that loses changes has to show its effect before the next is taken.
     #[schemars(extend("x-min" = "1s", "x-max" = "1h"))]
+    #[schemars(extend("x-reload" = false))]
     pub effect_after: Period,
     /// That changes may be lost: "release-sink" and "drop-slot" need it.
+    #[schemars(extend("x-reload" = false))]
     pub allow_data_loss: bool,
 }
 

@@ -177,6 +177,10 @@ fn place_paths(config: &mut Config, folder: &Path) {
                 kafka.tls_certificate_file.iter_mut().for_each(place);
                 kafka.tls_key_file.iter_mut().for_each(place);
             }
+            Destination::Websocket(push) => {
+                push.tls_cert.iter_mut().for_each(place);
+                push.tls_key.iter_mut().for_each(place);
+            }
             Destination::Stdout(_) => {}
         }
     }

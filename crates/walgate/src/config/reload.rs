@@ -8,7 +8,8 @@ use super::check::KeyPath;
 use super::load::Loaded;
 use super::schema::{branches, json_schema, property};
 
-/// Marks a key that can change while Walgate runs.
+/// Marks a key, or all keys of a table, that can change while Walgate runs; false marks a key of such a
+/// table that can't.
 const RELOAD: &str = "x-reload";
 
 /// The keys in which two configurations differ. Names only: values may be secrets.
@@ -61,23 +62,23 @@ fn effective(loaded: &Loaded) -> BTreeMap<String, Leaf<'_>> {
     walk(
         json_schema(),
         Some(&loaded.values),
-        &KeyPath::default(),
+        (&KeyPath::default(), false),
         &mut leaves,
     );
     leaves
 }
 
-/// Collects every value that is given or has a default.
+/// Collects every value that is given or has a default. `live` is what the table says that it is in.
 fn walk<'a>(
     schema: &'a Value,
     value: Option<&'a Value>,
-    path: &KeyPath,
+    (path, live): (&KeyPath, bool),
     leaves: &mut BTreeMap<String, Leaf<'a>>,
 ) {
+    let live = schema.get(RELOAD).map_or(live, |live| *live == true);
     let is_table = schema.get("type").is_some_and(|kind| kind == "object");
     if !is_table {
         if let Some(value) = value.or_else(|| schema.get("default")) {
-            let live = schema.get(RELOAD).is_some();
             leaves.insert(path.to_string(), Leaf { value, live });
         }
         return;
@@ -93,7 +94,7 @@ fn walk<'a>(
         walk(
             inner,
             value.and_then(|value| value.get(name)),
-            &path.join(name),
+            (&path.join(name), live),
             leaves,
         );
     }
@@ -103,7 +104,7 @@ fn walk<'a>(
             .iter()
             .any(|(known, _)| *known == name);
         if let (false, Some(schema)) = (named, property(schema, branch, name)) {
-            walk(schema, Some(inner), &path.join(name), leaves);
+            walk(schema, Some(inner), (&path.join(name), live), leaves);
         }
     }
 }

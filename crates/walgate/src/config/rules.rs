@@ -4,6 +4,7 @@ mod guard;
 mod http;
 mod journal;
 mod state;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -44,7 +45,7 @@ pub(super) fn rules(
     }
     rules.shared_outputs(config);
     for (name, sink) in &config.sinks {
-        rules.sink(name, sink);
+        rules.sink(config, name, sink);
     }
 }
 
@@ -175,7 +176,7 @@ impl Rules<'_> {
         for (name, sink) in &config.sinks {
             let path = match &sink.destination {
                 Destination::File(file) => Some((&file.path, vec!["sinks", name, "path"])),
-                Destination::Stdout(_) | Destination::Kafka(_) => None,
+                Destination::Stdout(_) | Destination::Kafka(_) | Destination::Websocket(_) => None,
             };
             let dead = sink.dead_letter.file.as_ref();
             let dead = dead.map(|path| (path, vec!["sinks", name, "dead_letter", "file"]));
@@ -205,7 +206,7 @@ impl Rules<'_> {
         }
     }
 
-    fn sink(&mut self, name: &str, sink: &Sink) {
+    fn sink(&mut self, config: &Config, name: &str, sink: &Sink) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || name.len() > MAX_SINK_NAME_BYTES || !name.chars().all(allowed) {
             let message = format!("`sinks.{name:?}` is not a name for a sink");
@@ -220,8 +221,10 @@ impl Rules<'_> {
         for (pattern, rule) in &sink.rules {
             self.rule(name, sink, pattern, rule);
         }
-        if let Destination::Kafka(kafka) = &sink.destination {
-            self.kafka(name, kafka);
+        match &sink.destination {
+            Destination::Kafka(kafka) => self.kafka(name, kafka),
+            Destination::Websocket(push) => self.websocket(config, name, sink, push),
+            Destination::Stdout(_) | Destination::File(_) => {}
         }
     }
 

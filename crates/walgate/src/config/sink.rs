@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Kafka, Period, Secret, Size, TablePattern, TopicName};
+use super::{Kafka, Period, Secret, Size, TablePattern, TopicName, Websocket};
 
 /// Where changes go. The name appears in logs and in the checkpoint.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -67,6 +67,8 @@ pub enum Destination {
     File(File),
     /// Apache Kafka
     Kafka(Box<Kafka>),
+    /// browsers and programs, over WebSocket and Server-Sent Events
+    Websocket(Box<Websocket>),
 }
 
 impl Destination {
@@ -76,6 +78,7 @@ impl Destination {
             Self::Stdout(_) => "stdout",
             Self::File(_) => "file",
             Self::Kafka(_) => "kafka",
+            Self::Websocket(_) => "websocket",
         }
     }
 }

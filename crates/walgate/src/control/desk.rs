@@ -30,6 +30,8 @@ enum Kind {
     File,
     /// What comes again stands behind newer events.
     Kafka,
+    /// Each client goes back by itself.
+    Websocket,
 }
 
 impl Desk {
@@ -39,6 +41,7 @@ impl Desk {
             Destination::Stdout(_) => Kind::Stdout,
             Destination::File(_) => Kind::File,
             Destination::Kafka(_) => Kind::Kafka,
+            Destination::Websocket(_) => Kind::Websocket,
         };
         let sinks = config.sinks.iter();
         let sinks = sinks.map(|(name, sink)| (name.clone(), kind(&sink.destination)));
@@ -86,6 +89,13 @@ impl Desk {
                     "replay the journal into another file: a copy of the configuration with \
                      another path, and walgate replay JOURNAL -c COPY --sink NAME",
                 ));
+            }
+            Some(Kind::Websocket) => {
+                let message = format!(
+                    "sink {sink} is for clients that follow: each of them goes back by itself"
+                );
+                return Err(refused(message)
+                    .hint("let the client connect with after=POSITION, as it resumes"));
             }
             Some(Kind::Kafka) if !asked.accept_reorder => {
                 let message = format!(

@@ -1,7 +1,7 @@
 //! The certificate, which may be renewed while we run.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -55,6 +55,34 @@ impl Tls {
 pub(crate) fn certificate(http: &Http) -> Option<Result<(), Failure>> {
     let (certificate, key) = http.tls_cert.as_ref().zip(http.tls_key.as_ref())?;
     Some(read(certificate, key).map(|_| ()))
+}
+
+/// What connections are answered with, from these files; when they change, new ones are answered with
+/// what they hold then.
+///
+/// # Errors
+///
+/// When they can't be read, or don't belong together.
+pub(crate) fn server_tls(
+    certificate: PathBuf,
+    key: PathBuf,
+) -> Result<impl Fn() -> Arc<ServerConfig> + Send + Sync, Failure> {
+    let changed = |path: &PathBuf| path.metadata().and_then(|file| file.modified()).ok();
+    let seen = Mutex::new((changed(&certificate), changed(&key)));
+    let tls = Tls::read(certificate, key)?;
+    Ok(move || {
+        let now = (changed(&tls.certificate), changed(&tls.key));
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != now {
+            *seen = now;
+            // Between the change of one and of the other they don't belong together.
+            match tls.read_again() {
+                Ok(()) => tracing::info!("read the certificate for push again"),
+                Err(failure) => tracing::warn!("the certificate stays as it was: {failure}"),
+            }
+        }
+        tls.present()
+    })
 }
 
 fn read(certificate: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, Failure> {

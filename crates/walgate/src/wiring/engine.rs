@@ -9,9 +9,9 @@ use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
 use walgate_replication::{PostgresSource, SourceConfig, Started};
 
-use super::Keeping;
 use super::begin::Begin;
 use super::progress::Progress;
+use super::{Keeping, Push};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::{Request, Signals};
@@ -62,6 +62,8 @@ pub(crate) struct Engine {
     pub(crate) pipeline: Pipeline,
     /// How they are doing.
     pub(crate) sinks: Vec<StatusHandle>,
+    /// The servers of those that clients connect to.
+    pub(crate) pushes: Vec<Push>,
     /// Where the log comes from.
     pub(crate) source: SourceConfig,
     /// Where changes wait.
@@ -121,6 +123,9 @@ impl Engine {
         let begun = begin.begin(&self.pipeline, &started).await?;
         if let Some(instance) = &instance {
             instance.has_journal(&begun.log.journal);
+        }
+        for push in &self.pushes {
+            push.open(&begun.log, &begun.checkpoint);
         }
         let monitor = started.source.monitor();
         let progress = Progress::new(self.sinks.clone(), monitor);

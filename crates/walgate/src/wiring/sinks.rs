@@ -12,6 +12,7 @@ use walgate_pipeline::{
 use walgate_sink_kafka::KafkaSink;
 use walgate_sink_stdout::{FileOutput, WriterSink};
 
+use super::push::{MakeEncoder, Push};
 use super::{Screen, kafka, selection};
 use crate::config::{self, Config, Destination, StdoutFormat};
 use crate::entry::Console;
@@ -30,17 +31,45 @@ pub(crate) struct Known<'a> {
     pub(crate) replay: Option<String>,
 }
 
+/// The chains that were added.
+#[derive(Default)]
+pub(crate) struct Added {
+    /// How they do, in the order of the configuration.
+    pub(crate) sinks: Vec<StatusHandle>,
+    /// Those that clients connect to.
+    pub(crate) pushes: Vec<Push>,
+}
+
 /// Adds a chain for each sink of the configuration.
 pub(crate) fn add_sinks(
     pipeline: &mut Pipeline,
     config: &Config,
     known: &Known<'_>,
-) -> Result<Vec<StatusHandle>, Failure> {
-    let mut handles = Vec::with_capacity(config.sinks.len());
+) -> Result<Added, Failure> {
+    let mut added = Added::default();
     for (name, sink) in &config.sinks {
-        handles.push(add_sink(pipeline, name, sink, known)?);
+        let status = match &sink.destination {
+            Destination::Websocket(push) => {
+                let (push, status) = add_push(pipeline, name, sink, push)?;
+                added.pushes.push(push);
+                status
+            }
+            _ => add_sink(pipeline, name, sink, known)?,
+        };
+        added.sinks.push(status);
     }
-    Ok(handles)
+    Ok(added)
+}
+
+fn add_push(
+    pipeline: &mut Pipeline,
+    name: &str,
+    sink: &config::Sink,
+    push: &config::Websocket,
+) -> Result<(Push, StatusHandle), Failure> {
+    let json = json(sink, mask_key(name, sink)?);
+    let encoder: MakeEncoder = Arc::new(move || Box::new(json(false)));
+    Push::add(pipeline, options(name, sink)?, push, encoder)
 }
 
 /// Adds a chain for one sink.
@@ -89,6 +118,10 @@ pub(crate) fn add_sink(
             (sink, settings),
             known,
         ),
+        Destination::Websocket(push) => {
+            // Who replays into one finds nobody there.
+            add_push(pipeline, name, sink, push).map(|(_, status)| status)
+        }
     }
 }
 
@@ -151,12 +184,16 @@ pub(crate) fn encoder(name: &str, sink: &config::Sink) -> Result<Box<dyn Encoder
             Box::new(Pretty::new(pretty))
         }
         Destination::Stdout(_) | Destination::File(_) => Box::new(json(sink, mask_key)(false)),
+        Destination::Websocket(_) => Box::new(json(sink, mask_key)(false)),
         Destination::Kafka(_) => Box::new(json(sink, mask_key)(true)),
     })
 }
 
 /// Makes encoders, with or without old keys.
-fn json(sink: &config::Sink, mask_key: Option<MaskKey>) -> impl Fn(bool) -> NativeJson + 'static {
+fn json(
+    sink: &config::Sink,
+    mask_key: Option<MaskKey>,
+) -> impl Fn(bool) -> NativeJson + Send + Sync + 'static {
     let int8 = match sink.int8 {
         config::Int8::Number => Int8::Number,
         config::Int8::String => Int8::String,

@@ -61,7 +61,7 @@ impl Rules<'_> {
 }
 
 /// `address:port` or `name:port`, with an IPv6 address in brackets.
-fn check_listen(listen: &str) -> Result<(), &'static str> {
+pub(super) fn check_listen(listen: &str) -> Result<(), &'static str> {
     if listen.parse::<std::net::SocketAddr>().is_ok() {
         return Ok(());
     }

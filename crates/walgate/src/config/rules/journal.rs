@@ -55,7 +55,7 @@ impl Rules<'_> {
         for (name, sink) in &config.sinks {
             let file = match &sink.destination {
                 Destination::File(file) => Some(&file.path),
-                Destination::Stdout(_) | Destination::Kafka(_) => None,
+                Destination::Stdout(_) | Destination::Kafka(_) | Destination::Websocket(_) => None,
             };
             let dead = sink.dead_letter.file.as_ref();
             if file

@@ -1,0 +1,293 @@
+//! Changes to parcels: who gets which form of a change, each form encoded once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use walgate_core::{
+    Body, Change, EncodeError, Encoded, Encoder, Position, Span, Table, Transaction,
+};
+
+use crate::hub::{Hub, News};
+use crate::interest::Interest;
+use crate::matcher::{Given, Matcher, Misfit};
+use crate::parcel::{InterestId, put_part};
+
+/// Decides for each change whom it concerns, on the frame's bytes, and has `E` encode it once for each
+/// choice of columns. What concerns nobody is not encoded.
+pub struct PushEncoder<E> {
+    inner: E,
+    audience: Audience,
+    matcher: Matcher,
+    open: Option<OpenTransaction>,
+    scratch: BTreeMap<Given, Vec<InterestId>>,
+    misfits: Vec<Misfit>,
+    /// The last table that was met.
+    known: Option<u32>,
+}
+
+/// For whom is encoded.
+enum Audience {
+    /// For everybody who is there.
+    Hub(Arc<Hub>),
+    /// For one client that gets what was before.
+    One,
+}
+
+/// The transaction that is being encoded, for those who want its bounds.
+struct OpenTransaction {
+    begin: Position,
+    transaction: Transaction,
+    /// How many of its changes each was given; who has none yet was not given the begin.
+    changes: BTreeMap<InterestId, u64>,
+}
+
+/// The number of the one interest of an encoder for one client.
+pub(crate) const THE_ONE: InterestId = 1;
+
+impl<E: Encoder> PushEncoder<E> {
+    pub(crate) fn for_all(inner: E, hub: Arc<Hub>) -> Self {
+        Self::new(inner, Audience::Hub(hub))
+    }
+
+    pub(crate) fn for_one(inner: E, interest: &Arc<Interest>) -> Self {
+        let mut own = Self::new(inner, Audience::One);
+        // Nothing is known yet that it could not fit.
+        let _fits = own.matcher.add(THE_ONE, interest);
+        own
+    }
+
+    fn new(inner: E, audience: Audience) -> Self {
+        Self {
+            inner,
+            audience,
+            matcher: Matcher::default(),
+            open: None,
+            scratch: BTreeMap::new(),
+            misfits: Vec::new(),
+            known: None,
+        }
+    }
+
+    /// What the one interest asks for and a table does not have.
+    pub(crate) fn misfit(&mut self) -> Option<String> {
+        self.misfits.pop().map(|misfit| misfit.message)
+    }
+
+    fn hear(&mut self, change: &Change<'_>) {
+        let Audience::Hub(hub) = &self.audience else {
+            return;
+        };
+        if let Some(table) = change.body.table()
+            && self.known != Some(table.id)
+        {
+            self.known = Some(table.id);
+            hub.know(table);
+        }
+        for news in hub.encoding(change.position) {
+            match news {
+                News::Added(id, interest) => {
+                    let misfits = self.matcher.add(id, &interest);
+                    self.misfits.extend(misfits);
+                }
+                News::Removed(id) => self.matcher.remove(id),
+            }
+        }
+    }
+
+    fn refuse(&mut self) {
+        if let Audience::Hub(hub) = &self.audience {
+            for misfit in self.misfits.drain(..) {
+                hub.refuse(misfit.interest, &misfit.message);
+            }
+        }
+    }
+
+    fn put(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
+        match change.body {
+            Body::Begin => {
+                self.open = change.transaction.map(|transaction| OpenTransaction {
+                    begin: change.position,
+                    transaction: *transaction,
+                    changes: BTreeMap::new(),
+                });
+                Ok(())
+            }
+            Body::Commit { .. } => self.put_commits(change, out),
+            _ => self.put_change(change, out),
+        }
+    }
+
+    fn put_change(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let found = self.matcher.judge(&change.body, &mut self.misfits);
+        for ids in self.scratch.values_mut() {
+            ids.clear();
+        }
+        for (id, given) in found {
+            self.scratch.entry(*given).or_default().push(*id);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let put = self.put_forms(change, &scratch, out);
+        // Choices of columns come and go with their clients.
+        if scratch.len() > MAX_FORMS {
+            scratch.clear();
+        }
+        self.scratch = scratch;
+        put
+    }
+
+    fn put_forms(
+        &mut self,
+        change: &Change<'_>,
+        forms: &BTreeMap<Given, Vec<InterestId>>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        let forms = forms.iter().filter(|(_, ids)| !ids.is_empty());
+        for (given, ids) in forms {
+            self.put_begins(change, ids, out)?;
+            let body = match *given {
+                Given::Leave => leaving(change.body),
+                Given::Event(view) => match change.body.table() {
+                    None => change.body,
+                    Some(table) => match self.matcher.table(table, view) {
+                        Some(shown) => with_table(change.body, shown),
+                        None => continue,
+                    },
+                },
+            };
+            let shown = Change { body, ..*change };
+            let inner = &mut self.inner;
+            put_part(change.position, ids, out, |out| {
+                inner.encode(&shown, out).map(|_| ())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The begin of the transaction, for those who want it and get its first change now.
+    fn put_begins(
+        &mut self,
+        change: &Change<'_>,
+        ids: &[InterestId],
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        let Some(open) = self.open.as_mut().filter(|_| change.transaction.is_some()) else {
+            return Ok(());
+        };
+        let mut begun = Vec::new();
+        for id in ids
+            .iter()
+            .filter(|id| self.matcher.wants_transactions(**id))
+        {
+            let changes = open.changes.entry(*id).or_insert(0);
+            if *changes == 0 {
+                begun.push(*id);
+            }
+            *changes += 1;
+        }
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let begin = Change {
+            position: open.begin,
+            transaction: Some(&open.transaction),
+            body: Body::Begin,
+        };
+        let inner = &mut self.inner;
+        put_part(begin.position, &begun, out, |out| {
+            inner.encode(&begin, out).map(|_| ())
+        })
+    }
+
+    fn put_commits(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let mut by_changes: BTreeMap<u64, Vec<InterestId>> = BTreeMap::new();
+        for (id, changes) in open.changes {
+            by_changes.entry(changes).or_default().push(id);
+        }
+        for (changes, ids) in by_changes {
+            let commit = Change {
+                body: Body::Commit { changes },
+                ..*change
+            };
+            let inner = &mut self.inner;
+            put_part(change.position, &ids, out, |out| {
+                inner.encode(&commit, out).map(|_| ())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Forms of one change that are kept for the next one.
+const MAX_FORMS: usize = 1024;
+
+impl<E: Encoder> Encoder for PushEncoder<E> {
+    fn encode(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError> {
+        let start = out.len();
+        self.hear(change);
+        let put = self.put(change, out);
+        self.refuse();
+        if let Err(error) = put {
+            out.truncate(start);
+            return Err(error);
+        }
+        let too_large = || EncodeError {
+            message: "the batch is larger than 4 GiB".to_owned(),
+            hint: None,
+        };
+        let place = |at: usize| u32::try_from(at).map_err(|_| too_large());
+        let value = Span {
+            start: place(start)?,
+            end: place(out.len())?,
+        };
+        Ok(Encoded {
+            value,
+            key: None,
+            old_key: None,
+        })
+    }
+}
+
+/// The same change, of a table with other columns.
+fn with_table<'a>(body: Body<'a>, shown: &'a Arc<Table>) -> Body<'a> {
+    match body {
+        Body::Insert { new, .. } => Body::Insert { table: shown, new },
+        Body::Update { old, new, .. } => Body::Update {
+            table: shown,
+            old,
+            new,
+        },
+        Body::Delete { old, .. } => Body::Delete { table: shown, old },
+        Body::Truncate {
+            cascade,
+            restart_identity,
+            ..
+        } => Body::Truncate {
+            table: shown,
+            cascade,
+            restart_identity,
+        },
+        Body::Schema { .. } => Body::Schema { table: shown },
+        Body::Leave { old, new, .. } => Body::Leave {
+            table: shown,
+            old,
+            new,
+        },
+        Body::Message { .. } | Body::Begin | Body::Commit { .. } | Body::Gap(_) => body,
+    }
+}
+
+/// An update as the end of a row for who had it.
+fn leaving(body: Body<'_>) -> Body<'_> {
+    match body {
+        Body::Update {
+            table,
+            old: Some(old),
+            new,
+        } => Body::Leave { table, old, new },
+        other => other,
+    }
+}

@@ -1,0 +1,331 @@
+//! What one connection is sent: first what it missed, then what comes, in one order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+use walgate_core::{Change, Encoder, Failure, Position};
+
+use crate::close::Close;
+use crate::counters::Counters;
+use crate::encoder::PushEncoder;
+use crate::frame::{Carrier, put_event};
+use crate::history::{Backlog, History, Read};
+use crate::hub::{Hub, Membership};
+use crate::interest::Interest;
+use crate::parcel::parts;
+use crate::queue::{Closing, Queue, QueueLimits};
+
+/// What goes into one write at most, beside a chunk that is larger.
+const TAKE_BYTES: usize = 256 << 10;
+
+/// How long a client may be ahead of this server.
+const AHEAD_FOR: Duration = Duration::from_secs(30);
+
+/// How often a server that is behind its client looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What comes next on a connection.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Framed events.
+    Events(VecDeque<Bytes>),
+    /// From here on it is live.
+    Ready(Position),
+    /// What was asked for is not retained.
+    Resync { reason: String, oldest: Position },
+    /// Nothing more comes.
+    Closed(Closing),
+}
+
+/// What a connection is sent. Dropping it takes it off the list.
+pub(crate) struct Feed {
+    hub: Arc<Hub>,
+    history: Arc<dyn History>,
+    carrier: Carrier,
+    interest: Arc<Interest>,
+    queue: Arc<Queue>,
+    membership: Option<Membership>,
+    stage: Stage,
+    /// Everything up to here was handed out.
+    sent: Position,
+    encoder: MakeEncoder,
+}
+
+/// Makes the encoder of the events for a replay.
+pub(crate) type MakeEncoder = Arc<dyn Fn() -> Box<dyn Encoder> + Send + Sync>;
+
+enum Stage {
+    /// It is to be live at once.
+    Fresh,
+    /// It has got everything up to a position.
+    Resume(Position),
+    /// It is ahead of this server.
+    Ahead(Position, Instant),
+    /// What it missed comes.
+    Replay(Box<Replay>),
+    /// It is live.
+    Live,
+    /// It has ended.
+    Over,
+}
+
+struct Replay {
+    backlog: Box<dyn Backlog>,
+    encoder: PushEncoder<Box<dyn Encoder>>,
+    /// Everything up to here was read.
+    read: Position,
+    /// It is on the list already, and gets from there what lies behind this.
+    handover: Option<Position>,
+    /// Framed events that were not handed out yet.
+    framed: BytesMut,
+    refused: Option<(Close, String)>,
+    out: BytesMut,
+}
+
+impl Replay {
+    /// Reads one piece of the log. Cancel-safe.
+    async fn read_on(&mut self, carrier: Carrier) -> Result<Read, Failure> {
+        let Self {
+            backlog,
+            encoder,
+            read,
+            handover,
+            framed,
+            refused,
+            out,
+        } = self;
+        let until = *handover;
+        let mut take = |change: &Change<'_>| {
+            if refused.is_some() || until.is_some_and(|until| change.position > until) {
+                return;
+            }
+            out.clear();
+            match encoder.encode(change, out) {
+                Ok(_) => {
+                    for part in parts(out) {
+                        put_event(carrier, part.position, part.event, framed);
+                    }
+                }
+                Err(error) => *refused = Some((Close::Unavailable, error.message)),
+            }
+            if let Some(message) = encoder.misfit() {
+                *refused = Some((Close::Refused, message));
+            }
+        };
+        let found = backlog.next(&mut take).await?;
+        if let Read::More(upto) | Read::End(upto) = found {
+            *read = (*read).max(upto);
+        }
+        Ok(found)
+    }
+}
+
+impl Feed {
+    /// A feed of `interest`, behind `after` if that is given.
+    pub(crate) fn new(
+        hub: &Arc<Hub>,
+        history: &Arc<dyn History>,
+        carrier: Carrier,
+        interest: Interest,
+        after: Option<Position>,
+        (limits, encoder): (QueueLimits, MakeEncoder),
+    ) -> Self {
+        Self {
+            hub: Arc::clone(hub),
+            history: Arc::clone(history),
+            carrier,
+            interest: Arc::new(interest),
+            queue: Arc::new(Queue::new(limits, after.unwrap_or_default())),
+            membership: None,
+            stage: after.map_or(Stage::Fresh, Stage::Resume),
+            sent: after.unwrap_or_default(),
+            encoder,
+        }
+    }
+
+    /// Everything up to here was handed out, or does not concern it.
+    pub(crate) fn sent(&self) -> Position {
+        self.sent
+    }
+
+    /// Whether what is handed out is what is committed now.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live)
+    }
+
+    /// Wants something else from here on. None while it is not live.
+    pub(crate) fn change(&mut self, interest: Interest) -> Option<Position> {
+        let interest = Arc::new(interest);
+        let membership = self.membership.filter(|_| self.is_live())?;
+        let (membership, head) = self.hub.change(membership, &interest)?;
+        self.membership = Some(membership);
+        self.interest = interest;
+        Some(head)
+    }
+
+    /// What comes next. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Piece {
+        loop {
+            match &mut self.stage {
+                Stage::Fresh => {
+                    let (membership, head) =
+                        self.hub.join(&self.interest, &self.queue, self.carrier);
+                    self.membership = Some(membership);
+                    self.stage = Stage::Live;
+                    self.sent = head;
+                    return Piece::Ready(head);
+                }
+                Stage::Resume(after) => {
+                    let after = *after;
+                    if let Some(piece) = self.resume(after) {
+                        return piece;
+                    }
+                }
+                Stage::Ahead(after, since) => {
+                    let (after, since) = (*after, *since);
+                    if self.history.head() >= after {
+                        self.stage = Stage::Resume(after);
+                    } else if since.elapsed() > AHEAD_FOR {
+                        return self.over(Close::Ahead, None);
+                    } else {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                    }
+                }
+                Stage::Replay(_) => {
+                    if let Some(piece) = self.replay().await {
+                        return piece;
+                    }
+                }
+                Stage::Live => {
+                    if let Some(piece) = self.take() {
+                        return piece;
+                    }
+                    self.queue.woken().await;
+                }
+                Stage::Over => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What waits, if anything does.
+    fn take(&mut self) -> Option<Piece> {
+        // Before the look into the queue: what was dispatched by then is in it.
+        let dispatched = self.hub.dispatched();
+        let taken = self.queue.take(TAKE_BYTES);
+        let Some(last) = taken.chunks.last().map(|queued| queued.chunk.last()) else {
+            self.sent = self.sent.max(dispatched);
+            let closing = taken.closed?;
+            self.stage = Stage::Over;
+            return Some(Piece::Closed(closing));
+        };
+        self.sent = self.sent.max(last);
+        let slices = taken
+            .chunks
+            .iter()
+            .flat_map(|queued| queued.chunk.slices(queued.skip));
+        Some(Piece::Events(slices.collect()))
+    }
+
+    /// Finds out how to go on behind `after`.
+    fn resume(&mut self, after: Position) -> Option<Piece> {
+        let (head, oldest) = (self.history.head(), self.history.oldest());
+        let resync = |reason: &str| {
+            let reason = reason.to_owned();
+            Some(Piece::Resync { reason, oldest })
+        };
+        if !self.history.is_durable() {
+            self.stage = Stage::Over;
+            return resync("nothing is replayed here: delivery is live-only");
+        }
+        if after.epoch() != head.epoch() {
+            self.stage = Stage::Over;
+            return resync("the position is of another epoch: the source was replaced");
+        }
+        if after < oldest {
+            self.stage = Stage::Over;
+            return resync("the position is not retained any more");
+        }
+        if after > head {
+            self.stage = Stage::Ahead(after, Instant::now());
+            return None;
+        }
+        match self.history.read(after) {
+            Ok(backlog) => {
+                Counters::count(&self.hub.counters.resumed);
+                let encoder = PushEncoder::for_one((self.encoder)(), &self.interest);
+                self.stage = Stage::Replay(Box::new(Replay {
+                    backlog,
+                    encoder,
+                    read: after,
+                    handover: None,
+                    framed: BytesMut::new(),
+                    refused: None,
+                    out: BytesMut::new(),
+                }));
+                None
+            }
+            Err(failure) => Some(self.over(Close::Unavailable, Some(failure.message))),
+        }
+    }
+
+    /// Goes on with what was missed: events, or none when it is to be looked at again. Cancel-safe:
+    /// what was encoded is kept.
+    async fn replay(&mut self) -> Option<Piece> {
+        let carrier = self.carrier;
+        let Stage::Replay(replay) = &mut self.stage else {
+            return None;
+        };
+        let end = replay.read_on(carrier).await;
+        if let Some((why, message)) = replay.refused.take() {
+            return Some(self.over(why, Some(message)));
+        }
+        match end {
+            Err(failure) => return Some(self.over(Close::Unavailable, Some(failure.message))),
+            Ok(Read::Gone(_)) => {
+                let oldest = self.history.oldest();
+                self.stage = Stage::Over;
+                return Some(Piece::Resync {
+                    reason: "what comes next is not retained any more".to_owned(),
+                    oldest,
+                });
+            }
+            Ok(Read::End(_)) if replay.handover.is_none() => {
+                // From here on what is new comes into the queue, and waits there.
+                let (membership, head) = self.hub.join(&self.interest, &self.queue, self.carrier);
+                self.membership = Some(membership);
+                // It may have read further than the chain has encoded.
+                let handover = head.max(replay.read);
+                self.queue.skip_to(handover);
+                replay.handover = Some(handover);
+            }
+            Ok(Read::End(_) | Read::More(_)) => {}
+        }
+        let (read, handover) = (replay.read, replay.handover);
+        self.sent = self
+            .sent
+            .max(handover.map_or(read, |handover| read.min(handover)));
+        if !replay.framed.is_empty() {
+            let framed = replay.framed.split().freeze();
+            return Some(Piece::Events(VecDeque::from([framed])));
+        }
+        let handover = handover.filter(|handover| read >= *handover)?;
+        self.stage = Stage::Live;
+        Some(Piece::Ready(handover))
+    }
+
+    fn over(&mut self, why: Close, detail: Option<String>) -> Piece {
+        self.stage = Stage::Over;
+        Piece::Closed(Closing { why, detail })
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(membership) = self.membership.take() {
+            self.hub.leave(membership);
+        }
+    }
+}

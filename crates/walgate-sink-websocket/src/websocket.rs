@@ -1,0 +1,432 @@
+//! One WebSocket: reads what the client says, writes what its feed gives.
+//!
+//! The library reads the protocol (masks, fragments, control frames, closing) from what came, and
+//! writes its own few frames into a buffer. Events are framed already and go to the socket as they
+//! are, many in one system call.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+use tungstenite::error::CapacityError;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+use walgate_core::Position;
+
+use crate::access::Access;
+use crate::close::Close;
+use crate::counters::Counters;
+use crate::feed::{Feed, Piece};
+use crate::frame::{Carrier, put_message};
+use crate::protocol::{Answer, Request, Start};
+use crate::session::{Desk, Refusal, Session};
+
+/// The largest message of a client: a list of subscriptions with their filters.
+const MAX_MESSAGE: usize = 256 << 10;
+
+/// What is read at once; a client says little.
+const READ_BYTES: usize = 4 << 10;
+
+/// How long a client may take to say what it wants.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what is written to it.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// A client that was not heard of for so many pings is gone.
+const SILENT_PINGS: u32 = 3;
+
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// As many slices as one vectored write takes.
+const SLICES: usize = 64;
+
+/// Frames of our own that may wait before the client is read again: who sends pings and reads nothing
+/// fills its own socket.
+const MAX_OWN: usize = 256;
+
+/// Runs a connection to its end.
+pub(crate) async fn run<S>(
+    stream: S,
+    desk: Arc<Desk>,
+    access: Option<Access>,
+    start: Option<Start>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    let mut talk = Talk {
+        stream,
+        context: WebSocketContext::new(Role::Server, Some(config)),
+        pipe: Pipe::default(),
+        pending: VecDeque::new(),
+        desk,
+        access,
+        session: None,
+        feed: None,
+        over: false,
+    };
+    match start {
+        Some(start) => talk.start(start),
+        None => talk.wait_for_start().await?,
+    }
+    talk.go_on().await?;
+    talk.farewell().await;
+    Ok(())
+}
+
+/// What the library reads from and writes to.
+#[derive(Debug, Default)]
+struct Pipe {
+    incoming: BytesMut,
+    outgoing: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.incoming.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let len = into.len().min(self.incoming.len());
+        self.incoming
+            .copy_to_slice(into.get_mut(..len).unwrap_or_default());
+        Ok(len)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.outgoing.extend_from_slice(from);
+        Ok(from.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Talk<S> {
+    stream: S,
+    context: WebSocketContext,
+    pipe: Pipe,
+    /// Whole frames, of which the first may be written in part.
+    pending: VecDeque<Bytes>,
+    desk: Arc<Desk>,
+    /// What the request's token has opened; none when it had none.
+    access: Option<Access>,
+    session: Option<Session>,
+    feed: Option<Feed>,
+    /// Nothing more is said: only what is pending goes out.
+    over: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+    async fn wait_for_start(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + START_WITHIN;
+        while self.session.is_none() && !self.over {
+            tokio::select! {
+                read = self.stream.read_buf(&mut self.pipe.incoming) => {
+                    if read? == 0 {
+                        self.over = true;
+                    }
+                    self.hear();
+                }
+                () = sleep_until(deadline) => self.close(Close::Silent, None),
+            }
+            self.write_all().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_all(&mut self) -> io::Result<()> {
+        self.pull_own();
+        while let Some(mut bytes) = self.pending.pop_front() {
+            let written = self.stream.write_all_buf(&mut bytes);
+            tokio::time::timeout(STALLED_AFTER, written).await??;
+        }
+        self.stream.flush().await
+    }
+
+    /// Talks until one of both ends it.
+    async fn go_on(&mut self) -> io::Result<()> {
+        let every = self.desk.options.ping_every;
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.reset();
+        let (mut heard, mut moved) = (Instant::now(), Instant::now());
+        while !self.over {
+            self.pull_own();
+            let writes = !self.pending.is_empty();
+            let reads = self.pending.len() < MAX_OWN;
+            let slices: Vec<IoSlice<'_>> = slices(&self.pending);
+            let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
+            let feed = &mut self.feed;
+            tokio::select! {
+                written = writing.write_vectored(&slices), if writes => {
+                    let written = written?;
+                    if written == 0 {
+                        return Err(io::ErrorKind::WriteZero.into());
+                    }
+                    moved = Instant::now();
+                    drop(slices);
+                    advance(&mut self.pending, written);
+                }
+                read = reading.read_buf(&mut self.pipe.incoming), if reads => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    heard = Instant::now();
+                    drop(slices);
+                    self.hear();
+                }
+                piece = next(feed), if !writes => {
+                    drop(slices);
+                    moved = Instant::now();
+                    self.give(piece);
+                }
+                _ = ticks.tick() => {
+                    drop(slices);
+                    let now = Instant::now();
+                    if now.duration_since(heard) > every * SILENT_PINGS {
+                        self.close(Close::Dead, None);
+                    } else if writes && now.duration_since(moved) > STALLED_AFTER {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    } else {
+                        self.tick();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the feed has given.
+    fn give(&mut self, piece: Piece) {
+        match piece {
+            Piece::Events(slices) => self.pending.extend(slices),
+            Piece::Ready(position) => {
+                if let Some(session) = &self.session {
+                    let answer = session.ready(position);
+                    self.say(&answer);
+                }
+            }
+            Piece::Resync { reason, oldest } => {
+                Counters::count(&self.desk.hub.counters.resyncs);
+                self.say(&Answer::ResyncRequired { reason, oldest });
+                self.close(Close::Resync, None);
+            }
+            Piece::Closed(closing) => {
+                if closing.why == Close::Slow {
+                    Counters::count(&self.desk.hub.counters.slow);
+                }
+                self.close(closing.why, closing.detail);
+            }
+        }
+    }
+
+    /// Asks whether the client is there, and tells it how far it has got.
+    fn tick(&mut self) {
+        if let Some(feed) = self.feed.as_ref().filter(|feed| feed.is_live()) {
+            let position = feed.sent();
+            // While something waits it is not sent.
+            if self.pending.is_empty() {
+                self.say(&Answer::Position { position });
+            }
+        }
+        let _queued = self
+            .context
+            .write(&mut self.pipe, Message::Ping(Bytes::new()));
+    }
+
+    /// Reads what has come.
+    fn hear(&mut self) {
+        loop {
+            match self.context.read(&mut self.pipe) {
+                Ok(Message::Text(text)) => match serde_json::from_str(&text) {
+                    Ok(request) => self.request(request),
+                    Err(error) => self.refuse(Refusal {
+                        code: "malformed",
+                        message: format!("not a message of the protocol: {error}"),
+                        subscription: None,
+                    }),
+                },
+                Ok(Message::Binary(_)) => self.end(CloseCode::Unsupported, "text only"),
+                Ok(Message::Close(_)) => self.over = true,
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
+                    self.end(CloseCode::Size, "the message is too long");
+                }
+                Err(Error::Utf8(_)) => self.end(CloseCode::Invalid, "not UTF-8"),
+                Err(Error::Protocol(_)) => self.end(CloseCode::Protocol, "not the protocol"),
+                Err(_) => self.over = true,
+            }
+            if self.over {
+                break;
+            }
+        }
+        // Pongs, and the answer to a close.
+        let _flushed = self.context.flush(&mut self.pipe);
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Start(start) if self.session.is_none() => self.start(start),
+            Request::Start(_) => self.refuse(Refusal {
+                code: "started",
+                message: "it has started already: use subscribe and unsubscribe".to_owned(),
+                subscription: None,
+            }),
+            Request::Subscribe(wanted) => {
+                self.change(|session| session.add(&wanted));
+            }
+            Request::Unsubscribe { id } => self.change(|session| session.remove(&id)),
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        let access = match (&self.access, &start.token) {
+            (Some(access), None) => Some(access.clone()),
+            (_, token) => self.desk.policy().access(token.as_deref()),
+        };
+        let Some(access) = access else {
+            return self.close(Close::Unauthorized, None);
+        };
+        let after = start
+            .after
+            .as_deref()
+            .map(str::parse::<Position>)
+            .transpose();
+        let session = after.map_err(|error| error.to_string()).and_then(|after| {
+            let session = Session::new(&self.desk, access, start.subscriptions);
+            session.map(|session| (session, after)).map_err(|refusal| {
+                let message = refusal.message.clone();
+                self.say(&refusal.answer());
+                message
+            })
+        });
+        match session {
+            Ok((session, after)) => {
+                tracing::debug!(subject = session.subject(), ?after, "a client follows");
+                self.feed = Some(session.feed(Carrier::WebSocket, after));
+                self.session = Some(session);
+            }
+            Err(message) => self.close(Close::Refused, Some(message)),
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Session) -> Result<(), Refusal>) {
+        let not_yet = || Refusal {
+            code: "not_ready",
+            message: "wait for ready before you change subscriptions".to_owned(),
+            subscription: None,
+        };
+        let (Some(session), Some(feed)) = (&mut self.session, &mut self.feed) else {
+            return self.refuse(not_yet());
+        };
+        if !feed.is_live() {
+            return self.refuse(not_yet());
+        }
+        if let Err(refusal) = change(session) {
+            return self.refuse(refusal);
+        }
+        if let Some(position) = feed.change(session.interest()) {
+            let subscriptions = session.exactness();
+            self.say(&Answer::Subscriptions {
+                position,
+                subscriptions,
+            });
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.say(&refusal.answer());
+    }
+
+    fn say(&mut self, answer: &Answer) {
+        self.pull_own();
+        let mut frame = BytesMut::new();
+        put_message(answer.json().as_bytes(), &mut frame);
+        self.pending.push_back(frame.freeze());
+    }
+
+    /// Ends it from our side, with what the client needs to come back.
+    fn close(&mut self, why: Close, detail: Option<String>) {
+        let position = self.feed.as_ref().map_or(Position::ZERO, Feed::sent);
+        let reason = detail.unwrap_or_else(|| why.reason().to_owned());
+        self.say(&Answer::Closed {
+            code: why.code(),
+            reason,
+            position,
+        });
+        self.end(CloseCode::from(why.code()), why.reason());
+    }
+
+    fn end(&mut self, code: CloseCode, reason: &'static str) {
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        // It may have closed already.
+        let _closed = self.context.close(&mut self.pipe, Some(frame));
+        self.pull_own();
+        self.over = true;
+    }
+
+    /// What the library has written comes behind what is pending: between two frames.
+    fn pull_own(&mut self) {
+        if !self.pipe.outgoing.is_empty() {
+            let own = std::mem::take(&mut self.pipe.outgoing);
+            self.pending.push_back(Bytes::from(own));
+        }
+    }
+
+    /// Sends what is pending, and waits a little for the client to close too.
+    async fn farewell(&mut self) {
+        let farewell = async {
+            self.write_all().await?;
+            self.stream.shutdown().await?;
+            let mut rest = [0; 1024];
+            while self.stream.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _late = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}
+
+/// What the feed gives next; nothing before there is one.
+async fn next(feed: &mut Option<Feed>) -> Piece {
+    match feed {
+        Some(feed) => feed.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn slices(pending: &VecDeque<Bytes>) -> Vec<IoSlice<'_>> {
+    pending
+        .iter()
+        .take(SLICES)
+        .map(|bytes| IoSlice::new(bytes))
+        .collect()
+}
+
+fn advance(pending: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = pending.front_mut() {
+        if written < first.len() {
+            first.advance(written);
+            return;
+        }
+        written -= first.len();
+        pending.pop_front();
+    }
+}

@@ -1,0 +1,201 @@
+//! Clients: a WebSocket by the library, an event stream by hand.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::HeaderValue;
+use tungstenite::{Message, WebSocket};
+
+/// Longer than anything takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A connection over WebSocket.
+pub(crate) struct Client {
+    socket: WebSocket<TcpStream>,
+    /// The last event's id, or position that was told.
+    pub(crate) last: Option<String>,
+}
+
+/// What a server says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    /// An event.
+    Event(Value),
+    /// Anything else.
+    Answer(Value),
+    /// The end, with its code.
+    Closed(u16),
+}
+
+impl Client {
+    /// Connects; `query` is what the address says besides.
+    pub(crate) fn connect(address: &str, query: &str) -> Result<Self> {
+        Self::with_token(address, query, None)
+    }
+
+    /// As [`connect`](Self::connect), with a token in the header.
+    pub(crate) fn with_token(address: &str, query: &str, token: Option<&str>) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut request = format!("ws://{address}/v1/stream{query}").into_client_request()?;
+        if let Some(token) = token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+            request.headers_mut().insert("authorization", value);
+        }
+        let (socket, _) = tungstenite::client(request, stream)
+            .map_err(|error| anyhow::anyhow!("no WebSocket: {error}"))?;
+        Ok(Self { socket, last: None })
+    }
+
+    /// Says something.
+    pub(crate) fn say(&mut self, request: &Value) -> Result<()> {
+        Ok(self.socket.send(Message::text(request.to_string()))?)
+    }
+
+    /// What comes next, positions aside.
+    pub(crate) fn next(&mut self) -> Result<Said> {
+        loop {
+            let text = match self.socket.read() {
+                Ok(Message::Text(text)) => text,
+                Ok(Message::Close(frame)) => {
+                    let frame = frame.context("a code")?;
+                    return Ok(Said::Closed(frame.code.into()));
+                }
+                Ok(_) => continue,
+                Err(error) => bail!("the connection broke: {error}"),
+            };
+            let value: Value = serde_json::from_str(&text)?;
+            if let Some(id) = value.get("id").filter(|_| value.get("op").is_some()) {
+                self.last = id.as_str().map(str::to_owned);
+                return Ok(Said::Event(value));
+            }
+            if value["type"] == "position" {
+                self.last = value["position"].as_str().map(str::to_owned);
+                continue;
+            }
+            return Ok(Said::Answer(value));
+        }
+    }
+
+    /// The next event.
+    pub(crate) fn event(&mut self) -> Result<Value> {
+        match self.next()? {
+            Said::Event(event) => Ok(event),
+            other => bail!("no event: {other:?}"),
+        }
+    }
+
+    /// So many events.
+    pub(crate) fn events(&mut self, count: usize) -> Result<Vec<Value>> {
+        (0..count).map(|_| self.event()).collect()
+    }
+
+    /// The next answer, which is of this type.
+    pub(crate) fn answer(&mut self, kind: &str) -> Result<Value> {
+        match self.next()? {
+            Said::Answer(answer) if answer["type"] == kind => {
+                if let Some(position) = answer["position"].as_str() {
+                    self.last = Some(position.to_owned());
+                }
+                Ok(answer)
+            }
+            other => bail!("no {kind}: {other:?}"),
+        }
+    }
+
+    /// Waits for the position to reach `position`.
+    pub(crate) fn until_position(&mut self, reached: impl Fn(&str) -> bool) -> Result<()> {
+        loop {
+            match self.socket.read()? {
+                Message::Text(text) => {
+                    let value: Value = serde_json::from_str(&text)?;
+                    if value["type"] != "position" {
+                        bail!("no position: {value}");
+                    }
+                    let position = value["position"].as_str().context("a position")?;
+                    self.last = Some(position.to_owned());
+                    if reached(position) {
+                        return Ok(());
+                    }
+                }
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => bail!("no position: {other:?}"),
+            }
+        }
+    }
+}
+
+/// A connection that is an event stream.
+pub(crate) struct Events {
+    lines: BufReader<TcpStream>,
+    /// What a browser would come back with.
+    pub(crate) last: Option<String>,
+}
+
+/// A block of an event stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Block {
+    pub(crate) event: String,
+    pub(crate) data: Value,
+}
+
+impl Events {
+    /// Asks for `path`, with more headers; gives the status where it is not 200.
+    pub(crate) fn open(address: &str, query: &str, headers: &str) -> Result<Result<Self, u16>> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        // HTTP/1.0: the body comes as it is.
+        write!(
+            stream,
+            "GET /v1/events{query} HTTP/1.0\r\nHost: x\r\n{headers}\r\n"
+        )?;
+        let mut lines = BufReader::new(stream);
+        let mut head = String::new();
+        lines.read_line(&mut head)?;
+        let code: u16 = head.split(' ').nth(1).context("a code")?.parse()?;
+        let mut line = String::new();
+        while lines.read_line(&mut line)? > 2 {
+            line.clear();
+        }
+        Ok(match code {
+            200 => Ok(Self { lines, last: None }),
+            code => Err(code),
+        })
+    }
+
+    /// The next block that says something; none at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Block>> {
+        let (mut event, mut data) = ("message".to_owned(), None);
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            let line = line.trim_end_matches(['\r', '\n']);
+            match line.split_once(':') {
+                None if line.is_empty() => {
+                    if let Some(data) = data.take() {
+                        return Ok(Some(Block { event, data }));
+                    }
+                    event = "message".to_owned();
+                }
+                Some(("id", id)) => self.last = Some(id.trim_start().to_owned()),
+                Some(("event", name)) => event = name.trim_start().to_owned(),
+                Some(("data", text)) => data = Some(serde_json::from_str(text)?),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next block, of this kind.
+    pub(crate) fn expect(&mut self, event: &str) -> Result<Value> {
+        match self.next()? {
+            Some(block) if block.event == event => Ok(block.data),
+            other => bail!("no {event}: {other:?}"),
+        }
+    }
+}
