@@ -15,6 +15,11 @@ const LONG_SILENCE: Duration = Duration::from_secs(30);
 /// behind transactions that have long ended.
 const LEAST_AGE: Duration = Duration::from_secs(30);
 
+/// A slot begins to decode at a snapshot of the running transactions, so that log of before a
+/// transaction is held back for it too: as much as lies between two snapshots, 15 s
+/// (`LOG_SNAPSHOT_INTERVAL_MS`), and what a busy server is late.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(18);
+
 /// How long the statistics must have stood still before tables are called idle: they are written
 /// some time after the fact.
 const IDLE_FOR: Duration = Duration::from_secs(2);
@@ -236,7 +241,8 @@ fn awaited(scene: &Scene<'_>, slot: &Slot) -> Option<OpenTransaction> {
     describe(scene, slot, oldest_open(scene)?)
 }
 
-/// Whether a transaction of this age holds back log that is as old as that at `restart_lsn`.
+/// Whether a transaction of this age holds back log that is as old as that at `restart_lsn`, which
+/// lies before it.
 fn blame(scene: &Scene<'_>, slot: &Slot, age: Option<Duration>) -> Blame {
     let log = slot
         .restart_lsn
@@ -248,7 +254,7 @@ fn blame(scene: &Scene<'_>, slot: &Slot, age: Option<Duration>) -> Blame {
     match age {
         None => Blame::Possible,
         Some(age) if age < LEAST_AGE => Blame::None,
-        Some(age) if age < log => Blame::TooYoung,
+        Some(age) if age + SNAPSHOT_EVERY < log => Blame::TooYoung,
         Some(_) => Blame::Likely,
     }
 }
@@ -260,7 +266,7 @@ enum Blame {
     TooYoung,
     /// Its age is hidden.
     Possible,
-    /// It is as old as the log.
+    /// It is as old as the log, but for the snapshot before it.
     Likely,
 }
 

@@ -153,6 +153,10 @@ fn a_transaction_that_is_younger_than_the_log_is_not_blamed() {
     assert_eq!(word(&seen).word(), "settling");
     seen.transactions[0].seconds = Some(61.0);
     assert_eq!(word(&seen).word(), "open transaction");
+    // The slot begins at the last snapshot before it, which is up to 15 s older.
+    seen.transactions[0].seconds = Some(46.0);
+    assert_eq!(word(&seen).word(), "open transaction");
+    seen.transactions[0].seconds = Some(40.0);
     // When a prepared one began is not known.
     seen.transactions.clear();
     seen.prepared = vec![PreparedTransaction {
