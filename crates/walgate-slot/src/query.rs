@@ -14,7 +14,9 @@ pub(crate) const CONNECTION_SETTINGS: &[(&str, &str)] = &[
     ("statement_timeout", "5s"),
     ("lock_timeout", "500ms"),
     ("idle_in_transaction_session_timeout", "10s"),
-    ("default_transaction_read_only", "on"),
+    // As the stream has it: with `target_session_attrs=read-write` a session that begins as read-only
+    // is refused, and no server would be good enough.
+    ("default_transaction_read_only", "off"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
     ("search_path", ""),
@@ -23,6 +25,9 @@ pub(crate) const CONNECTION_SETTINGS: &[(&str, &str)] = &[
     ("IntervalStyle", "iso_8601"),
     ("client_encoding", "UTF8"),
 ];
+
+/// Said once a connection is made: a look writes nothing.
+pub(crate) const WRITE_NOTHING: &str = "SET default_transaction_read_only = on";
 
 /// Asked once for each connection: who the server is, and what this role may see of it.
 pub(crate) const IDENTITY: &str = "

@@ -10,7 +10,7 @@ use walgate_connection::{ConnectionConfig, SqlClient};
 use crate::error::WatchError;
 use crate::observation::Observation;
 use crate::query::{
-    CONNECTION_SETTINGS, IDENTITY, LOOK, SYSTEM_IDENTIFIER, look_without_statements,
+    CONNECTION_SETTINGS, IDENTITY, LOOK, SYSTEM_IDENTIFIER, WRITE_NOTHING, look_without_statements,
 };
 use crate::words::identifier;
 
@@ -125,6 +125,12 @@ impl Watcher {
     /// When the server can't be reached, refuses, or is older than 14.
     pub async fn connect(config: &ConnectionConfig) -> Result<Self, WatchError> {
         let sql = Box::pin(config.connect_sql(CONNECTION_SETTINGS)).await?;
+        let doing = "make the connection read-only";
+        in_time(doing, async {
+            let set = sql.batch_execute(WRITE_NOTHING).await;
+            set.map_err(WatchError::sql(doing))
+        })
+        .await?;
         let server = in_time("ask who the server is", identify(&sql)).await?;
         let doing = "prepare the look at the slots";
         let look = in_time(doing, async {

@@ -52,6 +52,17 @@ async fn everything_is_seen_on_every_version() {
     }
 }
 
+/// Who names several servers takes the one that can be written to. A look writes nothing all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_that_takes_writes_is_looked_at() {
+    let bed = Bed::start(PgVersion::V18).await;
+    for wanted in ["read-write", "primary", "any"] {
+        let url = format!("{}?target_session_attrs={wanted}", bed.server.url());
+        let watcher = Watcher::connect(&config(&url)).await.expect(wanted);
+        watcher.look().await.expect("a look");
+    }
+}
+
 /// `SQL_ASCII` cuts a statement in the middle of a letter, and the server refuses to send it as UTF-8.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_no_text_hides_nothing_else() {

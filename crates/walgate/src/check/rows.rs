@@ -4,11 +4,12 @@ use walgate_connection::{ConnectionConfig, SqlClient};
 use walgate_slot::check::PublishedTable;
 use walgate_slot::words::identifier;
 
-/// Settings of the connection that reads rows: nothing is waited for, and nothing written.
+/// Settings of the connection that reads rows: nothing is waited for. It becomes read-only when it is
+/// there: with `target_session_attrs=read-write` a session that begins so is refused.
 const SETTINGS: &[(&str, &str)] = &[
     ("statement_timeout", "3s"),
     ("lock_timeout", "500ms"),
-    ("default_transaction_read_only", "on"),
+    ("default_transaction_read_only", "off"),
     ("search_path", ""),
     ("client_encoding", "UTF8"),
 ];
@@ -37,7 +38,7 @@ pub(super) async fn largest(
 ) -> Vec<Sampled> {
     let mut all: Vec<_> = tables.iter().collect();
     all.sort_by_key(|table| std::cmp::Reverse(table.bytes));
-    let sql = Box::pin(connection.connect_sql(SETTINGS)).await.ok();
+    let sql = connect(connection).await;
     let mut sampled = Vec::with_capacity(all.len());
     for (place, table) in all.into_iter().enumerate() {
         let largest = match &sql {
@@ -51,6 +52,13 @@ pub(super) async fn largest(
         });
     }
     sampled
+}
+
+async fn connect(connection: &ConnectionConfig) -> Option<SqlClient> {
+    let sql = Box::pin(connection.connect_sql(SETTINGS)).await.ok()?;
+    let write_nothing = "SET default_transaction_read_only = on";
+    sql.batch_execute(write_nothing).await.ok()?;
+    Some(sql)
 }
 
 async fn sample(sql: &SqlClient, table: &PublishedTable) -> Option<u64> {
