@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use walgate_core::{Encoder, Failure, Position, StopReason};
 
+use crate::access::Access;
 use crate::counters::Counters;
 use crate::encoder::PushEncoder;
 use crate::event_stream;
@@ -314,32 +315,49 @@ async fn index() -> Response {
     text(StatusCode::OK, lines)
 }
 
-/// What every connection needs before it is one.
-fn admit(
-    desk: &Shared,
-    request: &Request,
-) -> Result<(Arc<Desk>, Option<crate::access::Access>, Option<Start>), Response> {
+/// A request that may become a connection.
+struct Admitted {
+    desk: Arc<Desk>,
+    /// What its token opens; none when it has none, and a message may still bring it.
+    access: Option<Access>,
+    /// What its address says.
+    start: Option<Start>,
+}
+
+/// What every connection needs before it is one, or the answer that it gets instead.
+fn admit(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>> {
+    admitted(desk, request).inspect_err(|_| {
+        if let Some(desk) = desk.get() {
+            Counters::count(&desk.hub.counters.refused);
+        }
+    })
+}
+
+fn admitted(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>> {
     let Some(desk) = desk.get() else {
         let soon = [(RETRY_AFTER, "1")];
         let reason = "walgate has not reached its source yet: come back\n";
-        return Err((StatusCode::SERVICE_UNAVAILABLE, soon, reason).into_response());
+        let refused = (StatusCode::SERVICE_UNAVAILABLE, soon, reason);
+        return Err(Box::new(refused.into_response()));
     };
     let headers = request.headers();
     if !handshake::is_welcome(headers, &desk.options.origins) {
-        return Err(text(
-            StatusCode::FORBIDDEN,
-            "pages of this origin may not connect",
-        ));
+        let reason = "pages of this origin may not connect";
+        return Err(Box::new(text(StatusCode::FORBIDDEN, reason)));
     }
     let start = handshake::start_of(request.uri().query())
-        .map_err(|message| text(StatusCode::BAD_REQUEST, message))?;
+        .map_err(|message| Box::new(text(StatusCode::BAD_REQUEST, message)))?;
     let token = handshake::token(headers);
     let access = desk.policy().access(token);
     // A token that is wrong is never taken for one that was not sent.
     if access.is_none() && token.is_some() {
-        return Err(unauthorized());
+        return Err(Box::new(unauthorized()));
     }
-    Ok((Arc::clone(desk), access, start))
+    Ok(Admitted {
+        desk: Arc::clone(desk),
+        access,
+        start,
+    })
 }
 
 fn unauthorized() -> Response {
@@ -352,9 +370,13 @@ fn unauthorized() -> Response {
 }
 
 async fn stream(State(desk): State<Shared>, mut request: Request) -> Response {
-    let (desk, access, start) = match admit(&desk, &request) {
+    let Admitted {
+        desk,
+        access,
+        start,
+    } = match admit(&desk, &request) {
         Ok(admitted) => admitted,
-        Err(refused) => return count(&desk, refused),
+        Err(refused) => return *refused,
     };
     if access.is_none() && start.is_some() {
         return unauthorized();
@@ -384,17 +406,14 @@ async fn stream(State(desk): State<Shared>, mut request: Request) -> Response {
     response
 }
 
-fn count(desk: &Shared, refused: Response) -> Response {
-    if let Some(desk) = desk.get() {
-        Counters::count(&desk.hub.counters.refused);
-    }
-    refused
-}
-
 async fn events(State(desk): State<Shared>, request: Request) -> Response {
-    let (desk, access, start) = match admit(&desk, &request) {
+    let Admitted {
+        desk,
+        access,
+        start,
+    } = match admit(&desk, &request) {
         Ok(admitted) => admitted,
-        Err(refused) => return count(&desk, refused),
+        Err(refused) => return *refused,
     };
     let Some(access) = access else {
         return unauthorized();

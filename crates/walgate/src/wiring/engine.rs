@@ -9,7 +9,7 @@ use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
 use walgate_replication::{PostgresSource, SourceConfig, Started};
 
-use super::begin::Begin;
+use super::begin::{Begin, Begun};
 use super::progress::Progress;
 use super::{Keeping, Push};
 use crate::ending::Ending;
@@ -121,12 +121,7 @@ impl Engine {
             on_gap,
         };
         let begun = begin.begin(&self.pipeline, &started).await?;
-        if let Some(instance) = &instance {
-            instance.has_journal(&begun.log.journal);
-        }
-        for push in &self.pushes {
-            push.open(&begun.log, &begun.checkpoint);
-        }
+        show(&begun, instance.as_ref(), &self.pushes);
         let monitor = started.source.monitor();
         let progress = Progress::new(self.sinks.clone(), monitor);
         let source = Watched {
@@ -163,6 +158,16 @@ impl Engine {
         let outcome = outcome?;
         say_stopped(&outcome, &self.sinks);
         Ok(Finish::Ended(outcome))
+    }
+}
+
+/// Who looks at the log from beside the delivery.
+fn show(begun: &Begun, instance: Option<&Instance>, pushes: &[Push]) {
+    if let Some(instance) = instance {
+        instance.has_journal(&begun.log.journal);
+    }
+    for push in pushes {
+        push.open(&begun.log, &begun.checkpoint);
     }
 }
 

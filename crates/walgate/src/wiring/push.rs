@@ -110,7 +110,7 @@ fn certificate(files: Option<(&PathBuf, &PathBuf)>) -> Result<Option<Certificate
         return Ok(None);
     };
     let present = server_tls(certificate.clone(), key.clone())?;
-    Ok(Some(Arc::new(move || present())))
+    Ok(Some(Arc::new(present)))
 }
 
 /// The journal, for clients that come back.
