@@ -2,10 +2,15 @@
 
 mod channels;
 mod drops;
+mod promotions;
 mod receiver;
 mod releases;
+mod states;
 mod tells;
+mod transactions;
+mod trouble;
 mod undone;
+mod watched;
 
 use anyhow::Result;
 use walgate_tests::{Bed, file_sink};

@@ -3,10 +3,10 @@
 
 mod authentication;
 mod crash;
-mod failover;
+pub(crate) mod failover;
 mod history;
 mod idle;
-mod ledger_bed;
+pub(crate) mod ledger_bed;
 mod limits;
 mod network;
 mod publication;

@@ -57,7 +57,7 @@ pub(crate) fn metric(page: &str, series: &str) -> Result<f64> {
     Ok(value.trim().replace("+Inf", "inf").parse()?)
 }
 
-fn ask(bed: &Bed, words: &[&str]) -> Result<Ended> {
+pub(crate) fn ask(bed: &Bed, words: &[&str]) -> Result<Ended> {
     let config = bed.path("walgate.toml");
     let config = config.to_str().context("a path")?;
     let args = ["status", "-c", config];
@@ -65,7 +65,11 @@ fn ask(bed: &Bed, words: &[&str]) -> Result<Ended> {
 }
 
 /// Waits until the status says so of our slot.
-fn until_slot(address: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(crate) fn until_slot(
+    address: &str,
+    what: &str,
+    holds: impl Fn(&Value) -> bool,
+) -> Result<Value> {
     let mut found = Value::Null;
     until(what, || {
         found = status(address)?;

@@ -73,10 +73,11 @@ pub(crate) async fn slot(
     server: &Server,
     name: &str,
 ) -> Result<Option<SlotRow>, tokio_postgres::Error> {
-    // Each column with the first version that has it; 14 has the rest.
+    // Each column with the first version that has it; 14 has the rest. 16 says of every invalidated
+    // logical slot that it conflicts, but takes the position only from one whose log was removed.
     let newer = match server.major() {
         ..=15 => "NULL::text, false, false",
-        16 => "CASE WHEN conflicting THEN 'conflict' END, false, false",
+        16 => "CASE WHEN conflicting AND restart_lsn IS NOT NULL THEN 'conflict' END, false, false",
         _ => "invalidation_reason, synced, failover",
     };
     let query = format!(

@@ -14,7 +14,7 @@ fn pair(version: PgVersion) -> Result<(Postgres, LedgerBed)> {
 }
 
 /// Both servers in one URL; whoever takes writes is the right one.
-fn both(primary: &Postgres, standby: &Postgres) -> String {
+pub(crate) fn both(primary: &Postgres, standby: &Postgres) -> String {
     let (first, second) = (primary.port(), standby.port());
     format!(
         "postgres://postgres@127.0.0.1:{first},127.0.0.1:{second}/failover\
@@ -23,7 +23,7 @@ fn both(primary: &Postgres, standby: &Postgres) -> String {
 }
 
 /// Waits until the standby has replayed everything of the primary.
-fn replayed(bed: &LedgerBed, standby: &Postgres) -> Result<()> {
+pub(crate) fn replayed(bed: &LedgerBed, standby: &Postgres) -> Result<()> {
     let head = bed.head()?.to_string();
     let mut there = session(&standby.url())?;
     until("the standby has replayed everything", || {

@@ -40,6 +40,9 @@ pub(crate) fn init(
         .arg(data)
         .args(["-U", "postgres", "-E", "UTF8", "--locale=C"]);
     command.args(["--no-sync", "--auth=trust"]).current_dir("/");
+    if let Some(mib) = options.wal_segment_mib {
+        command.arg(format!("--wal-segsize={mib}"));
+    }
     if let Some(user) = user {
         user.run(&mut command);
     }

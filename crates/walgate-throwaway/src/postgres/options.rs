@@ -108,6 +108,9 @@ pub struct PostgresOptions {
     pub password: Option<String>,
     /// TLS, off by default.
     pub tls: Option<PgTls>,
+    /// Size of the files of the log in MiB, a power of two; 16 when it is `None`. With small ones little
+    /// has to be written until a slot is in danger.
+    pub wal_segment_mib: Option<u32>,
 }
 
 impl PostgresOptions {
@@ -130,6 +133,13 @@ impl PostgresOptions {
     #[must_use]
     pub const fn auth(mut self, auth: PgAuth) -> Self {
         self.auth = auth;
+        self
+    }
+
+    /// Sets the size of the files of the log.
+    #[must_use]
+    pub const fn wal_segment_mib(mut self, mib: u32) -> Self {
+        self.wal_segment_mib = Some(mib);
         self
     }
 
