@@ -398,7 +398,7 @@ fn what_a_start_needs_of_the_machine_is_looked_at() -> Result<()> {
     let found = look()?;
     let listens = seen(&found, "http_listen").join("");
     ensure!(
-        listens.starts_with(&format!("fail: can't listen on {listen}")),
+        listens.starts_with(&format!("fail: [http]: can't listen on {listen}")),
         "{found}"
     );
     let memory = seen(&found, "memory").join("");
@@ -415,7 +415,7 @@ fn what_a_start_needs_of_the_machine_is_looked_at() -> Result<()> {
     let mut service = bed.serve()?;
     service.wait_for_log("listening for HTTP")?;
     let found = look()?;
-    let own = format!("pass: {listen} is used by the Walgate that runs");
+    let own = format!("pass: [http]: {listen} is used by the Walgate that runs");
     ensure!(seen(&found, "http_listen") == [own], "{found}");
     ensure!(
         seen(&found, "memory").join("").starts_with("pass"),

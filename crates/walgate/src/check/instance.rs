@@ -1,8 +1,10 @@
 //! `walgate check --instance`: what troubles a service that runs, in the words of the other checks.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use walgate_slot::check::Finding;
-use walgate_slot::words::bytes;
+use walgate_slot::words::{bytes, duration};
 
 use crate::config::Config;
 use crate::control::{Command, ask};
@@ -22,6 +24,7 @@ pub(super) fn ask_instance(config: &Config) -> Result<Value, Ending> {
 /// Explains what it has answered.
 pub(super) fn explained(status: &Value) -> Vec<Finding> {
     let mut findings = vec![source(&status["source"])];
+    findings.extend(heartbeat(&status["source"]["heartbeat"]));
     for sink in list(&status["sinks"]) {
         findings.push(of_sink(sink));
     }
@@ -89,6 +92,43 @@ fn source(source: &Value) -> Finding {
             "walgate check -c FILE tells what is wrong with the server and the way to it",
         ),
     }
+}
+
+/// None where none is configured.
+fn heartbeat(heartbeat: &Value) -> Option<Finding> {
+    const CHECK: &str = "heartbeat";
+    /// As the guard's first level.
+    const LATE_SECONDS: f64 = 60.0;
+    let sent = heartbeat["sent"].as_u64()?;
+    let seconds = |name: &str| {
+        let seconds = heartbeat[name].as_f64()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    };
+    if let Some(error) = heartbeat["error"].as_str() {
+        return Some(Finding::warn(
+            CHECK,
+            format!("no heartbeat is written: {error}"),
+            "nothing proves the way from a commit to here",
+            "walgate check -c FILE tells what grants it",
+        ));
+    }
+    let due = seconds("due_seconds");
+    if let Some(due) = due.filter(|due| due.as_secs_f64() >= LATE_SECONDS) {
+        return Some(Finding::warn(
+            CHECK,
+            format!("a heartbeat has been due for {}", duration(due)),
+            "what is committed does not arrive",
+            "deploy/runbooks/heartbeat_late.md",
+        ));
+    }
+    let took = seconds("latency_seconds");
+    let took = took.map_or_else(String::new, |took| {
+        format!(", the last took {}", duration(took))
+    });
+    Some(Finding::pass(
+        CHECK,
+        format!("{sent} heartbeats were sent{took}"),
+    ))
 }
 
 fn of_sink(sink: &Value) -> Finding {
@@ -198,6 +238,21 @@ mod tests {
         let mut unknown = status;
         unknown["troubles"] = json!(["something else"]);
         assert_eq!(levels(&unknown), [("instance", Level::Fail)]);
+    }
+
+    #[test]
+    fn a_heartbeat_is_told_where_there_is_one() {
+        let found = |value: Value| heartbeat(&value).map(|one| (one.level, one.seen));
+        assert_eq!(found(Value::Null), None);
+        let well = json!({"sent": 3, "latency_seconds": 0.25, "due_seconds": 0.1, "error": null});
+        let said = "3 heartbeats were sent, the last took 250ms".to_owned();
+        assert_eq!(found(well), Some((Level::Pass, said)));
+        let late = json!({"sent": 3, "due_seconds": 75.0, "error": null});
+        let said = "a heartbeat has been due for 1m 15s".to_owned();
+        assert_eq!(found(late), Some((Level::Warn, said)));
+        let kept = json!({"sent": 0, "due_seconds": 5.0, "error": "no right"});
+        let said = "no heartbeat is written: no right".to_owned();
+        assert_eq!(found(kept), Some((Level::Warn, said)));
     }
 
     #[test]

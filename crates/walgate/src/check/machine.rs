@@ -6,17 +6,28 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use walgate_slot::check::Finding;
 
-use crate::config::{Config, Http};
+use crate::config::{Config, Destination};
 use crate::control::{Command, ask};
 use crate::http::certificate;
 
 /// Judges what a start needs here.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = vec![state_dir(&config.state.dir)];
-    if let Some(listen) = &config.http.listen {
-        let runs = || ask(&config.state.dir, &Command::Status).is_ok();
-        findings.push(address(listen, runs));
-        findings.extend(tls(&config.http));
+    let runs = || ask(&config.state.dir, &Command::Status).is_ok();
+    let http = &config.http;
+    if let Some(listen) = &http.listen {
+        findings.push(address("http_listen", "[http]", listen, runs));
+        let pair = http.tls_cert.as_ref().zip(http.tls_key.as_ref());
+        findings.extend(pair.map(|(cert, key)| tls("http_tls", "[http]", cert, key)));
+    }
+    for (name, sink) in &config.sinks {
+        let Destination::Websocket(push) = &sink.destination else {
+            continue;
+        };
+        let section = format!("[sinks.{name}]");
+        findings.push(address("push_listen", &section, &push.listen, runs));
+        let pair = push.tls_cert.as_ref().zip(push.tls_key.as_ref());
+        findings.extend(pair.map(|(cert, key)| tls("push_tls", &section, cert, key)));
     }
     findings
 }
@@ -58,34 +69,42 @@ pub(super) fn nearest(path: &Path) -> PathBuf {
 }
 
 /// `runs`: whether the Walgate of this configuration does.
-fn address(listen: &str, runs: impl FnOnce() -> bool) -> Finding {
-    const CHECK: &str = "http_listen";
+fn address(
+    check: &'static str,
+    section: &str,
+    listen: &str,
+    runs: impl FnOnce() -> bool,
+) -> Finding {
     match TcpListener::bind(listen) {
-        Ok(_) => Finding::pass(CHECK, format!("{listen} is free")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && runs() => {
-            Finding::pass(CHECK, format!("{listen} is used by the Walgate that runs"))
-        }
+        Ok(_) => Finding::pass(check, format!("{section}: {listen} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && runs() => Finding::pass(
+            check,
+            format!("{section}: {listen} is used by the Walgate that runs"),
+        ),
         Err(error) => Finding::fail(
-            CHECK,
-            format!("can't listen on {listen}: {error}"),
+            check,
+            format!("{section}: can't listen on {listen}: {error}"),
             "the start stops at it",
-            "give [http] listen an address of this machine, and a port that is free (ss -ltnp)",
+            format!(
+                "give {section} listen an address of this machine, and a port that is free (ss -ltnp)"
+            ),
         ),
     }
 }
 
-fn tls(http: &Http) -> Option<Finding> {
-    const CHECK: &str = "http_tls";
-    let failure = match certificate(http)? {
-        Ok(()) => return Some(Finding::pass(CHECK, "certificate and key belong together")),
-        Err(failure) => failure,
-    };
-    Some(Finding::fail(
-        CHECK,
-        failure.message,
-        "the start stops at it",
-        failure.hint.unwrap_or_default(),
-    ))
+fn tls(check: &'static str, section: &str, cert: &Path, key: &Path) -> Finding {
+    match certificate(cert, key) {
+        Ok(()) => Finding::pass(
+            check,
+            format!("{section}: certificate and key belong together"),
+        ),
+        Err(failure) => Finding::fail(
+            check,
+            format!("{section}: {}", failure.message),
+            "the start stops at it",
+            failure.hint.unwrap_or_default(),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -112,15 +131,56 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_good_only_when_it_is_our_own() {
+        fn of(listen: &str, runs: impl FnOnce() -> bool) -> Finding {
+            address("http_listen", "[http]", listen, runs)
+        }
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let listen = taken.local_addr().expect("an address").to_string();
-        let found = address(&listen, || false);
+        let found = of(&listen, || false);
         assert_eq!(found.level, Level::Fail);
         assert!(found.seen.contains("in use"), "{found:?}");
-        assert_eq!(address(&listen, || true).level, Level::Pass);
+        assert_eq!(of(&listen, || true).level, Level::Pass);
         drop(taken);
-        assert_eq!(address(&listen, || false).level, Level::Pass);
+        assert_eq!(of(&listen, || false).level, Level::Pass);
         // Not of this machine (RFC 5737).
-        assert_eq!(address("192.0.2.1:9187", || true).level, Level::Fail);
+        assert_eq!(of("192.0.2.1:9187", || true).level, Level::Fail);
+    }
+    #[test]
+    fn push_is_looked_at_as_http_is() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = rcgen::generate_simple_self_signed(["x".to_owned()]).expect("a certificate");
+        let file = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let cert = file("tls.crt", made.cert.pem());
+        let (key, wrong) = (
+            file("tls.key", made.signing_key.serialize_pem()),
+            file("wrong", "no key".to_owned()),
+        );
+        let mut config = Config::default();
+        config.state.dir = folder.path().to_owned();
+        for (name, key) in [("good", &key), ("bad", &wrong)] {
+            let listen = taken.local_addr().expect("an address");
+            let sink = format!(
+                "type = \"websocket\"\ndelivery = \"live-only\"\nlisten = \"{listen}\"\n\
+                 tls_cert = {cert:?}\ntls_key = {key:?}"
+            );
+            let sink = toml::from_str(&sink).expect("a sink");
+            config.sinks.insert(name.to_owned(), sink);
+        }
+        let found = check(&config);
+        let levels: Vec<_> = found.iter().map(|one| (one.check, one.level)).collect();
+        let expected = [
+            ("state_dir", Level::Pass),
+            ("push_listen", Level::Fail),
+            ("push_tls", Level::Fail),
+            ("push_listen", Level::Fail),
+            ("push_tls", Level::Pass),
+        ];
+        assert_eq!(levels, expected, "{found:?}");
+        assert!(found[1].seen.starts_with("[sinks.bad]: can't listen on"));
     }
 }

@@ -37,7 +37,7 @@ fn judge(config: &Config, of_group: Option<u64>, of_machine: Option<u64>) -> Fin
         (None, None) => return Finding::pass(CHECK, needs + "; no limit is known"),
     };
     let seen = format!("{needs}; {whose} {}", bytes(limit));
-    let fix = "give it more (MemoryMax, limits.memory), or lower [journal] memory, spool_memory, the sinks' buffer";
+    let fix = "give it more (MemoryMax, limits.memory), or lower [journal] memory, spool_memory, the sinks' buffer and memory";
     if most_bytes > limit {
         return Finding::fail(
             CHECK,
@@ -64,11 +64,10 @@ fn buffers(config: &Config) -> u64 {
         true => journal.spool_memory.0,
         false => 0,
     };
-    let sinks = config.sinks.values().filter_map(|sink| {
-        let Destination::Kafka(kafka) = &sink.destination else {
-            return None;
-        };
-        Some(kafka.buffer.0)
+    let sinks = config.sinks.values().map(|sink| match &sink.destination {
+        Destination::Kafka(kafka) => kafka.buffer.0,
+        Destination::Websocket(push) => push.memory.0,
+        Destination::File(_) | Destination::Stdout(_) => 0,
     });
     sinks.fold(journal.memory.0.saturating_add(spools), u64::saturating_add)
 }

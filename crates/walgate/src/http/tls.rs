@@ -1,6 +1,6 @@
 //! The certificate, which may be renewed while we run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::ServerConfig;
@@ -8,8 +8,6 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use walgate_core::{Failure, StopReason};
-
-use crate::config::Http;
 
 /// What new connections are answered with.
 #[derive(Debug)]
@@ -51,10 +49,13 @@ impl Tls {
     }
 }
 
-/// Whether certificate and key can be used; none where none are configured.
-pub(crate) fn certificate(http: &Http) -> Option<Result<(), Failure>> {
-    let (certificate, key) = http.tls_cert.as_ref().zip(http.tls_key.as_ref())?;
-    Some(read(certificate, key).map(|_| ()))
+/// Whether connections can be answered with these files.
+///
+/// # Errors
+///
+/// When they can't be read, or don't belong together.
+pub(crate) fn certificate(certificate: &Path, key: &Path) -> Result<(), Failure> {
+    read(&certificate.to_owned(), &key.to_owned()).map(|_| ())
 }
 
 /// What connections are answered with, from these files; when they change, new ones are answered with

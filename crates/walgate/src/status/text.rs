@@ -93,7 +93,17 @@ fn source(source: &Value) -> String {
         "; received {}, confirmed {}",
         word(received),
         word(confirmed)
-    )
+    ) + &heartbeat(&source["heartbeat"])
+}
+
+/// Nothing where none is configured.
+fn heartbeat(heartbeat: &Value) -> String {
+    let (took, due) = (&heartbeat["latency_seconds"], &heartbeat["due_seconds"]);
+    match (time(due), time(took)) {
+        (Some(due), _) => format!("; heartbeat due for {due}"),
+        (None, Some(took)) => format!("; heartbeat in {took}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn journal(journal: &Value) -> String {
