@@ -2,6 +2,7 @@
 
 mod channels;
 mod drops;
+mod outages;
 mod promotions;
 mod receiver;
 mod releases;
