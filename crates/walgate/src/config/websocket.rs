@@ -16,8 +16,9 @@ pub struct Websocket {
     /// Events).
     #[schemars(length(min = 1))]
     pub listen: String,
-    /// Who may connect.
-    pub policy: PushPolicy,
+    /// Who may connect. When it is not set: who has a token, where there are some.
+    #[schemars(extend("examples" = ["token"]))]
+    pub policy: Option<PushPolicy>,
     /// Let everybody connect from other machines too, with `policy = "open"`; without TLS, tokens may
     /// be read on their way.
     pub insecure: bool,
@@ -64,6 +65,17 @@ pub struct Websocket {
     pub tls_key: Option<PathBuf>,
 }
 
+impl Websocket {
+    /// Who may connect.
+    pub fn policy(&self) -> PushPolicy {
+        let by_tokens = match self.tokens.is_empty() {
+            true => PushPolicy::Open,
+            false => PushPolicy::Token,
+        };
+        self.policy.unwrap_or(by_tokens)
+    }
+}
+
 /// Who may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -99,7 +111,7 @@ impl Default for Websocket {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:9465".to_owned(),
-            policy: PushPolicy::Open,
+            policy: None,
             insecure: false,
             tokens: BTreeMap::new(),
             origins: Vec::new(),

@@ -77,7 +77,7 @@ impl Push {
 }
 
 fn push_options(push: &config::Websocket) -> Result<PushOptions, Failure> {
-    let policy = match push.policy {
+    let policy = match push.policy() {
         PushPolicy::Open => Policy::Open,
         PushPolicy::Token => {
             let tokens = push.tokens.iter();

@@ -75,7 +75,7 @@ impl Rules<'_> {
     fn push_policy(&mut self, name: &str, push: &Websocket) {
         let path = ["sinks", name, "policy"];
         let elsewhere = !is_loopback(&push.listen);
-        match push.policy {
+        match push.policy() {
             PushPolicy::Open if elsewhere && !push.insecure => {
                 let message = format!(
                     "`sinks.{name}` would show every change to everybody who reaches {}",
