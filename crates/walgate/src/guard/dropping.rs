@@ -70,7 +70,7 @@ pub(super) fn identity(checkpoint: &Checkpoint, database: &str) -> OurIdentity {
 pub(crate) enum End {
     /// It is dropped: what the process ends with. Whether that has helped is seen later, where it can be
     /// seen.
-    Dropped(Failure, Option<Freed>),
+    Dropped(Failure, Option<Box<Freed>>),
     /// It is there, and nothing is lost: the process ends so that a supervisor starts it again.
     Not(Failure),
     /// A human wants the process to end, and nothing else.
@@ -96,7 +96,7 @@ pub(crate) async fn drop_our_slot(
                 "the next start does as [source] on_gap says: \"continue\" begins a new slot and tells \
                  every sink of the whole gap",
             );
-            End::Dropped(failure, freed)
+            End::Dropped(failure, freed.map(Box::new))
         }
         Err(Not::Asked) => {
             tracing::warn!(slot, "the slot is not dropped: walgate was asked to stop");
