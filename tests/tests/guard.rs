@@ -6,6 +6,7 @@ mod outages;
 mod promotions;
 mod receiver;
 mod releases;
+mod reloads;
 mod states;
 mod tells;
 mod transactions;

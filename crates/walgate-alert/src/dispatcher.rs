@@ -115,7 +115,7 @@ impl Dispatcher {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(within, all).await.is_err() {
             tracing::warn!(
-                "some alerts were not sent before the end; they are sent after the next start"
+                "some alerts were not sent in time; they are told again, after a stop by the next start"
             );
         }
     }

@@ -95,6 +95,12 @@ impl Guard {
         }
     }
 
+    /// Judges by these from now on. What stands stands until it is over by them; what is of a rule that is
+    /// off now is over.
+    pub fn judge_by(&mut self, rules: Rules, dwell: Dwell) {
+        (self.rules, self.dwell) = (rules, dwell);
+    }
+
     /// Judges what is known at `now`.
     pub fn judge(&mut self, now: Instant, facts: &Facts) -> Verdict {
         // One look is one, however often it is judged.

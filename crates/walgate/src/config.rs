@@ -92,9 +92,10 @@ pub struct Config {
     pub sinks: BTreeMap<String, Sink>,
     /// The eye on what slots hold back.
     pub watch: Watch,
-    /// From when on it is bad, and what is done then.
+    /// From when on it is bad, and what is done then. Thresholds, `raise_after`, `settle_after` and
+    /// `hysteresis` can change while Walgate runs: SIGHUP. The policy waits for the next start.
     pub guard: Guard,
-    /// Who is told.
+    /// Who is told. All of it can change while Walgate runs: SIGHUP.
     pub alerts: Alerts,
     /// Metrics, probes and the state of the service.
     pub http: Http,

@@ -103,7 +103,8 @@ pub struct Guard {
     #[schemars(extend("x-min" = "1s", "x-max" = "1h"))]
     #[schemars(extend("x-reload" = false))]
     pub effect_after: Period,
-    /// That changes may be lost: "release-sink" and "drop-slot" need it.
+    /// That changes may be lost: "release-sink" and "drop-slot" need it. Like all of the policy it changes
+    /// with the next start only.
     #[schemars(extend("x-reload" = false))]
     pub allow_data_loss: bool,
 }

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(super) dwell: Dwell,
     pub(super) plan: Plan,
     pub(super) telling: Telling,
+    /// What the channels were made of.
+    pub(super) alerts: config::Alerts,
     pub(super) channels: Channels,
     pub(super) run: Option<Program>,
     /// Whose alerts these are: slot, server and database.
@@ -62,6 +64,7 @@ impl Settings {
                 repeat: Some(config.alerts.repeat.0),
                 channels: channels.names(),
             },
+            alerts: config.alerts.clone(),
             channels,
             run: run.map(|words| Program::new(words, guard.run_timeout.0)),
             source: source_name(config, connection),

@@ -43,7 +43,7 @@ pub(crate) struct Actions {
 #[derive(Debug)]
 pub(crate) struct GuardTask {
     task: JoinHandle<()>,
-    switch: Option<JoinHandle<()>>,
+    reload: mpsc::UnboundedSender<Settings>,
     end: Option<oneshot::Sender<Last>>,
     slot: String,
 }
@@ -65,13 +65,12 @@ impl GuardTask {
         sights: watch::Receiver<Arc<Sight>>,
         actions: Actions,
     ) -> Self {
-        let (well, is_well) = watch::channel(None);
-        let switch = settings.channels.dead_mans_switch.clone();
-        let client = settings.channels.client.clone();
-        let switch = switch.map(|switch| tokio::spawn(switch.run(client, is_well)));
+        let (well, _) = watch::channel(None);
+        let switch = switch(&settings, &well);
         let channels = settings.channels.all.clone();
         let (dispatcher, told) = Dispatcher::start(channels, &settings.channels.client);
         let (end, ended) = oneshot::channel();
+        let (reload, reloads) = mpsc::unbounded_channel();
         let slot = settings.slot.clone();
         let worker = Worker {
             guard: Guard::new(settings.rules.clone(), settings.dwell, &Book::default()),
@@ -85,15 +84,23 @@ impl GuardTask {
             last_loss: None,
             said_refusal: None,
             well,
+            switch,
+            earlier: BTreeMap::new(),
             settings,
         };
-        let task = tokio::spawn(Box::pin(worker.run(sights, ended)));
+        let task = tokio::spawn(Box::pin(worker.run(sights, reloads, ended)));
         Self {
             task,
-            switch,
+            reload,
             end: Some(end),
             slot,
         }
+    }
+
+    /// Takes new thresholds, times and channels. The policy stays what it was.
+    pub(crate) fn reload(&self, settings: Settings) {
+        // A task that has broken off hears nothing.
+        drop(self.reload.send(settings));
     }
 
     /// Ends judging. When the process ends for a failure, people are told. A drop that was decided and
@@ -118,10 +125,14 @@ impl GuardTask {
 impl Drop for GuardTask {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(switch) = &self.switch {
-            switch.abort();
-        }
     }
+}
+
+/// Begins to ask for the dead man's switch, where there is one. Ends with `well`.
+fn switch(settings: &Settings, well: &watch::Sender<Option<Instant>>) -> Option<JoinHandle<()>> {
+    let switch = settings.channels.dead_mans_switch.clone()?;
+    let client = settings.channels.client.clone();
+    Some(tokio::spawn(switch.run(client, well.subscribe())))
 }
 
 fn of_end(slot: &str, failure: &Failure) -> Standing {
@@ -155,18 +166,31 @@ pub(super) struct Worker {
     pub(super) said_refusal: Option<String>,
     /// Until when all is well.
     well: watch::Sender<Option<Instant>>,
+    switch: Option<JoinHandle<()>>,
+    /// What channels have done that are no more.
+    earlier: BTreeMap<(String, &'static str), u64>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(switch) = &self.switch {
+            switch.abort();
+        }
+    }
 }
 
 impl Worker {
     async fn run(
         mut self,
         mut sights: watch::Receiver<Arc<Sight>>,
+        mut reloads: mpsc::UnboundedReceiver<Settings>,
         mut ended: oneshot::Receiver<Last>,
     ) {
         let last = loop {
             tokio::select! {
                 biased;
                 last = &mut ended => break last.unwrap_or_default(),
+                Some(settings) = reloads.recv() => self.reload(settings).await,
                 Some(told) = self.told.recv() => self.hear(&told),
                 changed = sights.changed() => {
                     if changed.is_err() {
@@ -190,13 +214,41 @@ impl Worker {
         self.close().await;
     }
 
+    /// What can change does; the policy does not.
+    async fn reload(&mut self, new: Settings) {
+        self.guard.judge_by(new.rules.clone(), new.dwell);
+        // What was seen by other thresholds is no reason to lose anything.
+        self.looking_since = Instant::now();
+        let others = new.alerts != self.settings.alerts;
+        self.settings = Settings {
+            plan: self.settings.plan.clone(),
+            run: self.settings.run.clone(),
+            ..new
+        };
+        if !others {
+            return;
+        }
+        let channels = &self.settings.channels;
+        let (dispatcher, told) = Dispatcher::start(channels.all.clone(), &channels.client);
+        self.earlier = self.notifications();
+        let old = std::mem::replace(&mut self.dispatcher, dispatcher);
+        old.close(CLOSE_WITHIN).await;
+        self.hear_the_rest();
+        self.told = told;
+        self.book.forget_answers();
+        if let Some(switch) = self.switch.take() {
+            switch.abort();
+        }
+        self.switch = switch(&self.settings, &self.well);
+    }
+
     async fn close(mut self) {
         // What arrives while the queues are emptied counts as told.
-        let closing = self.dispatcher.close(CLOSE_WITHIN);
-        closing.await;
-        while let Ok(told) = self.told.try_recv() {
-            self.book.answered(now(), &answer(&told));
-        }
+        let none = Dispatcher::start(Vec::new(), &self.settings.channels.client).0;
+        std::mem::replace(&mut self.dispatcher, none)
+            .close(CLOSE_WITHIN)
+            .await;
+        self.hear_the_rest();
         let (state_dir, changed) = (self.state_dir.take(), self.book.take_changed());
         if let (Some(state_dir), true) = (state_dir, changed) {
             save(state_dir, self.book.to_json()).await;
@@ -270,6 +322,12 @@ impl Worker {
         }
     }
 
+    fn hear_the_rest(&mut self) {
+        while let Ok(told) = self.told.try_recv() {
+            self.hear(&told);
+        }
+    }
+
     /// Each channel counts for itself: another one may have got it, and this one gets it all the same.
     fn hear(&mut self, told: &Told) {
         self.book.answered(now(), &answer(told));
@@ -286,7 +344,15 @@ impl Worker {
                 summary: standing.summary.clone(),
             }
         });
-        let mut notifications = BTreeMap::new();
+        self.instance.show(Shown {
+            level: Some(verdict.level() as u8),
+            firing: firing.collect(),
+            notifications: self.notifications(),
+        });
+    }
+
+    fn notifications(&self) -> BTreeMap<(String, &'static str), u64> {
+        let mut notifications = self.earlier.clone();
         for numbers in self.dispatcher.numbers() {
             let results = [
                 ("sent", numbers.sent),
@@ -294,14 +360,11 @@ impl Worker {
                 ("dropped", numbers.dropped),
             ];
             for (result, count) in results {
-                notifications.insert((numbers.channel.to_owned(), result), count);
+                let of = notifications.entry((numbers.channel.to_owned(), result));
+                *of.or_default() += count;
             }
         }
-        self.instance.show(Shown {
-            level: Some(verdict.level() as u8),
-            firing: firing.collect(),
-            notifications,
-        });
+        notifications
     }
 
     /// Keeps the book when it has changed.

@@ -42,6 +42,23 @@ fn what_is_safe_takes_effect() {
 }
 
 #[test]
+fn thresholds_and_channels_take_effect_and_the_policy_does_not() {
+    let plan = plan(
+        "",
+        "[guard]\nheadroom = [50]\nsettle_after = \"3m\"\npolicy = [\"alert\", \"drop-slot\"]\nallow_data_loss = true\n\
+         drop_at = \"critical\"\n[alerts]\nat = \"critical\"\nwebhook = \"https://geheim\"",
+    );
+    let now = [
+        "alerts.at",
+        "guard.headroom",
+        "guard.settle_after",
+        "alerts.webhook",
+    ];
+    let restart = ["guard.allow_data_loss", "guard.drop_at", "guard.policy"];
+    assert_eq!((plan.now, plan.restart), (keys(&now), keys(&restart)));
+}
+
+#[test]
 fn the_rest_waits_for_a_restart() {
     let plan = plan(
         "[source]\nslot = \"a\"\nurl = \"postgres://a:geheim@h/d\"",
