@@ -29,6 +29,11 @@ fn a_slot_goes_from_extended_to_unreserved_and_back_and_is_lost() -> Result<()> 
 fn from_extended_to_lost(version: PgVersion) -> Result<()> {
     let server = Postgres::start(&small(version).setting("max_slot_wal_keep_size", "64MB"))?;
     let mut watched = Watched::on(&server, "states", "")?;
+    // A sink that is dead has nothing to finish.
+    watched
+        .bed
+        .more
+        .insert_str(0, "shutdown_timeout = \"2s\"\n");
     let up = watched.bed.sinks.clone();
     in_danger(&mut watched)?;
     saved(&mut watched, &up)?;

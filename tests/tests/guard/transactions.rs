@@ -39,9 +39,10 @@ fn neighbour(server: &Postgres, watched: &Watched, program: &mut Program) -> Res
     server.sql("create database busy")?;
     let mut busy = session(&server.url_of("postgres", "busy"))?;
     busy.batch_execute("create table orders (id int, note text)")?;
-    for _ in 0..16 {
+    let from = watched.bed.head()?;
+    for _ in 0..6 {
         busy.batch_execute(
-            "insert into orders select id, repeat('x', 100) from generate_series(1, 8000) id",
+            "insert into orders select id, repeat('x', 100) from generate_series(1, 24000) id",
         )?;
         watched.bed.until_confirmed(program)?;
         until("the slot follows", || {
@@ -50,6 +51,7 @@ fn neighbour(server: &Postgres, watched: &Watched, program: &mut Program) -> Res
             Ok(retained(watched)? < 2 << 20)
         })?;
     }
+    ensure!(watched.bed.head()? - from > 15 << 20, "too little");
     Ok(())
 }
 
