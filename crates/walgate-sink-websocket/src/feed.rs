@@ -301,6 +301,14 @@ impl Feed {
                 self.queue.skip_to(handover);
                 replay.handover = Some(handover);
             }
+            // The chain is ahead of the log: a power cut took what it had handed out.
+            Ok(Read::End(_))
+                if replay
+                    .handover
+                    .is_some_and(|handover| replay.read < handover) =>
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
             Ok(Read::End(_) | Read::More(_)) => {}
         }
         let (read, handover) = (replay.read, replay.handover);

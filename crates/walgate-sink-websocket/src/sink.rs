@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use walgate_core::{Batch, Position, Sink, SinkError, Watermark};
@@ -12,6 +12,12 @@ use crate::close::Close;
 use crate::frame::{Carrier, put_event};
 use crate::hub::Hub;
 use crate::parcel::{InterestId, Part, parts};
+
+/// How long clients may take to be told that the process ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether they have been.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Frames each event once and gives it to those whom it concerns. It delivers to queues, never waits
 /// for a client, and never fails.
@@ -126,8 +132,13 @@ impl Sink for PushSink {
         Ok(self.hub.dispatched())
     }
 
-    async fn close(&mut self, _deadline: Instant) -> Result<(), SinkError> {
+    async fn close(&mut self, deadline: Instant) -> Result<(), SinkError> {
         self.hub.close(Close::GoingAway);
+        // So that they hear of it before the process has gone. Who does not read is not waited for.
+        let deadline = deadline.min(Instant::now() + FAREWELL);
+        while self.hub.stats().clients > 0 && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
         Ok(())
     }
 }

@@ -395,6 +395,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn farewell(&mut self) {
         let farewell = async {
             self.write_all().await?;
+            // It was told everything.
+            self.feed = None;
             self.stream.shutdown().await?;
             let mut rest = [0; 1024];
             while self.stream.read(&mut rest).await? > 0 {}
