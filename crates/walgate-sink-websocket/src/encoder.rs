@@ -104,6 +104,11 @@ impl<E: Encoder> PushEncoder<E> {
     }
 
     fn put(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
+        // One that was left when the chain went back, or whose begin lies before where it began.
+        self.open.take_if(|open| {
+            let own = change.transaction.map(|transaction| transaction.commit_lsn);
+            own != Some(open.transaction.commit_lsn)
+        });
         match change.body {
             Body::Begin => {
                 self.open = change.transaction.map(|transaction| OpenTransaction {

@@ -14,7 +14,7 @@ use crate::encoder::PushEncoder;
 use crate::frame::{Carrier, put_event};
 use crate::history::{Backlog, History, Read};
 use crate::hub::{Hub, Membership};
-use crate::interest::Interest;
+use crate::interest::{Interest, before_begin};
 use crate::parcel::parts;
 use crate::queue::{Closing, Queue, QueueLimits};
 
@@ -51,6 +51,8 @@ pub(crate) struct Feed {
     stage: Stage,
     /// Everything up to here was handed out.
     sent: Position,
+    /// Up to here it wanted the bounds of transactions.
+    bounded_until: Position,
     encoder: MakeEncoder,
 }
 
@@ -75,10 +77,14 @@ enum Stage {
 struct Replay {
     backlog: Box<dyn Backlog>,
     encoder: PushEncoder<Box<dyn Encoder>>,
+    /// The client has everything up to here.
+    after: Position,
     /// Everything up to here was read.
     read: Position,
     /// It is on the list already, and gets from there what lies behind this.
     handover: Option<Position>,
+    /// The last event that was framed.
+    last: Position,
     /// Framed events that were not handed out yet.
     framed: BytesMut,
     refused: Option<(Close, String)>,
@@ -91,8 +97,10 @@ impl Replay {
         let Self {
             backlog,
             encoder,
+            after,
             read,
             handover,
+            last,
             framed,
             refused,
             out,
@@ -105,8 +113,9 @@ impl Replay {
             out.clear();
             match encoder.encode(change, out) {
                 Ok(_) => {
-                    for part in parts(out) {
+                    for part in parts(out).filter(|part| part.position > *after) {
                         put_event(carrier, part.position, part.event, framed);
+                        *last = part.position;
                     }
                 }
                 Err(error) => *refused = Some((Close::Unavailable, error.message)),
@@ -142,6 +151,7 @@ impl Feed {
             membership: None,
             stage: after.map_or(Stage::Fresh, Stage::Resume),
             sent: after.unwrap_or_default(),
+            bounded_until: Position::ZERO,
             encoder,
         }
     }
@@ -162,6 +172,9 @@ impl Feed {
         let membership = self.membership.filter(|_| self.is_live())?;
         let (membership, head) = self.hub.change(membership, &interest)?;
         self.membership = Some(membership);
+        if self.interest.wants_transactions() {
+            self.bounded_until = head;
+        }
         self.interest = interest;
         Some(head)
     }
@@ -171,8 +184,10 @@ impl Feed {
         loop {
             match &mut self.stage {
                 Stage::Fresh => {
+                    let start = Position::ZERO;
                     let (membership, head) =
-                        self.hub.join(&self.interest, &self.queue, self.carrier);
+                        self.hub
+                            .join(&self.interest, &self.queue, self.carrier, start);
                     self.membership = Some(membership);
                     self.stage = Stage::Live;
                     self.sent = head;
@@ -216,10 +231,17 @@ impl Feed {
         let dispatched = self.hub.dispatched();
         let taken = self.queue.take(TAKE_BYTES);
         let Some(last) = taken.chunks.last().map(|queued| queued.chunk.last()) else {
-            self.sent = self.sent.max(dispatched);
-            let closing = taken.closed?;
-            self.stage = Stage::Over;
-            return Some(Piece::Closed(closing));
+            if let Some(closing) = taken.closed {
+                // What waited was given up, and what came since was not put in.
+                self.stage = Stage::Over;
+                return Some(Piece::Closed(closing));
+            }
+            let reached = match dispatched < self.bounded_until {
+                true => before_begin(dispatched),
+                false => self.interest.reached(dispatched),
+            };
+            self.sent = self.sent.max(reached);
+            return None;
         };
         self.sent = self.sent.max(last);
         let slices = taken
@@ -252,15 +274,22 @@ impl Feed {
             self.stage = Stage::Ahead(after, Instant::now());
             return None;
         }
-        match self.history.read(after) {
+        // Its changes are counted, and its end is told only to who was told of its begin.
+        let from = match self.interest.wants_transactions() {
+            true => Position::new(after.epoch(), after.lsn(), 0).clamp(oldest, after),
+            false => after,
+        };
+        match self.history.read(from) {
             Ok(backlog) => {
                 Counters::count(&self.hub.counters.resumed);
                 let encoder = PushEncoder::for_one((self.encoder)(), &self.interest);
                 self.stage = Stage::Replay(Box::new(Replay {
                     backlog,
                     encoder,
+                    after,
                     read: after,
                     handover: None,
+                    last: after,
                     framed: BytesMut::new(),
                     refused: None,
                     out: BytesMut::new(),
@@ -294,14 +323,15 @@ impl Feed {
             }
             Ok(Read::End(_)) if replay.handover.is_none() => {
                 // From here on what is new comes into the queue, and waits there.
-                let (membership, head) = self.hub.join(&self.interest, &self.queue, self.carrier);
+                let (membership, handover) =
+                    self.hub
+                        .join(&self.interest, &self.queue, self.carrier, replay.read);
                 self.membership = Some(membership);
-                // It may have read further than the chain has encoded.
-                let handover = head.max(replay.read);
                 self.queue.skip_to(handover);
                 replay.handover = Some(handover);
             }
-            // The chain is ahead of the log: a power cut took what it had handed out.
+            // The chain is ahead of the log, as a power cut took what it had handed out; or the rest of
+            // the transaction is on its way.
             Ok(Read::End(_))
                 if replay
                     .handover
@@ -312,9 +342,9 @@ impl Feed {
             Ok(Read::End(_) | Read::More(_)) => {}
         }
         let (read, handover) = (replay.read, replay.handover);
-        self.sent = self
-            .sent
-            .max(handover.map_or(read, |handover| read.min(handover)));
+        let upto = handover.map_or(read, |handover| read.min(handover));
+        let reached = self.interest.reached(upto).max(replay.last);
+        self.sent = self.sent.max(reached);
         if !replay.framed.is_empty() {
             let framed = replay.framed.split().freeze();
             return Some(Piece::Events(VecDeque::from([framed])));

@@ -10,7 +10,7 @@ use crate::chunk::{Chunk, Weight};
 use crate::close::Close;
 use crate::counters::Counters;
 use crate::frame::Carrier;
-use crate::interest::Interest;
+use crate::interest::{Interest, committed};
 use crate::parcel::InterestId;
 use crate::queue::Queue;
 use crate::server::PushStats;
@@ -55,6 +55,7 @@ struct State {
 #[derive(Debug)]
 struct Group {
     key: String,
+    has_transactions: bool,
     members: Vec<Member>,
 }
 
@@ -110,16 +111,18 @@ impl Hub {
         }
     }
 
-    /// Joins those who want the same. Returns the position from which on everything comes into the
-    /// queue that the queue does not pass over.
+    /// Joins those who want the same, with everything up to `read`. Returns the position from which on
+    /// everything comes into the queue.
     pub(crate) fn join(
         &self,
         interest: &Arc<Interest>,
         queue: &Arc<Queue>,
         carrier: Carrier,
+        read: Position,
     ) -> (Membership, Position) {
         let mut state = self.state();
-        let head = state.head;
+        // It may have read further than the chain has encoded.
+        let head = interest.boundary(state.head.max(read));
         if let Some(why) = state.closed {
             queue.close(why);
         }
@@ -136,19 +139,26 @@ impl Hub {
         (membership, head)
     }
 
-    /// Wants something else from here on. Returns from where.
+    /// Wants something else from here on, or from the end of this transaction on where its bounds are
+    /// wanted. Returns from where.
     pub(crate) fn change(
         &self,
         old: Membership,
         interest: &Arc<Interest>,
     ) -> Option<(Membership, Position)> {
         let mut state = self.state();
-        let head = state.head;
+        let head = interest.boundary(state.head);
         let group = state.interests.get_mut(&old.interest)?;
         let member = group
             .members
             .iter_mut()
             .find(|member| member.number == old.number)?;
+        let head = match group.has_transactions {
+            true => committed(head),
+            false => head,
+        };
+        // What it has wanted before may reach further, to the end of a transaction.
+        let head = head.max(member.from);
         member.until = Some(head);
         let new = Member {
             from: head,
@@ -212,7 +222,7 @@ impl Hub {
     /// Puts framed events into the queues of an interest's members, and then of nobody else: who
     /// wants something else since then has to be given its old events before its new ones.
     pub(crate) fn dispatch(&self, chunks: &[(InterestId, Carrier, Arc<Chunk>)], upto: Position) {
-        let mut late: Vec<(Position, Arc<Queue>, Arc<Chunk>)> = Vec::new();
+        let mut late: Vec<(Position, Member, Arc<Chunk>)> = Vec::new();
         let mut now: Vec<(Member, &Arc<Chunk>)> = Vec::new();
         {
             let mut state = self.state();
@@ -225,7 +235,7 @@ impl Hub {
                         Some(until) if chunk.first() > until => {}
                         Some(until) => {
                             let part = chunk.cut(until);
-                            late.push((until, Arc::clone(&member.queue), part));
+                            late.push((until, member.clone(), part));
                         }
                         None => now.push((member.clone(), chunk)),
                     }
@@ -234,8 +244,8 @@ impl Hub {
             state.forget_moved(upto);
         }
         late.sort_by_key(|(until, _, _)| *until);
-        for (_, queue, chunk) in &late {
-            queue.push(chunk, Position::ZERO);
+        for (_, member, chunk) in &late {
+            member.queue.push(chunk, member.from);
         }
         let events: usize = now.iter().map(|(_, chunk)| chunk.events()).sum();
         let events = events
@@ -310,6 +320,7 @@ impl State {
                 self.news.push(News::Added(id, Arc::clone(interest)));
                 let group = Group {
                     key,
+                    has_transactions: interest.wants_transactions(),
                     members: Vec::new(),
                 };
                 self.interests.insert(id, group);

@@ -1,5 +1,7 @@
 //! What a connection wants as a whole: connections that want the same share everything.
 
+use walgate_core::Position;
+
 use crate::subscription::Subscription;
 
 /// The subscriptions of a connection, without their names.
@@ -25,5 +27,40 @@ impl Interest {
     /// Whether any of it wants the bounds of transactions.
     pub(crate) fn wants_transactions(&self) -> bool {
         self.subscriptions.iter().any(|own| own.transactions)
+    }
+
+    /// How far it has got when everything up to `position` is past and nothing of it was given.
+    pub(crate) fn reached(&self, position: Position) -> Position {
+        match self.wants_transactions() {
+            true => before_begin(position),
+            false => position,
+        }
+    }
+
+    /// Where it can begin when everything up to `head` is past: bounds of a transaction are of use only
+    /// around all of it.
+    pub(crate) fn boundary(&self, head: Position) -> Position {
+        match self.wants_transactions() {
+            true => committed(head),
+            false => head,
+        }
+    }
+}
+
+/// What of `position` can be claimed of who may not have been given its transaction's begin: that
+/// comes with the first of its changes, whichever that is.
+pub(crate) const fn before_begin(position: Position) -> Position {
+    match position.index() {
+        Position::COMMIT => position,
+        _ => Position::new(position.epoch(), position.lsn(), 0),
+    }
+}
+
+/// The end of the transaction that a position lies in.
+pub(crate) const fn committed(position: Position) -> Position {
+    match position.index() {
+        // Of no transaction.
+        0 => position,
+        _ => Position::committed(position.epoch(), position.lsn()),
     }
 }

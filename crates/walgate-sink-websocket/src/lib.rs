@@ -32,6 +32,8 @@ mod history;
 mod hub;
 mod interest;
 mod matcher;
+#[cfg(test)]
+mod model_tests;
 mod options;
 mod parcel;
 mod protocol;

@@ -94,12 +94,13 @@ impl Queue {
     /// Puts in what the client does not have yet and lies behind `from`. Overflow ends the client.
     pub(crate) fn push(&self, chunk: &Arc<Chunk>, from: Position) {
         let mut state = self.state();
-        state.last = state.last.max(from);
-        if state.closed.is_some() || chunk.last() <= state.last {
+        // Not remembered: what it wanted before may still come, up to `from`.
+        let had_all = state.last.max(from);
+        if state.closed.is_some() || chunk.last() <= had_all {
             return;
         }
-        let (had, skip) = match chunk.first() <= state.last {
-            true => chunk.up_to(state.last),
+        let (had, skip) = match chunk.first() <= had_all {
+            true => chunk.up_to(had_all),
             false => (0, 0),
         };
         state.last = chunk.last();
