@@ -157,6 +157,8 @@ fn a_browser_s_event_stream_resumes_by_its_last_id() -> Result<()> {
     let open = |headers: &str| -> Result<Events> {
         Events::open(&at, "?table=public.t", headers)?.map_err(|code| anyhow::anyhow!("{code}"))
     };
+    let mut witness = Client::connect(&at, "?table=public.t")?;
+    witness.answer("ready")?;
     let mut first = open("")?;
     first.expect("ready")?;
     bed.sql("insert into t select g, 'x' from generate_series(1, 3) g")?;
@@ -166,6 +168,8 @@ fn a_browser_s_event_stream_resumes_by_its_last_id() -> Result<()> {
     let last = first.last.clone().unwrap_or_default();
     drop(first);
     bed.sql("insert into t values (4, 'y')")?;
+    // It has come before the other comes back.
+    witness.events(4)?;
     let mut second = open(&format!("Last-Event-ID: {last}\r\n"))?;
     ensure!(second.expect("message")?["key"] == json!({"id": 4}));
     second.expect("ready")?;
