@@ -327,7 +327,6 @@ impl Feed {
                     self.hub
                         .join(&self.interest, &self.queue, self.carrier, replay.read);
                 self.membership = Some(membership);
-                self.queue.skip_to(handover);
                 replay.handover = Some(handover);
             }
             // The chain is ahead of the log, as a power cut took what it had handed out; or the rest of

@@ -51,5 +51,5 @@ pub use encoder::PushEncoder;
 pub use history::{Backlog, History, Read};
 pub use options::{Certificate, PushOptions};
 pub use queue::QueueLimits;
-pub use server::{PushServer, PushStats};
+pub use server::{PushMonitor, PushServer, PushStats};
 pub use sink::PushSink;

@@ -138,12 +138,6 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Passes over everything up to `position`, from now on.
-    pub(crate) fn skip_to(&self, position: Position) {
-        let mut state = self.state();
-        state.last = state.last.max(position);
-    }
-
     /// What is there now: about `bytes` of it, or one chunk.
     pub(crate) fn take(&self, bytes: usize) -> Taken {
         let mut state = self.state();

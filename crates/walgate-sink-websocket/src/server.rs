@@ -137,9 +137,20 @@ impl PushServer {
         }
     }
 
-    /// How it is doing.
+    /// Tells how it is doing, also when it has gone.
+    pub fn monitor(&self) -> PushMonitor {
+        PushMonitor(Arc::clone(&self.hub))
+    }
+}
+
+/// Tells how a push server is doing.
+#[derive(Debug, Clone)]
+pub struct PushMonitor(Arc<Hub>);
+
+impl PushMonitor {
+    /// How it is doing now.
     pub fn stats(&self) -> PushStats {
-        self.hub.stats()
+        self.0.stats()
     }
 }
 

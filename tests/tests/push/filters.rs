@@ -2,11 +2,12 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use walgate_tests::{Bed, stop};
+use walgate_tests::{Bed, stop, until};
 use walgate_throwaway::PgVersion;
 
 use super::client::{Client, Said};
 use super::{address, websocket};
+use crate::watch::{self, SHOWN, get, metric};
 
 const TABLES: &str = "create table t (id int primary key, kind text, v int); \
                       alter table t replica identity full; \
@@ -15,6 +16,7 @@ const TABLES: &str = "create table t (id int primary key, kind text, v int); \
 
 fn bed(version: PgVersion, name: &str) -> Result<Bed> {
     let mut bed = Bed::shared(version, name, TABLES)?;
+    bed.more = SHOWN.to_owned();
     bed.sinks = websocket("delivery = \"live-only\"");
     Ok(bed)
 }
@@ -77,6 +79,11 @@ fn subscriptions_come_and_go_on_one_connection_without_loss_or_repeat() -> Resul
             .is_some_and(|all| all.len() == 2),
         "{ready}"
     );
+    let shown = watch::address(&mut program)?;
+    until("the client is counted", || {
+        let page = get(&shown, "/metrics")?.1;
+        Ok(metric(&page, "walgate_push_clients{sink=\"push\"}")? == 1.0)
+    })?;
     bed.sql("begin; insert into t values (1, 'a', 1); insert into u values (1, 'a'); delete from u; commit;")?;
     let events = client.events(4)?;
     let ops: Vec<_> = events
@@ -116,6 +123,10 @@ fn subscriptions_come_and_go_on_one_connection_without_loss_or_repeat() -> Resul
     bed.sql("insert into t values (2, 'a', 2)")?;
     client.event()?;
     ensure!(client.event()?["table"] == "t");
+    until("what it was given is counted", || {
+        let page = get(&shown, "/metrics")?.1;
+        Ok(metric(&page, "walgate_push_deliveries_total{sink=\"push\"}")? >= 8.0)
+    })?;
     stop(program, &[])?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use walgate_journal::JournalStats;
 use walgate_pipeline::SinkState;
+use walgate_sink_websocket::PushStats;
 use walgate_slot::{Lag, Slot, TimeLeft};
 
 use super::of_process::OfProcess;
@@ -69,6 +70,9 @@ impl Samples {
         self.source(sight);
         for sink in &moment.sinks {
             self.sink(moment, sink);
+        }
+        for (name, push) in &moment.pushes {
+            self.push(name, push);
         }
         self.journal(moment.journal.as_ref());
         let held = moment.journal_held_bytes();
@@ -329,6 +333,22 @@ impl Samples {
         ];
         for (name, value) in numbers {
             self.put(name, &labels, value);
+        }
+    }
+
+    fn push(&mut self, name: &str, push: &PushStats) {
+        let numbers = [
+            ("walgate_push_clients", push.clients as u64),
+            ("walgate_push_waiting_bytes", push.waiting_bytes as u64),
+            ("walgate_push_connections_total", push.connections),
+            ("walgate_push_refused_total", push.refused),
+            ("walgate_push_slow_total", push.slow),
+            ("walgate_push_resumed_total", push.resumed),
+            ("walgate_push_resyncs_total", push.resyncs),
+            ("walgate_push_deliveries_total", push.deliveries),
+        ];
+        for (metric, value) in numbers {
+            self.put(metric, &[("sink", name)], bytes(value));
         }
     }
 

@@ -119,6 +119,15 @@ pub(super) const METRICS: &[Metric] = &[
     of_sink("walgate_sink_last_commit_timestamp_seconds", "Commit time of the last transaction that it was handed, by the server's clock."),
     of_sink("walgate_sink_oldest_undelivered_timestamp_seconds", "When the oldest log that it has not delivered was written; NaN when there is none."),
 
+    of_sink("walgate_push_clients", "Clients of a sink of type websocket that follow now."),
+    of_sink("walgate_push_waiting_bytes", "Memory of events that wait for its clients, which share it."),
+    sink_counter("walgate_push_connections_total", "Connections that it has taken."),
+    sink_counter("walgate_push_refused_total", "Connections that it has refused: too many, no right, or a request that makes no sense."),
+    sink_counter("walgate_push_slow_total", "Clients that were sent away because they read too slowly."),
+    sink_counter("walgate_push_resumed_total", "Clients that came back and were given what they had missed."),
+    sink_counter("walgate_push_resyncs_total", "Clients whose position was not retained any more."),
+    sink_counter("walgate_push_deliveries_total", "Events that were given to clients, counted for each of them, replays aside."),
+
     gauge("walgate_journal_bytes", "What the journal holds: on disk where there is one, in memory otherwise."),
     gauge("walgate_journal_budget_bytes", "What it may hold."),
     gauge("walgate_journal_held_bytes", "What the required sink that is furthest behind keeps in the journal on disk; what is kept for replay gives way. NaN without a disk."),

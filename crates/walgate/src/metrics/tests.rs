@@ -5,6 +5,7 @@ use prometheus_parse::{Scrape, Value};
 use walgate_journal::{Journal, JournalStats};
 use walgate_pipeline::{Demand, SinkState, SinkStatus};
 use walgate_replication::{HeartbeatState, SourceMonitor};
+use walgate_sink_websocket::PushStats;
 use walgate_slot::{Lag, Limits, Observation, Scene, Server, Slot};
 
 use super::list::METRICS;
@@ -141,6 +142,11 @@ fn busy(slots: usize) -> Sight {
         backlog_bytes: Some(4096),
         oldest: Some(Lag::About(Duration::from_secs(90))),
     });
+    let push = PushStats {
+        clients: 3,
+        ..PushStats::default()
+    };
+    sight.moment.pushes.push(("p".to_owned(), push));
     let journal = Journal::in_memory(1 << 20, walgate_core::Position::ZERO);
     let stats: JournalStats = journal.stats();
     let begin = Instant::now();

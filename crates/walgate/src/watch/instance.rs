@@ -10,10 +10,11 @@ use walgate_core::Lsn;
 use walgate_journal::{Journal, JournalStats};
 use walgate_pipeline::{Demand, SinkStatus, StatusHandle};
 use walgate_replication::{HeartbeatState, SourceCounters, SourceMonitor, SourceState};
+use walgate_sink_websocket::{PushMonitor, PushStats};
 use walgate_slot::{History, Lag};
 
 use super::Pulse;
-use crate::config::Config;
+use crate::config::{Config, Destination};
 
 /// The parts of a service as they come into being. Cheap to clone: all clones are the same process.
 #[derive(Debug, Clone)]
@@ -31,6 +32,9 @@ struct Shared {
     configured: Vec<SinkStatus>,
     source: SourceMonitor,
     sinks: OnceLock<Vec<StatusHandle>>,
+    /// The sinks that clients connect to.
+    push_names: Vec<String>,
+    pushes: OnceLock<Vec<(String, PushMonitor)>>,
     journal: OnceLock<Journal>,
     state_dir: OnceLock<PathBuf>,
     stopping: AtomicBool,
@@ -79,6 +83,8 @@ pub(crate) struct Moment {
     /// None where none is to be written.
     pub(crate) heartbeat: Option<HeartbeatState>,
     pub(crate) sinks: Vec<SinkSight>,
+    /// Those that clients connect to, by name.
+    pub(crate) pushes: Vec<(String, PushStats)>,
     /// None before it has begun.
     pub(crate) journal: Option<JournalStats>,
     pub(crate) stopping: bool,
@@ -145,6 +151,9 @@ impl Instance {
             };
             SinkStatus::starting(name, demand)
         });
+        let sinks = config.sinks.iter();
+        let pushes =
+            sinks.filter(|(_, sink)| matches!(sink.destination, Destination::Websocket(_)));
         Self(Arc::new(Shared {
             started: SystemTime::now(),
             slot: config.source.slot.as_str().to_owned(),
@@ -153,6 +162,8 @@ impl Instance {
             configured: configured.collect(),
             source,
             sinks: OnceLock::new(),
+            push_names: pushes.map(|(name, _)| name.clone()).collect(),
+            pushes: OnceLock::new(),
             journal: OnceLock::new(),
             state_dir: OnceLock::new(),
             stopping: AtomicBool::new(false),
@@ -175,6 +186,11 @@ impl Instance {
     /// The sinks are made.
     pub(crate) fn has_sinks(&self, sinks: &[StatusHandle]) {
         self.0.sinks.get_or_init(|| sinks.to_vec());
+    }
+
+    /// Clients can connect.
+    pub(crate) fn has_pushes(&self, pushes: Vec<(String, PushMonitor)>) {
+        self.0.pushes.get_or_init(|| pushes);
     }
 
     /// The journal has begun.
@@ -231,11 +247,27 @@ impl Instance {
             sinks: sinks
                 .map(|status| sink(status, received, journal.as_ref(), history, now))
                 .collect(),
+            pushes: shared.pushes(),
             counters,
             journal,
             stopping: shared.stopping.load(Ordering::Relaxed),
             gaps: shared.gaps.load(Ordering::Relaxed),
             shown: shown.unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+impl Shared {
+    fn pushes(&self) -> Vec<(String, PushStats)> {
+        match self.pushes.get() {
+            Some(pushes) => pushes
+                .iter()
+                .map(|(name, push)| (name.clone(), push.stats()))
+                .collect(),
+            None => {
+                let names = self.push_names.iter().cloned();
+                names.map(|name| (name, PushStats::default())).collect()
+            }
         }
     }
 }

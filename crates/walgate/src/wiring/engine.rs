@@ -165,6 +165,7 @@ impl Engine {
 fn show(begun: &Begun, instance: Option<&Instance>, pushes: &[Push]) {
     if let Some(instance) = instance {
         instance.has_journal(&begun.log.journal);
+        instance.has_pushes(pushes.iter().map(Push::monitor).collect());
     }
     for push in pushes {
         push.open(&begun.log, &begun.checkpoint);

@@ -10,7 +10,7 @@ use walgate_pipeline::{
     Backlog, BacklogRead, Extras, Log, Pipeline, Selection, SinkOptions, StatusHandle,
 };
 use walgate_sink_websocket::{
-    Certificate, History, Policy, PushOptions, PushServer, QueueLimits, Read, Token,
+    Certificate, History, Policy, PushMonitor, PushOptions, PushServer, QueueLimits, Read, Token,
 };
 
 use crate::config::{self, PushDelivery, PushPolicy};
@@ -58,6 +58,11 @@ impl Push {
         let (feeder, sink) = (own.server.encoder(encoder()), own.server.sink());
         let status = pipeline.add(options, feeder, sink, None);
         Ok((own, status))
+    }
+
+    /// Its sink's name, and what tells how it is doing.
+    pub(super) fn monitor(&self) -> (String, PushMonitor) {
+        (self.name.clone(), self.server.monitor())
     }
 
     /// Takes clients: the chain is about to run on this log.
