@@ -52,8 +52,7 @@ impl<E: Encoder> PushEncoder<E> {
 
     pub(crate) fn for_one(inner: E, interest: &Arc<Interest>) -> Self {
         let mut own = Self::new(inner, Audience::One);
-        // Nothing is known yet that it could not fit.
-        let _fits = own.matcher.add(THE_ONE, interest);
+        own.matcher.add(THE_ONE, interest);
         own
     }
 
@@ -69,11 +68,6 @@ impl<E: Encoder> PushEncoder<E> {
         }
     }
 
-    /// What the one interest asks for and a table does not have.
-    pub(crate) fn misfit(&mut self) -> Option<String> {
-        self.misfits.pop().map(|misfit| misfit.message)
-    }
-
     fn hear(&mut self, change: &Change<'_>) {
         let Audience::Hub(hub) = &self.audience else {
             return;
@@ -86,18 +80,16 @@ impl<E: Encoder> PushEncoder<E> {
         }
         for news in hub.encoding(change.position) {
             match news {
-                News::Added(id, interest) => {
-                    let misfits = self.matcher.add(id, &interest);
-                    self.misfits.extend(misfits);
-                }
+                News::Added(id, interest) => self.matcher.add(id, &interest),
                 News::Removed(id) => self.matcher.remove(id),
             }
         }
     }
 
     fn refuse(&mut self) {
-        if let Audience::Hub(hub) = &self.audience {
-            for misfit in self.misfits.drain(..) {
+        for misfit in self.misfits.drain(..) {
+            // In what was before, a column that is not there yet matches nothing.
+            if let Audience::Hub(hub) = &self.audience {
                 hub.refuse(misfit.interest, &misfit.message);
             }
         }

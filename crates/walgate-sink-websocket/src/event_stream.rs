@@ -14,7 +14,6 @@ use crate::close::Close;
 use crate::counters::Counters;
 use crate::feed::{Feed, Piece};
 use crate::protocol::Answer;
-use crate::seats::Seat;
 use crate::session::Session;
 
 /// When a browser comes back after a connection has broken, at the earliest and at the latest, in
@@ -28,8 +27,6 @@ struct Stage {
     ticks: Interval,
     over: bool,
     counters: std::sync::Arc<crate::hub::Hub>,
-    /// Taken as long as the stream lives.
-    _seat: Option<Seat>,
 }
 
 /// The body of the answer.
@@ -38,7 +35,6 @@ pub(crate) fn body(
     feed: Feed,
     every: Duration,
     hub: std::sync::Arc<crate::hub::Hub>,
-    seat: Option<Seat>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,7 +48,6 @@ pub(crate) fn body(
         ticks,
         over: false,
         counters: hub,
-        _seat: seat,
     };
     stream::unfold(stage, |mut stage| async move {
         loop {

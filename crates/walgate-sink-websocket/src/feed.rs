@@ -120,9 +120,6 @@ impl Replay {
                 }
                 Err(error) => *refused = Some((Close::Unavailable, error.message)),
             }
-            if let Some(message) = encoder.misfit() {
-                *refused = Some((Close::Refused, message));
-            }
         };
         let found = backlog.next(&mut take).await?;
         if let Read::More(upto) | Read::End(upto) = found {
@@ -348,7 +345,11 @@ impl Feed {
             let framed = replay.framed.split().freeze();
             return Some(Piece::Events(VecDeque::from([framed])));
         }
-        let handover = handover.filter(|handover| read >= *handover)?;
+        let Some(handover) = handover.filter(|handover| read >= *handover) else {
+            // What is in memory is read without ever waiting: let the others have their turn.
+            tokio::task::yield_now().await;
+            return None;
+        };
         self.stage = Stage::Live;
         Some(Piece::Ready(handover))
     }

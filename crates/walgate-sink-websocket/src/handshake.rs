@@ -1,5 +1,7 @@
 //! The opening handshake of RFC 6455 section 4.2, and what requests say besides.
 
+use std::net::IpAddr;
+
 use axum::http::header::{
     AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -124,6 +126,32 @@ pub(crate) fn is_welcome(headers: &HeaderMap, origins: &[String]) -> bool {
     is_own || origins.iter().any(|own| own == "*" || own == origin)
 }
 
+/// Whether a request was sent to a name that can only mean this server: an address, `localhost`, the name
+/// that it listens on, or that of an origin that may connect. What is no browser may send none.
+pub(crate) fn is_our_name(headers: &HeaderMap, listen: &str, origins: &[String]) -> bool {
+    let name = |address: &str| -> String {
+        let end = match address.rfind(']') {
+            Some(bracket) => bracket + 1,
+            None => address.rfind(':').unwrap_or(address.len()),
+        };
+        let name = address.get(..end).unwrap_or(address);
+        name.trim_matches(['[', ']']).to_ascii_lowercase()
+    };
+    let of_origin = |origin: &String, own: &str| match origin.split_once("://") {
+        Some((_, host)) => name(host) == own,
+        None => origin == "*",
+    };
+    headers.get_all(HOST).iter().all(|host| {
+        host.to_str().is_ok_and(|host| {
+            let own = name(host);
+            own == "localhost"
+                || own.parse::<IpAddr>().is_ok()
+                || own == name(listen)
+                || origins.iter().any(|origin| of_origin(origin, &own))
+        })
+    })
+}
+
 /// What the address of a request says: none when it says nothing, and the client has to.
 ///
 /// # Errors
@@ -165,4 +193,45 @@ pub(crate) fn start_of(query: Option<&str>) -> Result<Option<Start>, String> {
     }
     start.subscriptions = Some(vec![wanted]);
     Ok(Some(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_mean_this_server_are_its_own() {
+        let origins = ["https://app.example.com".to_owned()];
+        let is_own = |host: &str| {
+            let mut headers = HeaderMap::new();
+            let host = HeaderValue::from_str(host).expect("a header");
+            headers.insert(HOST, host);
+            is_our_name(&headers, "push.internal:9465", &origins)
+        };
+        for host in [
+            "127.0.0.1:9465",
+            "127.0.0.1",
+            "[::1]:9465",
+            "[::1]",
+            "LocalHost:9465",
+            "push.internal:9465",
+            "app.example.com",
+        ] {
+            assert!(is_own(host), "{host}");
+        }
+        for host in [
+            "evil.example:9465",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+        ] {
+            assert!(!is_own(host), "{host}");
+        }
+        assert!(is_our_name(&HeaderMap::new(), "127.0.0.1:0", &[]));
+        assert!(is_our_name(
+            &HeaderMap::from_iter([(HOST, HeaderValue::from_static("any"))]),
+            "127.0.0.1:0",
+            &["*".to_owned()]
+        ));
+    }
 }

@@ -46,6 +46,8 @@ struct State {
     news: Vec<News>,
     interests: BTreeMap<InterestId, Group>,
     ids: HashMap<String, InterestId>,
+    /// Somebody wants something else than before, and may not have got all of that.
+    moved: bool,
     next_interest: InterestId,
     next_member: u64,
     tables: BTreeMap<(String, String), Arc<Table>>,
@@ -120,6 +122,7 @@ impl Hub {
         carrier: Carrier,
         read: Position,
     ) -> (Membership, Position) {
+        let key = interest.key();
         let mut state = self.state();
         // It may have read further than the chain has encoded.
         let head = interest.boundary(state.head.max(read));
@@ -127,7 +130,7 @@ impl Hub {
             queue.close(why);
         }
         let membership = state.join(
-            interest,
+            (key, interest),
             Member {
                 number: 0,
                 queue: Arc::clone(queue),
@@ -146,6 +149,7 @@ impl Hub {
         old: Membership,
         interest: &Arc<Interest>,
     ) -> Option<(Membership, Position)> {
+        let key = interest.key();
         let mut state = self.state();
         let head = interest.boundary(state.head);
         let group = state.interests.get_mut(&old.interest)?;
@@ -165,17 +169,18 @@ impl Hub {
             until: None,
             ..member.clone()
         };
-        Some((state.join(interest, new), head))
+        state.moved = true;
+        let joined = state.join((key, interest), new);
+        // On a log that is idle nothing more comes that would take the old one off.
+        if head <= self.dispatched.get() {
+            state.forget(old);
+        }
+        Some((joined, head))
     }
 
     /// Wants nothing any more.
     pub(crate) fn leave(&self, membership: Membership) {
-        let mut state = self.state();
-        let numbers = membership.number;
-        if let Some(group) = state.interests.get_mut(&membership.interest) {
-            group.members.retain(|member| member.number != numbers);
-        }
-        state.forget_empty(membership.interest);
+        self.state().forget(membership);
     }
 
     /// Called for each change before it is matched: whoever joins later gets only what is behind it.
@@ -189,7 +194,7 @@ impl Hub {
     pub(crate) fn refuse(&self, interest: InterestId, message: &str) {
         let state = self.state();
         if let Some(group) = state.interests.get(&interest) {
-            for member in &group.members {
+            for member in group.members.iter().filter(|member| member.until.is_none()) {
                 member.queue.close_with(Close::Refused, message);
             }
         }
@@ -309,8 +314,7 @@ impl Hub {
 }
 
 impl State {
-    fn join(&mut self, interest: &Arc<Interest>, member: Member) -> Membership {
-        let key = interest.key();
+    fn join(&mut self, (key, interest): (String, &Arc<Interest>), member: Member) -> Membership {
         let id = match self.ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -338,6 +342,14 @@ impl State {
         }
     }
 
+    fn forget(&mut self, membership: Membership) {
+        if let Some(group) = self.interests.get_mut(&membership.interest) {
+            let is_other = |member: &Member| member.number != membership.number;
+            group.members.retain(is_other);
+        }
+        self.forget_empty(membership.interest);
+    }
+
     fn forget_empty(&mut self, id: InterestId) {
         if self
             .interests
@@ -346,15 +358,26 @@ impl State {
             && let Some(group) = self.interests.remove(&id)
         {
             self.ids.remove(&group.key);
-            self.news.push(News::Removed(id));
+            // Who has come and gone while nothing changed was never news.
+            let added = |news: &News| matches!(news, News::Added(own, _) if *own == id);
+            match self.news.iter().rposition(added) {
+                Some(place) => {
+                    self.news.remove(place);
+                }
+                None => self.news.push(News::Removed(id)),
+            }
         }
     }
 
     /// Those who wanted something else before `upto` have got all of it.
     fn forget_moved(&mut self, upto: Position) {
+        if !std::mem::take(&mut self.moved) {
+            return;
+        }
         let mut empty = Vec::new();
         for (id, group) in &mut self.interests {
             let moved = |member: &Member| member.until.is_some_and(|until| until <= upto);
+            self.moved |= group.members.iter().any(|member| member.until > Some(upto));
             if group.members.iter().any(moved) {
                 group.members.retain(|member| !moved(member));
                 empty.push(*id);

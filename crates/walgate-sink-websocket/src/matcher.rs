@@ -13,6 +13,9 @@ use crate::subscription::{Ops, Subscription};
 /// Definitions that are kept at most; more are met only when tables are altered all the time.
 const MAX_TABLES: usize = 4096;
 
+/// Choices of columns of one definition that are kept at most; who makes more is given all columns.
+const MAX_VIEWS: usize = 1024;
+
 /// Tables with fewer columns have ids from here on: a chain counts its own from below.
 const FIRST_VIEW: u32 = 1 << 31;
 
@@ -62,6 +65,13 @@ struct Selected {
     /// With one.
     filtered: Index<usize>,
     entries: Vec<Option<(Entry, Bound)>>,
+    /// Places in `entries` that are free.
+    free: Vec<usize>,
+    /// The places of an interest.
+    places: BTreeMap<InterestId, Vec<usize>>,
+    /// Who asks of it what it does not have. Told with the next change under this definition: one that
+    /// was superseded has none.
+    misfits: Vec<Misfit>,
 }
 
 /// A subscription that is about the table.
@@ -73,14 +83,12 @@ struct Entry {
 }
 
 impl Matcher {
-    /// Adds an interest. Those that don't fit a table that is known are returned.
-    pub(crate) fn add(&mut self, id: InterestId, interest: &Arc<Interest>) -> Vec<Misfit> {
+    /// Adds an interest.
+    pub(crate) fn add(&mut self, id: InterestId, interest: &Arc<Interest>) {
         self.interests.insert(id, Arc::clone(interest));
-        let mut misfits = Vec::new();
         for selected in self.tables.values_mut() {
-            selected.add(id, interest, &mut self.views, &mut misfits);
+            selected.add(id, interest, &mut self.views);
         }
-        misfits
     }
 
     /// Takes an interest away.
@@ -116,8 +124,9 @@ impl Matcher {
                 }
             }
             Some(table) => {
-                self.meet(table, misfits);
+                self.meet(table);
                 if let Some(selected) = self.tables.get_mut(&table.id) {
+                    misfits.append(&mut selected.misfits);
                     selected.judge(body, &mut self.views, &mut self.found);
                 }
             }
@@ -132,7 +141,7 @@ impl Matcher {
     }
 
     /// Derives what is needed of a definition that was not met before.
-    fn meet(&mut self, table: &Arc<Table>, misfits: &mut Vec<Misfit>) {
+    fn meet(&mut self, table: &Arc<Table>) {
         if self.tables.contains_key(&table.id) {
             return;
         }
@@ -141,7 +150,7 @@ impl Matcher {
         }
         let mut selected = Selected::new(table);
         for (id, interest) in &self.interests {
-            selected.add(*id, interest, &mut self.views, misfits);
+            selected.add(*id, interest, &mut self.views);
         }
         self.tables.insert(table.id, selected);
     }
@@ -155,16 +164,13 @@ impl Selected {
             plain: Vec::new(),
             filtered: Index::new(),
             entries: Vec::new(),
+            free: Vec::new(),
+            places: BTreeMap::new(),
+            misfits: Vec::new(),
         }
     }
 
-    fn add(
-        &mut self,
-        id: InterestId,
-        interest: &Interest,
-        views: &mut u32,
-        misfits: &mut Vec<Misfit>,
-    ) {
+    fn add(&mut self, id: InterestId, interest: &Interest, views: &mut u32) {
         let (schema, name) = (&self.table.relation.schema, &self.table.relation.name);
         let about = |own: &&Subscription| own.is_about(schema, name);
         let mut entries = Vec::new();
@@ -176,7 +182,7 @@ impl Selected {
                     // Who takes whatever there is takes what fits.
                     Err(_) if !own.names(schema, name) => continue,
                     Err(error) => {
-                        misfits.push(Misfit {
+                        self.misfits.push(Misfit {
                             interest: id,
                             message: error.to_string(),
                         });
@@ -195,9 +201,15 @@ impl Selected {
             match bound {
                 None => self.plain.push(entry),
                 Some(bound) => {
-                    let place = self.entries.len();
+                    let place = self.free.pop().unwrap_or(self.entries.len());
+                    if place == self.entries.len() {
+                        self.entries.push(None);
+                    }
                     self.filtered.insert(place, &bound);
-                    self.entries.push(Some((entry, bound)));
+                    if let Some(slot) = self.entries.get_mut(place) {
+                        *slot = Some((entry, bound));
+                    }
+                    self.places.entry(id).or_default().push(place);
                 }
             }
         }
@@ -205,14 +217,13 @@ impl Selected {
 
     fn remove(&mut self, id: InterestId) {
         self.plain.retain(|entry| entry.interest != id);
-        for (place, slot) in self.entries.iter_mut().enumerate() {
-            if slot.as_ref().is_some_and(|(entry, _)| entry.interest == id) {
+        self.misfits.retain(|misfit| misfit.interest != id);
+        for place in self.places.remove(&id).unwrap_or_default() {
+            self.filtered.remove(&place);
+            if let Some(slot) = self.entries.get_mut(place) {
                 *slot = None;
-                self.filtered.remove(&place);
+                self.free.push(place);
             }
-        }
-        while self.entries.last().is_some_and(Option::is_none) {
-            self.entries.pop();
         }
     }
 
@@ -284,25 +295,33 @@ impl Selected {
 
     /// The view with these columns. Those of the key always belong to it.
     fn view(&mut self, columns: Option<&BTreeSet<String>>, views: &mut u32) -> View {
-        let found = self
-            .views
-            .iter()
-            .position(|(own, _)| own.as_ref() == columns);
+        let relation = Arc::clone(&self.table.relation);
+        // Of what the client has named only what the table has: names of its own make no view.
+        let columns: Option<BTreeSet<String>> = columns.map(|columns| {
+            let places = (0u16..).zip(&relation.columns);
+            let chosen = places.filter(|(place, column)| {
+                columns.contains(&column.name) || self.table.key.contains(place)
+            });
+            chosen.map(|(_, column)| column.name.clone()).collect()
+        });
+        let columns = columns.filter(|columns| columns.len() < relation.columns.len());
+        let found = self.views.iter().position(|(own, _)| *own == columns);
         if let Some(place) = found {
             return View(place);
+        }
+        if self.views.len() >= MAX_VIEWS {
+            return View::ALL;
         }
         let mut table = Table::clone(&self.table);
         table.id = FIRST_VIEW | *views;
         *views = views.wrapping_add(1) & !FIRST_VIEW;
-        let relation = Arc::clone(&table.relation);
-        let places = (0u16..).zip(&relation.columns).zip(&mut table.columns);
-        for ((place, column), used) in places {
-            let chosen = columns.is_none_or(|columns| columns.contains(&column.name));
-            if !chosen && !table.key.contains(&place) {
+        for (column, used) in relation.columns.iter().zip(&mut table.columns) {
+            let chosen = columns.as_ref();
+            if chosen.is_some_and(|columns| !columns.contains(&column.name)) {
                 *used = ColumnUse::Drop;
             }
         }
-        self.views.push((columns.cloned(), Arc::new(table)));
+        self.views.push((columns, Arc::new(table)));
         View(self.views.len() - 1)
     }
 }

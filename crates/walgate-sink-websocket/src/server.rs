@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use walgate_core::{Encoder, Failure, Position, StopReason};
 
-use crate::access::Access;
+use crate::access::{Access, Policy};
 use crate::counters::Counters;
 use crate::encoder::PushEncoder;
 use crate::event_stream;
@@ -352,7 +352,15 @@ fn admitted(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>>
         return Err(Box::new(refused.into_response()));
     };
     let headers = request.headers();
-    if !handshake::is_welcome(headers, &desk.options.origins) {
+    let options = &desk.options;
+    // Who needs no token could be any page whose name was made to mean this machine.
+    if matches!(options.policy, Policy::Open)
+        && !handshake::is_our_name(headers, &options.listen, &options.origins)
+    {
+        let reason = "this is not the name of the server: add it to origins";
+        return Err(Box::new(text(StatusCode::FORBIDDEN, reason)));
+    }
+    if !handshake::is_welcome(headers, &options.origins) {
         let reason = "pages of this origin may not connect";
         return Err(Box::new(text(StatusCode::FORBIDDEN, reason)));
     }
@@ -449,10 +457,8 @@ async fn events(State(desk): State<Shared>, request: Request) -> Response {
         Err(refusal) => return text(StatusCode::BAD_REQUEST, refusal.message),
     };
     let feed = session.feed(Carrier::EventStream, after);
-    let place = request.extensions().get::<Place>().cloned();
-    let seat = place.as_ref().and_then(Place::take);
     let every = desk.options.ping_every;
-    let body = event_stream::body(session, feed, every, Arc::clone(&desk.hub), seat);
+    let body = event_stream::body(session, feed, every, Arc::clone(&desk.hub));
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-store"),

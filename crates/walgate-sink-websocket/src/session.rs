@@ -15,6 +15,9 @@ use crate::options::PushOptions;
 use crate::protocol::{Answer, Exactness, Inexact, Wanted};
 use crate::subscription::{MAX_SUBSCRIPTIONS, Subscription};
 
+/// Tables that are named at most of those whose old rows the log does not hold whole.
+const MAX_INEXACT: usize = 16;
+
 /// What all connections share.
 pub(crate) struct Desk {
     pub(crate) hub: Arc<Hub>,
@@ -27,8 +30,8 @@ pub(crate) struct Desk {
 pub(crate) struct Session {
     desk: Arc<Desk>,
     access: Access,
-    /// By the client's names.
-    subscriptions: Vec<(String, Subscription)>,
+    /// By the client's names, with how exact they were when they were added.
+    subscriptions: Vec<(String, Subscription, Vec<Inexact>)>,
 }
 
 /// Why a request is refused.
@@ -94,7 +97,7 @@ impl Session {
 
     /// All that it wants.
     pub(crate) fn interest(&self) -> Interest {
-        let all = self.subscriptions.iter().map(|(_, own)| own.clone());
+        let all = self.subscriptions.iter().map(|(_, own, _)| own.clone());
         Interest::new(all.collect())
     }
 
@@ -109,7 +112,7 @@ impl Session {
             message,
             subscription: Some(wanted.id.clone()),
         };
-        if self.subscriptions.iter().any(|(id, _)| *id == wanted.id) {
+        if self.subscriptions.iter().any(|(id, _, _)| *id == wanted.id) {
             let message = format!("there is a subscription {:?} already", wanted.id);
             return Err(refused("duplicate", message));
         }
@@ -146,7 +149,7 @@ impl Session {
             );
             return Err(refused("inexact", message));
         }
-        self.subscriptions.push((wanted.id.clone(), own));
+        self.subscriptions.push((wanted.id.clone(), own, inexact));
         Ok(())
     }
 
@@ -157,7 +160,7 @@ impl Session {
     /// When there is none of this name.
     pub(crate) fn remove(&mut self, id: &str) -> Result<(), Refusal> {
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|(own, _)| own != id);
+        self.subscriptions.retain(|(own, _, _)| own != id);
         if self.subscriptions.len() < before {
             return Ok(());
         }
@@ -188,13 +191,11 @@ impl Session {
 
     /// How exact each filter is.
     pub(crate) fn exactness(&self) -> Vec<Exactness> {
-        let all = self.subscriptions.iter().map(|(id, own)| {
-            let inexact = self.judge(own).unwrap_or_default();
-            Exactness {
-                id: id.clone(),
-                exact: inexact.is_empty(),
-                inexact,
-            }
+        let all = self.subscriptions.iter();
+        let all = all.map(|(id, _, inexact)| Exactness {
+            id: id.clone(),
+            exact: inexact.is_empty(),
+            inexact: inexact.clone(),
         });
         all.collect()
     }
@@ -218,7 +219,7 @@ impl Session {
                 Err(_) => continue,
             };
             let columns = bound.inexact(relation);
-            if !columns.is_empty() {
+            if !columns.is_empty() && found.len() < MAX_INEXACT {
                 found.push(Inexact {
                     schema: relation.schema.clone(),
                     table: relation.name.clone(),

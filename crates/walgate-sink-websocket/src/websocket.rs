@@ -47,9 +47,12 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// As many slices as one vectored write takes.
 const SLICES: usize = 64;
 
-/// Frames of our own that may wait before the client is read again: who sends pings and reads nothing
-/// fills its own socket.
-const MAX_OWN: usize = 256;
+/// Bytes of our own frames, which are no events, that may wait before the client is heard again: who
+/// asks and reads nothing waits for itself.
+const MAX_OWN_BYTES: usize = 64 << 10;
+
+/// A write of so much is more than pings and positions: somebody reads.
+const EVENTFUL_BYTES: usize = 4 << 10;
 
 /// Runs a connection to its end.
 pub(crate) async fn run<S>(
@@ -70,6 +73,8 @@ where
         context: WebSocketContext::new(Role::Server, Some(config)),
         pipe: Pipe::default(),
         pending: VecDeque::new(),
+        own_bytes: 0,
+        unheard: false,
         desk,
         access,
         session: None,
@@ -121,6 +126,10 @@ struct Talk<S> {
     pipe: Pipe,
     /// Whole frames, of which the first may be written in part.
     pending: VecDeque<Bytes>,
+    /// Bytes of frames in it that are no events, until it is empty.
+    own_bytes: usize,
+    /// Something that has come was not heard yet, because too much of that waits.
+    unheard: bool,
     desk: Arc<Desk>,
     /// What the request's token has opened; none when it had none.
     access: Option<Access>,
@@ -134,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn wait_for_start(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + START_WITHIN;
         while self.session.is_none() && !self.over {
+            self.pipe.incoming.reserve(READ_BYTES);
             tokio::select! {
                 read = self.stream.read_buf(&mut self.pipe.incoming) => {
                     if read? == 0 {
@@ -154,6 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             let written = self.stream.write_all_buf(&mut bytes);
             tokio::time::timeout(STALLED_AFTER, written).await??;
         }
+        self.own_bytes = 0;
         self.stream.flush().await
     }
 
@@ -164,22 +175,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let (mut heard, mut moved) = (Instant::now(), Instant::now());
+        let mut unflushed = false;
         while !self.over {
             self.pull_own();
+            let reads = self.own_bytes < MAX_OWN_BYTES;
+            if reads && std::mem::take(&mut self.unheard) {
+                self.hear();
+                continue;
+            }
+            self.pipe.incoming.reserve(READ_BYTES);
             let writes = !self.pending.is_empty();
-            let reads = self.pending.len() < MAX_OWN;
             let slices: Vec<IoSlice<'_>> = slices(&self.pending);
             let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
             let feed = &mut self.feed;
             tokio::select! {
-                written = writing.write_vectored(&slices), if writes => {
+                written = write(&mut writing, &slices), if writes || unflushed => {
                     let written = written?;
-                    if written == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                    moved = Instant::now();
+                    unflushed = writes;
                     drop(slices);
-                    advance(&mut self.pending, written);
+                    if writes {
+                        moved = Instant::now();
+                        // Its answer to a ping stands behind all of this.
+                        if written >= EVENTFUL_BYTES {
+                            heard = moved;
+                        }
+                        self.wrote(written);
+                    }
                 }
                 read = reading.read_buf(&mut self.pipe.incoming), if reads => {
                     if read? == 0 {
@@ -208,6 +229,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             }
         }
         Ok(())
+    }
+
+    fn wrote(&mut self, written: usize) {
+        advance(&mut self.pending, written);
+        if self.pending.is_empty() {
+            self.own_bytes = 0;
+        }
     }
 
     /// What the feed has given.
@@ -251,6 +279,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// Reads what has come.
     fn hear(&mut self) {
         loop {
+            if self.own_bytes >= MAX_OWN_BYTES {
+                self.unheard = true;
+                break;
+            }
             match self.context.read(&mut self.pipe) {
                 Ok(Message::Text(text)) => match serde_json::from_str(&text) {
                     Ok(request) => self.request(request),
@@ -357,6 +389,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.pull_own();
         let mut frame = BytesMut::new();
         put_message(answer.json().as_bytes(), &mut frame);
+        self.own_bytes += frame.len();
         self.pending.push_back(frame.freeze());
     }
 
@@ -387,6 +420,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     fn pull_own(&mut self) {
         if !self.pipe.outgoing.is_empty() {
             let own = std::mem::take(&mut self.pipe.outgoing);
+            self.own_bytes += own.len();
             self.pending.push_back(Bytes::from(own));
         }
     }
@@ -403,6 +437,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             io::Result::Ok(())
         };
         let _late = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}
+
+/// Writes some of `slices`; or, where there are none, sees to it that what was written goes out: TLS
+/// keeps what the socket did not take.
+async fn write(
+    writing: &mut (impl AsyncWrite + Unpin),
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    if slices.is_empty() {
+        writing.flush().await?;
+        return Ok(0);
+    }
+    match writing.write_vectored(slices).await? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
     }
 }
 

@@ -151,7 +151,7 @@ impl Events {
         // HTTP/1.0: the body comes as it is.
         write!(
             stream,
-            "GET /v1/events{query} HTTP/1.0\r\nHost: x\r\n{headers}\r\n"
+            "GET /v1/events{query} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n"
         )?;
         let mut lines = BufReader::new(stream);
         let mut head = String::new();

@@ -83,13 +83,14 @@ fn a_disk_that_is_full_for_a_while() -> Result<()> {
         // It is there for a moment whenever a checkpoint is written.
         Ok(made.is_ok())
     })?;
-    let before = bed.confirmed()?;
+    // A checkpoint that was written just before may be confirmed yet.
+    let before = bed.head()?;
     bed.sql("insert into t values (2);")?;
     program.wait_for_log("nothing is confirmed until a checkpoint is written")?;
     until("it goes on delivering", || {
         Ok(events(&bed.path("all.ndjson"))?.len() == 2)
     })?;
-    ensure!(bed.confirmed()? == before, "nothing is confirmed");
+    ensure!(bed.confirmed()? <= before, "nothing is confirmed");
     std::fs::remove_file(&temporary)?;
     bed.until_confirmed(&mut program)?;
     let ended = stop(program, &["nothing is confirmed until"])?;
