@@ -76,7 +76,13 @@ fn a_full_disk() -> Result<()> {
 #[test]
 fn a_disk_that_is_full_for_a_while() -> Result<()> {
     let bed = bed("state_full_running")?;
+    let checkpoint = bed.path("state").join("checkpoint");
+    let of_the_end = std::fs::read(&checkpoint)?;
     let mut program = bed.serve()?;
+    // One that can't be written at the start ends it.
+    until("the checkpoint of the start is written", || {
+        Ok(std::fs::read(&checkpoint)? != of_the_end)
+    })?;
     let temporary = bed.path("state").join("checkpoint.new");
     until("the checkpoint can't be written", || {
         let made = std::os::unix::fs::symlink("/dev/full", &temporary);
