@@ -143,7 +143,11 @@ fn a_dead_sink_fires_and_is_resolved() -> Result<()> {
         "{}[http]\nlisten = \"127.0.0.1:{port}\"\n[watch]\ninterval = \"1s\"\n",
         journal_on_disk("")
     );
-    bed.configure(&kafka_sink(&bootstrap, "topic = \"{table}\""))?;
+    // And one of each kind that has metrics of its own.
+    let push =
+        "[sinks.push]\ntype = \"websocket\"\nlisten = \"127.0.0.1:0\"\ndelivery = \"resumable\"\n";
+    let kafka = kafka_sink(&bootstrap, "topic = \"{table}\"");
+    bed.configure(&format!("{kafka}\n{push}"))?;
     bed.begin()?;
     let program = bed.serve()?;
     let prometheus = Prometheus::start(port)?;
