@@ -251,21 +251,15 @@ impl Feed {
     /// Finds out how to go on behind `after`.
     fn resume(&mut self, after: Position) -> Option<Piece> {
         let (head, oldest) = (self.history.head(), self.history.oldest());
-        let resync = |reason: &str| {
-            let reason = reason.to_owned();
-            Some(Piece::Resync { reason, oldest })
-        };
         if !self.history.is_durable() {
-            self.stage = Stage::Over;
-            return resync("nothing is replayed here: delivery is live-only");
+            return Some(self.resync("nothing is replayed here: delivery is live-only"));
         }
         if after.epoch() != head.epoch() {
-            self.stage = Stage::Over;
-            return resync("the position is of another epoch: the source was replaced");
+            let reason = "the position is of another epoch: the source was replaced";
+            return Some(self.resync(reason));
         }
         if after < oldest {
-            self.stage = Stage::Over;
-            return resync("the position is not retained any more");
+            return Some(self.resync("the position is not retained any more"));
         }
         if after > head {
             self.stage = Stage::Ahead(after, Instant::now());
@@ -311,12 +305,7 @@ impl Feed {
         match end {
             Err(failure) => return Some(self.over(Close::Unavailable, Some(failure.message))),
             Ok(Read::Gone(_)) => {
-                let oldest = self.history.oldest();
-                self.stage = Stage::Over;
-                return Some(Piece::Resync {
-                    reason: "what comes next is not retained any more".to_owned(),
-                    oldest,
-                });
+                return Some(self.resync("what comes next is not retained any more"));
             }
             Ok(Read::End(_)) if replay.handover.is_none() => {
                 // From here on what is new comes into the queue, and waits there.
@@ -352,6 +341,14 @@ impl Feed {
         };
         self.stage = Stage::Live;
         Some(Piece::Ready(handover))
+    }
+
+    fn resync(&mut self, reason: &str) -> Piece {
+        self.stage = Stage::Over;
+        Piece::Resync {
+            reason: reason.to_owned(),
+            oldest: self.history.oldest(),
+        }
     }
 
     fn over(&mut self, why: Close, detail: Option<String>) -> Piece {
