@@ -17,6 +17,21 @@ use crate::protocol::{Start, Wanted};
 const SUBPROTOCOL: &str = "walgate.v1";
 const BEARER_SUBPROTOCOL: &str = "bearer.";
 
+/// The answer to a request that does not become a connection.
+pub(crate) struct Refused(Box<Response>);
+
+impl From<Response> for Refused {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
 /// Answers a request for a WebSocket, if it is one.
 ///
 /// # Errors
@@ -26,10 +41,10 @@ pub(crate) fn accept(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
-) -> Result<Response, Box<Response>> {
+) -> Result<Response, Refused> {
     let refuse = |code: StatusCode, text: &str| {
         let headers = [(SEC_WEBSOCKET_VERSION, "13")];
-        Box::new((code, headers, format!("{text}\n")).into_response())
+        Refused::from((code, headers, format!("{text}\n")).into_response())
     };
     if method != Method::GET || version != Version::HTTP_11 {
         return Err(refuse(

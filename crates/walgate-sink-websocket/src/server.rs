@@ -27,7 +27,7 @@ use crate::encoder::PushEncoder;
 use crate::event_stream;
 use crate::feed::MakeEncoder;
 use crate::frame::Carrier;
-use crate::handshake;
+use crate::handshake::{self, Refused};
 use crate::history::History;
 use crate::hub::Hub;
 use crate::options::PushOptions;
@@ -336,7 +336,7 @@ struct Admitted {
 }
 
 /// What every connection needs before it is one, or the answer that it gets instead.
-fn admit(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>> {
+fn admit(desk: &Shared, request: &Request) -> Result<Admitted, Refused> {
     admitted(desk, request).inspect_err(|_| {
         if let Some(desk) = desk.get() {
             Counters::count(&desk.hub.counters.refused);
@@ -344,12 +344,12 @@ fn admit(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>> {
     })
 }
 
-fn admitted(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>> {
+fn admitted(desk: &Shared, request: &Request) -> Result<Admitted, Refused> {
     let Some(desk) = desk.get() else {
         let soon = [(RETRY_AFTER, "1")];
         let reason = "walgate has not reached its source yet: come back\n";
         let refused = (StatusCode::SERVICE_UNAVAILABLE, soon, reason);
-        return Err(Box::new(refused.into_response()));
+        return Err(refused.into_response().into());
     };
     let headers = request.headers();
     let options = &desk.options;
@@ -358,19 +358,19 @@ fn admitted(desk: &Shared, request: &Request) -> Result<Admitted, Box<Response>>
         && !handshake::is_our_name(headers, &options.listen, &options.origins)
     {
         let reason = "this is not the name of the server: add it to origins";
-        return Err(Box::new(text(StatusCode::FORBIDDEN, reason)));
+        return Err(text(StatusCode::FORBIDDEN, reason).into());
     }
     if !handshake::is_welcome(headers, &options.origins) {
         let reason = "pages of this origin may not connect";
-        return Err(Box::new(text(StatusCode::FORBIDDEN, reason)));
+        return Err(text(StatusCode::FORBIDDEN, reason).into());
     }
     let start = handshake::start_of(request.uri().query())
-        .map_err(|message| Box::new(text(StatusCode::BAD_REQUEST, message)))?;
+        .map_err(|message| text(StatusCode::BAD_REQUEST, message))?;
     let token = handshake::token(headers);
     let access = desk.policy().access(token);
     // A token that is wrong is never taken for one that was not sent.
     if access.is_none() && token.is_some() {
-        return Err(Box::new(unauthorized()));
+        return Err(unauthorized().into());
     }
     Ok(Admitted {
         desk: Arc::clone(desk),
@@ -388,23 +388,16 @@ fn unauthorized() -> Response {
     refused.into_response()
 }
 
-async fn stream(State(desk): State<Shared>, mut request: Request) -> Response {
+async fn stream(State(desk): State<Shared>, mut request: Request) -> Result<Response, Refused> {
     let Admitted {
         desk,
         access,
         start,
-    } = match admit(&desk, &request) {
-        Ok(admitted) => admitted,
-        Err(refused) => return *refused,
-    };
+    } = admit(&desk, &request)?;
     if access.is_none() && start.is_some() {
-        return unauthorized();
+        return Err(unauthorized().into());
     }
-    let accepted = handshake::accept(request.method(), request.version(), request.headers());
-    let response = match accepted {
-        Ok(response) => response,
-        Err(refused) => return *refused,
-    };
+    let response = handshake::accept(request.method(), request.version(), request.headers())?;
     let place = request.extensions().get::<Place>().cloned();
     let seat = place.as_ref().and_then(Place::take);
     let upgrade = hyper::upgrade::on(&mut request);
@@ -422,21 +415,16 @@ async fn stream(State(desk): State<Shared>, mut request: Request) -> Response {
         }
         drop(seat);
     });
-    response
+    Ok(response)
 }
 
-async fn events(State(desk): State<Shared>, request: Request) -> Response {
+async fn events(State(desk): State<Shared>, request: Request) -> Result<Response, Refused> {
     let Admitted {
         desk,
         access,
         start,
-    } = match admit(&desk, &request) {
-        Ok(admitted) => admitted,
-        Err(refused) => return *refused,
-    };
-    let Some(access) = access else {
-        return unauthorized();
-    };
+    } = admit(&desk, &request)?;
+    let access = access.ok_or_else(unauthorized)?;
     let start = start.unwrap_or_default();
     // What a browser sends when it comes back is later than what the page's address says.
     let last = request
@@ -448,14 +436,9 @@ async fn events(State(desk): State<Shared>, request: Request) -> Response {
         .or(start.after)
         .map(|after| after.parse::<Position>())
         .transpose();
-    let after = match after {
-        Ok(after) => after,
-        Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
-    };
-    let session = match Session::new(&desk, access, start.subscriptions) {
-        Ok(session) => session,
-        Err(refusal) => return text(StatusCode::BAD_REQUEST, refusal.message),
-    };
+    let after = after.map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let session = Session::new(&desk, access, start.subscriptions)
+        .map_err(|refusal| text(StatusCode::BAD_REQUEST, refusal.message))?;
     let feed = session.feed(Carrier::EventStream, after);
     let every = desk.options.ping_every;
     let body = event_stream::body(session, feed, every, Arc::clone(&desk.hub));
@@ -465,5 +448,5 @@ async fn events(State(desk): State<Shared>, request: Request) -> Response {
         // Proxies of nginx's family pass it on at once.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    (StatusCode::OK, headers, Body::from_stream(body)).into_response()
+    Ok((StatusCode::OK, headers, Body::from_stream(body)).into_response())
 }
