@@ -17,20 +17,24 @@ ARGS ?=
 T ?= 60
 # Seconds for each in `make test`: enough to run the corpus and some thousands of inputs more.
 SMOKE ?= 3
+# Most tests wait for servers rather than compute: more of them at once than there are cores.
+RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+export RUST_TEST_THREADS
 # `make test TEST=name` runs the tests whose name contains it.
 TEST ?=
 
 SETUP := deploy/setup.sh
 DIST := target/package
+WEB := crates/walgate-sink-websocket/web
 CARGO_TEST := cargo test $(LOCKED) --workspace --no-fail-fast
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what building, the tests, the demo and the benchmark need
-	@$(SETUP) build postgres npm kafka client deploy
+	@$(SETUP) build postgres npm kafka client clients deploy browser
 
 .PHONY: demo
 demo: ## Watch real changes flow (SECONDS=20 to end by itself, ARGS=--kafka for a real Kafka)
@@ -39,13 +43,13 @@ demo: ## Watch real changes flow (SECONDS=20 to end by itself, ARGS=--kafka for 
 
 .PHONY: test
 test: ## Run every test but the long matrix (TEST=name for some of them)
-	@$(SETUP) build npm kafka deploy
+	@$(SETUP) build npm kafka clients deploy browser
 	$(CARGO_TEST) $(TEST)
 	@$(MAKE) --no-print-directory fuzz-smoke
 
 .PHONY: test-all
 test-all: ## Run every test with the long matrix (500 kills, large transactions)
-	@$(SETUP) build npm kafka deploy
+	@$(SETUP) build npm kafka clients deploy browser
 	WALGATE_TEST_LONG=1 $(CARGO_TEST) $(TEST)
 	@$(MAKE) --no-print-directory fuzz-smoke
 	@deploy/validate.sh --partly
@@ -67,11 +71,44 @@ fmt: ## Format the code
 	@$(SETUP) build
 	cargo fmt --all
 
+.PHONY: web
+web: ## Build the page and the client library from their sources
+	@$(SETUP) npm
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+
+.PHONY: screenshot
+screenshot: ## Take the picture of the page that the README shows
+	@$(SETUP) build npm browser
+	cargo build $(LOCKED) -p walgate
+	cargo test $(LOCKED) -p walgate-tests --test suite page::the_picture
+	cp target/tmp/screenshot.png $(WEB)/screenshot.png
+
 .PHONY: bench
 bench: ## Measure against pg_recvlogical (ARGS="--rounds 1" to be quick)
 	@$(SETUP) build postgres kafka client
 	cargo build $(LOCKED) --release -p walgate -p walgate-bench
 	cargo run $(LOCKED) --release -p walgate-bench -- $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: ## Measure against Debezium, go-pq-cdc and pg-logical-replication too
+	@$(SETUP) build postgres kafka client peers
+	cargo build $(LOCKED) --release -p walgate -p walgate-bench
+	cargo run $(LOCKED) --release -p walgate-bench -- --peer debezium --peer debezium-connect --peer go-pq-cdc --peer node $(ARGS)
+
+.PHONY: bench-all
+bench-all: ## Measure everything that bench/RESULTS.md shows, in hours (ARGS=--list for the parts)
+	@$(SETUP) build postgres npm kafka client peers
+	cargo build $(LOCKED) --release -p walgate -p walgate-bench
+	cargo run $(LOCKED) --release -p walgate-bench -- all $(ARGS)
+
+.PHONY: bench-instructions
+bench-instructions: ## Count the instructions of decoding and encoding a row (needs valgrind)
+	@$(SETUP) build
+	@bench/instructions.sh
+
+.PHONY: bench-results
+bench-results: ## Make bench/RESULTS.md from the figures in bench/results
+	cargo run $(LOCKED) --release -p walgate-bench -- results
 
 .PHONY: fuzz
 fuzz: ## Fuzz each decoder for a minute (T=seconds)

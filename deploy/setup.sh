@@ -2,14 +2,18 @@
 # Checks for what building, testing and the demo need, and installs what is missing where the
 # system's package manager can do that without asking. Quick when everything is there.
 #
-#   deploy/setup.sh [build] [postgres] [kafka] [client] [deploy]      without a name: build postgres kafka
+#   deploy/setup.sh [build] [postgres] [kafka] [client] [clients] [peers] [deploy] [browser]
+#                                                                     without a name: build postgres kafka
 #
 #   build     Rust, a C++ compiler, make, bash and perl: librdkafka and OpenSSL are built from source
 #   postgres  npm, which has prebuilt PostgreSQL servers, unless one is installed
 #   kafka     Java 17 or newer and Maven, for a throw-away Apache Kafka
 #   client    PostgreSQL's own clients, which the benchmark compares with
+#   clients   curl, and Python with its module venv: what follows a push server in the tests, beside Node
+#   peers     Java, Maven, Go and npm: programs of others are built, which the benchmark compares with
 #   deploy    promtool, Prometheus, amtool and systemd-analyze, which the tests of deploy/ ask. On Debian the first
 #             three are only unpacked into target/tools: their packages would start services.
+#   browser   npm and Chromium, in which the tests open the page of the push server
 set -eu
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -48,6 +52,15 @@ has_java() {
     [ "${java_major:-0}" -ge 17 ]
 }
 has_maven() { have mvn; }
+has_browser() {
+    [ -z "${CHROMIUM:-}" ] || [ ! -x "$CHROMIUM" ] || return 0
+    [ ! -x /Applications/Chromium.app/Contents/MacOS/Chromium ] || return 0
+    have chromium || have chromium-browser || have google-chrome
+}
+has_curl() { have curl; }
+# Debian packages the module apart.
+has_python() { have python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+has_go() { have go; }
 has_prometheus() { have prometheus && have promtool; }
 has_alertmanager() { have amtool; }
 # Only Linux has it.
@@ -78,20 +91,27 @@ packages_of() {
         apt-get:compiler) echo g++ make bash ;;
         apt-get:java) newest_apt openjdk-21-jre-headless openjdk-17-jre-headless default-jre-headless ;;
         apt-get:npm) echo nodejs npm tar ;;
+        apt-get:python) echo python3 python3-venv ;;
         apt-get:client) echo postgresql-client ;;
+        apt-get:browser) echo chromium ;;
+        apt-get:go) echo golang-go ;;
         apt-get:alertmanager) echo prometheus-alertmanager ;;
         dnf:rust) echo rustup ;;
         dnf:compiler) echo gcc gcc-c++ make bash ;;
         dnf:perl) echo perl-core ;;
         dnf:java) echo java-21-openjdk-headless ;;
         dnf:npm) echo nodejs npm tar ;;
+        dnf:python | brew:python) echo python3 ;;
         dnf:client) echo postgresql ;;
+        dnf:go) echo golang ;;
         dnf:prometheus) echo golang-github-prometheus ;;
+        dnf:browser) echo chromium ;;
         dnf:alertmanager) echo golang-github-prometheus-alertmanager ;;
         brew:rust) echo rustup ;;
         brew:compiler) echo ;;
         brew:java) echo openjdk ;;
         brew:npm) echo node ;;
+        brew:browser) echo --cask chromium ;;
         brew:client) echo postgresql@17 ;;
         *) echo "$1" ;;
     esac
@@ -149,6 +169,9 @@ look() {
             npm) need npm ;;
             kafka) need java; need maven ;;
             client) need client ;;
+            clients) need curl; need python ;;
+            browser) need npm; need browser ;;
+            peers) need java; need maven; need go; need npm ;;
             deploy) need prometheus; need alertmanager; need systemd ;;
             *) say "unknown group $group"; exit 2 ;;
         esac

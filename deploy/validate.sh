@@ -76,6 +76,17 @@ if have helm; then
     sed '/^  \[journal\]$/,/^$/d' "$chart/values.yaml" >"$work/memory.yaml"
     content render -f "$work/memory.yaml" --set persistence.enabled=false
     refused render --set secret.existing=a,secret.values.B=c
+    # Gateways: a release of its own, of any size.
+    content helm lint --strict "$chart" -f "$chart/gateway.yaml"
+    content render -f "$chart/gateway.yaml" --set replicas=5
+    grep -q 'args: \[gateway, ' "$work/said" && grep -q /readyz "$work/said" && grep -q 'name: shop-walgate-push' "$work/said" ||
+        { say "failed: a gateway is rendered as something else"; exit 1; }
+    content render -f "$chart/gateway.yaml" --set persistence.enabled=false
+    refused render -f "$chart/gateway.yaml" --set persistence.shared=true
+    refused render -f "$chart/gateway.yaml" --set push.port=80
+    refused render --set command=gateway
+    refused render --set command=serve
+    refused render --set replicas=5
     say "helm: lint, template"
 else
     skip helm "install it, or Go to build it from helm.sh/helm/v3"

@@ -5,22 +5,30 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use walgate_throwaway::Postgres;
 
-use crate::dataset::Backlog;
 use crate::measure::{self, Figure};
+use crate::peer::{Peer, Running};
+use crate::work::Backlog;
 
 /// A program that drains the backlog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Contender {
     /// PostgreSQL's own client, raw messages to /dev/null: the yardstick.
     RecvLogical,
+    /// The least that a receiver can do, values as text.
+    Bare,
+    /// The least that a receiver can do, values in binary form.
+    BareBinary,
+    /// The client of the `pgwire-replication` crate.
+    Pgwire,
     /// `walgate tail`, JSON to /dev/null.
     Tail,
     /// `walgate run` into Kafka, until Kafka holds everything.
     Kafka,
     /// As [`Kafka`](Self::Kafka), but another build or with other settings.
     Variant(Variant),
+    /// A program of others.
+    Peer(Peer),
 }
 
 /// Another build of `walgate run`, or other settings of its Kafka sink.
@@ -57,7 +65,10 @@ impl FromStr for Variant {
 
 /// One drain to be done.
 pub(crate) struct Run<'a> {
-    pub(crate) server: &'a Postgres,
+    /// The server, as the contender reaches it.
+    pub(crate) url: &'a str,
+    /// The server, as the one who measures reaches it.
+    pub(crate) admin: &'a str,
     pub(crate) slot: String,
     pub(crate) backlog: &'a Backlog,
     pub(crate) bootstrap: String,
@@ -68,18 +79,42 @@ impl Contender {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::RecvLogical => "pg_recvlogical",
+            Self::Bare => "bare receiver",
+            Self::BareBinary => "bare receiver, binary",
+            Self::Pgwire => "pgwire-replication",
             Self::Tail => "walgate tail",
             Self::Kafka => "walgate run into kafka",
             Self::Variant(variant) => &variant.name,
+            Self::Peer(peer) => peer.name(),
         }
     }
 
-    /// Drains the backlog and measures it.
-    pub(crate) fn drain(&self, run: &Run<'_>) -> Result<Figure> {
-        let url = run.server.url();
+    /// Whether it is slow when it has just started: a broker or a virtual machine that compiles what runs.
+    pub(crate) const fn needs_warm_up(&self) -> bool {
+        match self {
+            Self::Kafka => true,
+            Self::Peer(peer) => peer.is_warmed_up(),
+            _ => false,
+        }
+    }
+
+    /// Whether it tells how many messages it was sent.
+    pub(crate) const fn counts_messages(&self) -> bool {
+        matches!(self, Self::Bare | Self::BareBinary | Self::Pgwire)
+    }
+
+    /// Drains the backlog and measures it. A peer that runs is reused.
+    pub(crate) fn drain(&self, run: &Run<'_>, running: &mut Option<Running>) -> Result<Figure> {
         let folder = tempfile::tempdir()?;
         let mut command = match self {
             Self::RecvLogical => recv_logical(run)?,
+            Self::Bare => receiver_of_ours(run, "bare")?,
+            Self::BareBinary => {
+                let mut command = receiver_of_ours(run, "bare")?;
+                command.arg("--binary");
+                command
+            }
+            Self::Pgwire => receiver_of_ours(run, "pgwire")?,
             Self::Tail => tail(run)?,
             Self::Kafka => kafka(run, folder.path(), walgate()?, "")?,
             Self::Variant(variant) => {
@@ -89,9 +124,22 @@ impl Contender {
                     .map_or_else(walgate, |p| Ok(Command::new(p)))?;
                 kafka(run, folder.path(), program, &variant.settings)?
             }
+            Self::Peer(peer) => {
+                let mut own = match running.take() {
+                    Some(own) => own,
+                    None => peer.start(run.url, &run.bootstrap)?,
+                };
+                let figure = own.drain(run.admin, &run.slot, run.backlog.changes)?;
+                *running = peer.is_warmed_up().then_some(own);
+                return Ok(figure);
+            }
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        measure::run(command, &url, &run.slot)
+        let output = match self.counts_messages() {
+            true => Stdio::piped(),
+            false => Stdio::null(),
+        };
+        command.stdin(Stdio::null()).stdout(output);
+        measure::run(command, run.admin, &run.slot)
     }
 }
 
@@ -101,6 +149,11 @@ pub(crate) fn check() -> Result<()> {
     walgate().map(drop)
 }
 
+/// Whether PostgreSQL's own client is there.
+pub(crate) fn has_receiver() -> bool {
+    receiver().is_ok()
+}
+
 fn receiver() -> Result<PathBuf> {
     walgate_throwaway::client_program("pg_recvlogical").context(
         "pg_recvlogical, the yardstick, is not installed: apt-get install postgresql-client, or brew install libpq",
@@ -108,8 +161,16 @@ fn receiver() -> Result<PathBuf> {
 }
 
 fn recv_logical(run: &Run<'_>) -> Result<Command> {
-    let mut command = receive(&run.server.url(), &run.slot, "bench")?;
+    let mut command = receive(run.url, &run.slot, "bench")?;
     command.args(["--endpos", &run.backlog.end, "-f", "/dev/null"]);
+    Ok(command)
+}
+
+/// A command of this program that reads a slot.
+fn receiver_of_ours(run: &Run<'_>, name: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([name, "--url", run.url, "--slot", &run.slot]);
+    command.args(["--publication", "bench", "--until", &run.backlog.end]);
     Ok(command)
 }
 
@@ -134,12 +195,13 @@ pub(crate) fn walgate() -> Result<Command> {
     Ok(Command::new(program))
 }
 
-fn tail(run: &Run<'_>) -> Result<Command> {
+/// `walgate tail` on the backlog, to its end.
+pub(crate) fn tail(run: &Run<'_>) -> Result<Command> {
     let mut command = walgate()?;
     command.args([
         "tail",
         "-q",
-        &run.server.url(),
+        run.url,
         "--slot",
         &run.slot,
         "--publication",
@@ -150,8 +212,14 @@ fn tail(run: &Run<'_>) -> Result<Command> {
 }
 
 fn kafka(run: &Run<'_>, folder: &Path, mut command: Command, settings: &str) -> Result<Command> {
-    let url = run.server.url();
-    let config = kafka_config(&url, &run.slot, "bench", &run.bootstrap, folder, settings)?;
+    let config = kafka_config(
+        run.url,
+        &run.slot,
+        "bench",
+        &run.bootstrap,
+        folder,
+        settings,
+    )?;
     command
         .args(["run", "-q", "--until", &run.backlog.end, "-c"])
         .arg(&config);

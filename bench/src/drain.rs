@@ -1,99 +1,224 @@
-//! Drains one backlog with several programs, in turn, and compares them.
+//! Drains backlogs with several programs, in turn, and compares them.
 //!
 //! Everything that counts is a ratio within one run: each round drains the same log once with each
 //! contender, one after the other, and the ratios are those of a round. CPU-seconds are of the
 //! whole process, as the kernel counts them; those of the walsender are read while it runs.
 
+mod check;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Args;
-use walgate_throwaway::{Kafka, KafkaOptions, PgVersion, Postgres, PostgresOptions};
+use clap::{Args, ValueEnum};
+use walgate_throwaway::{PgTls, PgVersion, Postgres, PostgresOptions};
 
-use crate::contender::{self, Contender, Variant};
-use crate::{dataset, report, say};
+use crate::contender::{Contender, Run, Variant, has_receiver};
+use crate::kafka::Broker;
+use crate::machine::Versions;
+use crate::markdown;
+use crate::peer::{Peer, Running};
+use crate::results::{Drained, Drains};
+use crate::work::{self, Work};
+use crate::{machine, results, say};
 
-/// Compares the drain of a backlog: pg_recvlogical, walgate tail, walgate run into Kafka.
+/// Compares drains of backlogs.
 #[derive(Args)]
 pub(crate) struct DrainArgs {
-    /// Rows that are inserted; a fifth as many are updated, a tenth as many deleted.
+    /// What is drained; may be repeated
+    #[arg(long, value_enum, default_values_t = [Work::Orders])]
+    pub(crate) work: Vec<Work>,
+    /// How the server is reached; may be repeated. Kafka and the programs of others only by TCP
+    #[arg(long, value_enum, default_values_t = [Way::Tcp])]
+    pub(crate) way: Vec<Way>,
+    /// Rows of nine columns that are inserted; other works take as many as take about as long
     #[arg(long, default_value_t = 1_000_000)]
-    rows: u32,
-    /// Rounds; each drains the backlog once with each contender.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Leave Kafka out.
+    pub(crate) rows: u32,
+    /// Rounds; each drains the backlog once with each contender
+    #[arg(long, default_value_t = 7)]
+    pub(crate) rounds: usize,
+    /// Leave Kafka out
     #[arg(long)]
-    without_kafka: bool,
+    pub(crate) without_kafka: bool,
+    /// Programs of others that join; may be repeated
+    #[arg(long, value_enum)]
+    pub(crate) peer: Vec<Peer>,
     /// Another build or other settings of `walgate run` to compare with:
-    /// `NAME@PROGRAM: SETTINGS`, such as `large: buffer = "64MiB"` or `old@/tmp/walgate`.
+    /// `NAME@PROGRAM: SETTINGS`, such as `large: buffer = "64MiB"` or `old@/tmp/walgate`
     #[arg(long, value_name = "VARIANT")]
-    variant: Vec<Variant>,
-    /// Where the figures go as JSON.
+    pub(crate) variant: Vec<Variant>,
+    /// Where the figures go as JSON
     #[arg(long, default_value = "target/bench/drain.json")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
+    /// With a broker that others use as well
+    #[arg(skip)]
+    pub(crate) in_miniature: bool,
+}
+
+/// How the server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Way {
+    /// TCP on the loopback
+    Tcp,
+    /// TLS over TCP, as managed servers demand
+    Tls,
+    /// A Unix socket
+    Unix,
+}
+
+impl Way {
+    fn url(self, server: &Postgres) -> String {
+        match self {
+            Self::Tcp => format!("{}?sslmode=disable", server.url()),
+            Self::Tls => format!("{}?sslmode=require", server.url()),
+            Self::Unix => {
+                let folder = server.socket_dir();
+                let (folder, port) = (folder.display(), server.port());
+                format!("postgres://postgres@/postgres?host={folder}&port={port}")
+            }
+        }
+    }
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Tcp => "",
+            Self::Tls => " over TLS",
+            Self::Unix => " over a Unix socket",
+        }
+    }
 }
 
 /// Drains, and reports.
+#[expect(clippy::print_stdout, reason = "the report is the program's output")]
 pub(crate) fn run(args: &DrainArgs) -> Result<()> {
-    let settings = PostgresOptions::version(PgVersion::Any)
-        .setting("max_replication_slots", "100")
-        .setting("max_wal_size", "20GB")
-        .setting("wal_sender_timeout", "0");
-    say("starting PostgreSQL");
-    let server = Postgres::start(&settings)?;
-    let kafka = if args.without_kafka {
-        None
-    } else {
-        say("starting Kafka");
-        let options = KafkaOptions {
-            optimised: true,
-            ..KafkaOptions::default()
-        };
-        Some(Kafka::start(&options)?)
-    };
-    let mut contenders = vec![Contender::RecvLogical, Contender::Tail];
-    if kafka.is_some() {
-        contenders.push(Contender::Kafka);
-        contenders.extend(args.variant.iter().cloned().map(Contender::Variant));
+    for peer in &args.peer {
+        peer.build()?;
     }
-    say(&format!("writing {} rows", args.rows));
-    // One more than the rounds need: a broker that has just started is a slow one.
-    let warm_up = args.rounds * contenders.len();
-    let backlog = dataset::write(&server.url(), args.rows, warm_up + 1)?;
-    if let Some(kafka) = &kafka {
-        say("warming Kafka up");
-        let run = contender::Run {
-            server: &server,
-            slot: dataset::slot_name(warm_up),
-            backlog: &backlog,
-            bootstrap: kafka.bootstrap(),
-        };
-        Contender::Kafka.drain(&run).context("warm-up")?;
+    let kafka = kafka(args)?;
+    let mut drains = Drains {
+        machine: String::new(),
+        versions: Vec::new(),
+        works: Vec::new(),
+    };
+    for work in &args.work {
+        for way in &args.way {
+            let (drained, versions) = drain(args, *work, *way, kafka.as_ref())
+                .with_context(|| format!("{}{}", work.name(), way.suffix()))?;
+            println!("{}", markdown::drained(&drained));
+            drains.works.push(drained);
+            drains.machine = machine::line();
+            drains.versions = versions;
+            results::write(&args.out, &drains)?;
+        }
+    }
+    println!("{}", drains.machine);
+    println!("all figures: {}", args.out.display());
+    Ok(())
+}
+
+fn kafka(args: &DrainArgs) -> Result<Option<Broker>> {
+    if args.without_kafka || !args.way.contains(&Way::Tcp) {
+        return Ok(None);
+    }
+    Broker::start(args.in_miniature).map(Some)
+}
+
+fn server() -> Result<Postgres> {
+    let settings = PostgresOptions::version(PgVersion::Any)
+        .setting("max_replication_slots", "200")
+        .setting("max_wal_senders", "50")
+        .setting("max_wal_size", "20GB")
+        .setting("wal_sender_timeout", "0")
+        .tls(PgTls::default());
+    Ok(Postgres::start(&settings)?)
+}
+
+fn contenders(args: &DrainArgs, way: Way, has_kafka: bool) -> Vec<Contender> {
+    let mut all = Vec::new();
+    if has_receiver() {
+        all.push(Contender::RecvLogical);
+    }
+    all.extend([Contender::Bare, Contender::BareBinary]);
+    if way != Way::Tls {
+        all.push(Contender::Pgwire);
+    }
+    all.push(Contender::Tail);
+    if way == Way::Tcp {
+        if has_kafka {
+            all.push(Contender::Kafka);
+            all.extend(args.variant.iter().cloned().map(Contender::Variant));
+        }
+        let peers = args.peer.iter().copied();
+        let peers = peers.filter(|peer| has_kafka || !peer.needs_kafka());
+        all.extend(peers.map(Contender::Peer));
+    }
+    all
+}
+
+/// One backlog on a server of its own, drained by all, round by round; and the versions of what ran.
+fn drain(
+    args: &DrainArgs,
+    work: Work,
+    way: Way,
+    kafka: Option<&Broker>,
+) -> Result<(Drained, Vec<String>)> {
+    let name = format!("{}{}", work.name(), way.suffix());
+    let server = server()?;
+    let contenders = contenders(args, way, kafka.is_some());
+    let rows = work.rows(args.rows);
+    say(&format!("{name}: writing {rows} rows"));
+    // One more round than counts, for those that are slow when they have just started; one for the check.
+    let slots = (args.rounds + 1) * contenders.len() + 1;
+    let backlog = work.write(&server.url(), rows, slots)?;
+    let (admin, url) = (server.url(), way.url(&server));
+    let run = |number: usize| Run {
+        url: &url,
+        admin: &admin,
+        slot: work::slot_name(number),
+        backlog: &backlog,
+        bootstrap: kafka.map(Broker::bootstrap).unwrap_or_default(),
+    };
+    let expected = check::printed(&run(slots - 1))?;
+    let mut running: Vec<Option<Running>> = contenders.iter().map(|_| None).collect();
+    for (place, contender) in contenders.iter().enumerate() {
+        if contender.needs_warm_up() {
+            say(&format!("{name}: warming {} up", contender.name()));
+            let slot = args.rounds * contenders.len() + place;
+            contender.drain(&run(slot), &mut running[place])?;
+            if *contender == Contender::Kafka {
+                check::stored(&run(slot), expected)?;
+            }
+        }
     }
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
         let mut figures = Vec::new();
         for (place, contender) in contenders.iter().enumerate() {
-            let slot = dataset::slot_name(round * contenders.len() + place);
-            let bootstrap = kafka.as_ref().map(Kafka::bootstrap).unwrap_or_default();
-            let run = contender::Run {
-                server: &server,
-                slot,
-                backlog: &backlog,
-                bootstrap,
-            };
+            let slot = round * contenders.len() + place;
             let figure = contender
-                .drain(&run)
+                .drain(&run(slot), &mut running[place])
                 .with_context(|| contender.name().to_owned())?;
+            check::confirmed(contender, &run(slot))?;
             say(&format!(
-                "round {}: {}",
+                "{name}: round {}: {:24} {:6.2} s, {:5.2} CPU-s",
                 round + 1,
-                report::line(contender, &figure, &backlog)
+                contender.name(),
+                figure.wall_s,
+                figure.client_cpu_s
             ));
             figures.push(figure);
         }
+        check::counted(&contenders, &figures, backlog.changes)?;
         rounds.push(figures);
     }
-    report::finish(&contenders, &rounds, &backlog, &args.out)
+    let versions = Versions::of(Some(&server))
+        .kafka(kafka.is_some())
+        .peers(&args.peer);
+    let drained = Drained {
+        work: name,
+        changes: backlog.changes,
+        wal_bytes: backlog.wal_bytes,
+        contenders: contenders.iter().map(|own| own.name().to_owned()).collect(),
+        rounds,
+    };
+    Ok((drained, versions.list()))
 }

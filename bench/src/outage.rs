@@ -6,8 +6,8 @@
 //! read back: each row once.
 
 mod load;
-mod plot;
-mod report;
+pub(crate) mod plot;
+pub(crate) mod report;
 mod sample;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use postgres::{Client, NoTls};
+use serde::{Deserialize, Serialize};
 use walgate_throwaway::{Kafka, KafkaOptions, PgVersion, Postgres, PostgresOptions};
 
 use crate::{contender, measure, say};
@@ -28,13 +29,13 @@ use sample::{Sample, Sampler};
 pub(crate) struct OutageArgs {
     /// How long Kafka is away
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Changes a second
     #[arg(long, default_value_t = 5_000)]
-    rate: u32,
+    pub(crate) rate: u32,
     /// Where figures and plot go: `outage.json` and `outage.svg`
     #[arg(long, default_value = "target/bench", value_name = "FOLDER")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
 /// Load before the outage: connections stand, the broker has compiled what it needs.
@@ -55,9 +56,10 @@ const TOPIC: &str = "load";
 const JOURNAL: &str = "journal";
 
 /// One of the two runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Story {
     /// What is measured.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Once a second, from the start of the load.
     pub(crate) samples: Vec<Sample>,
     /// When Kafka went, in seconds from the start of the load.
@@ -80,11 +82,11 @@ pub(crate) struct Story {
 
 /// Measures both, and reports.
 pub(crate) fn run(args: &OutageArgs) -> Result<()> {
-    let stories = [
+    let stories = vec![
         story("journal on disk", true, args)?,
         story("journal in memory", false, args)?,
     ];
-    report::finish(&stories, args.rate, &args.out)
+    report::finish(stories, args.rate, &args.out)
 }
 
 fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> {
@@ -146,7 +148,7 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
     ));
     let drain_rate = rows as f64 / drain(&server, &kafka, folder.path())?;
     Ok(Story {
-        name,
+        name: name.to_owned(),
         samples: sampler.samples,
         down_at,
         up_at,
@@ -161,7 +163,11 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
 
 fn config(server: &Postgres, kafka: &Kafka, folder: &Path, on_disk: bool) -> Result<PathBuf> {
     let journal = match on_disk {
-        true => format!("[journal]\npath = \"{}\"\n", folder.join(JOURNAL).display()),
+        // However full the machine's disk is.
+        true => format!(
+            "[journal]\npath = \"{}\"\nkeep_free = 0\n",
+            folder.join(JOURNAL).display()
+        ),
         false => String::new(),
     };
     contender::kafka_config(

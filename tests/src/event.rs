@@ -18,9 +18,9 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// The OID of a user-defined type, which differs from database to database.
+/// The OID of a table or a user-defined type, which differs from database to database.
 static USER_TYPE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#","type_oid":(?:1638[4-9]|163[9]\d|16[4-9]\d\d|1[7-9]\d{3}|[2-9]\d{4}|\d{6,})"#)
+    pattern(r#","(?:type_)?oid":(?:1638[4-9]|163[9]\d|16[4-9]\d\d|1[7-9]\d{3}|[2-9]\d{4}|\d{6,})"#)
 });
 
 fn pattern(text: &str) -> Regex {

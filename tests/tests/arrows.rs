@@ -8,13 +8,19 @@ use serde_json::Value;
 /// A crate of this workspace, and the crates of this workspace that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("walgate-pgoutput", &[]),
+    ("walgate-binary", &[]),
     ("walgate-core", &["walgate-pgoutput"]),
     ("walgate-connection", &[]),
     ("walgate-format", &["walgate-core", "walgate-pgoutput"]),
     ("walgate-journal", &["walgate-core", "walgate-pgoutput"]),
     (
         "walgate-replication",
-        &["walgate-connection", "walgate-core", "walgate-pgoutput"],
+        &[
+            "walgate-binary",
+            "walgate-connection",
+            "walgate-core",
+            "walgate-pgoutput",
+        ],
     ),
     ("walgate-slot", &["walgate-connection", "walgate-core"]),
     ("walgate-alert", &["walgate-core"]),
@@ -25,6 +31,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("walgate-sink-stdout", &["walgate-core"]),
     ("walgate-sink-kafka", &["walgate-core"]),
     ("walgate-sink-websocket", &["walgate-core"]),
+    (
+        "walgate-source-kafka",
+        &["walgate-core", "walgate-pgoutput"],
+    ),
     ("walgate-sink-testkit", &["walgate-core"]),
     ("walgate-throwaway", &[]),
 ];

@@ -2,13 +2,17 @@
 
 mod arrows;
 mod checks;
+mod clients;
 mod deploy;
 mod documents;
+mod follow;
+mod gateway;
 mod guard;
 mod heartbeat;
 mod journal_faults;
 mod kill_matrix;
 mod large;
+mod page;
 mod push;
 mod readme;
 mod recordings;

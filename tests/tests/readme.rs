@@ -31,6 +31,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "console",
         "it takes a service that runs beside it; the tests of `rewinds` do it",
     ),
+    (
+        "In the terminal",
+        "console",
+        "it takes a service that runs beside it; the tests of `follow` do it",
+    ),
     ("What is promised", "text", "a recipe in pseudocode"),
     (
         "Amazon RDS",

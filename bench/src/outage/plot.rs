@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::Story;
 use super::sample::Sample;
-use crate::report::mebibytes;
+use crate::measure::mebibytes;
 
 const SIZE: (u32, u32) = (960, 480);
 
@@ -57,7 +57,7 @@ pub(crate) fn draw(stories: &[Story], path: &Path) -> Result<()> {
         anyhow::Ok(())
     };
     for (story, colour) in stories.iter().zip(COLOURS) {
-        line(story.name.to_owned(), colour, &story.samples, |sample| {
+        line(story.name.clone(), colour, &story.samples, |sample| {
             sample.retained
         })?;
     }

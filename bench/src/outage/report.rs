@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::{Story, plot};
-use crate::machine;
-use crate::report::mebibytes;
+use crate::machine::Versions;
+use crate::measure::mebibytes;
+use crate::{machine, results};
 
 /// The figures of one run that count.
 struct Summary {
@@ -40,21 +41,40 @@ impl Summary {
     }
 }
 
+/// Both runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Outage {
+    /// What it was measured on.
+    pub(crate) machine: String,
+    /// Programs and libraries with their versions.
+    pub(crate) versions: Vec<String>,
+    /// Changes a second.
+    pub(crate) rate: u32,
+    /// Each of the runs.
+    pub(crate) stories: Vec<Story>,
+}
+
+impl Outage {
+    /// What counts, in words.
+    pub(crate) fn markdown(&self) -> String {
+        self.stories.iter().map(text).collect()
+    }
+}
+
 /// Prints the figures, and stores them with the plot.
 #[expect(clippy::print_stdout, reason = "the report is the program's output")]
-pub(crate) fn finish(stories: &[Story], rate: u32, out: &Path) -> Result<()> {
-    std::fs::create_dir_all(out)?;
-    let machine = machine::line();
-    println!("{machine}");
-    for story in stories {
-        print!("{}", text(story));
-    }
-    let stories_json: Vec<Value> = stories.iter().map(figures).collect();
-    let all = json!({ "machine": machine, "rate": rate, "stories": stories_json });
+pub(crate) fn finish(stories: Vec<Story>, rate: u32, out: &Path) -> Result<()> {
+    let outage = Outage {
+        machine: machine::line(),
+        versions: Versions::of(None).kafka(true).list(),
+        rate,
+        stories,
+    };
+    println!("{}\n{}", outage.machine, outage.markdown());
     let file = out.join("outage.json");
-    std::fs::write(&file, serde_json::to_string_pretty(&all)?)?;
+    results::write(&file, &outage)?;
     let picture = out.join("outage.svg");
-    plot::draw(stories, &picture)?;
+    plot::draw(&outage.stories, &picture)?;
     println!("all figures: {}, {}", file.display(), picture.display());
     Ok(())
 }
@@ -67,7 +87,7 @@ fn text(story: &Story) -> String {
         journal_most,
     } = Summary::of(story);
     format!(
-        "{}: Kafka away for {:.0} s under {:.0} changes/s; {} rows, each delivered once\n\
+        "- {}: Kafka away for {:.0} s under {:.0} changes/s; {} rows, each delivered once\n\
          \x20 not confirmed: at most {:.1} MiB; retained by restart_lsn: at most {:.1} MiB, {:.1} MiB more than pg_recvlogical\n\
          \x20 caught up after {:.0} s at {:.0} changes/s, {:.2} of a drain's {:.0}; journal at most {:.0} MiB, memory at most {:.1} MiB\n",
         story.name,
@@ -84,19 +104,4 @@ fn text(story: &Story) -> String {
         mebibytes(journal_most as i64),
         mebibytes(story.peak_memory_bytes as i64),
     )
-}
-
-fn figures(story: &Story) -> Value {
-    let summary = Summary::of(story);
-    json!({
-        "name": story.name, "down_at": story.down_at, "up_at": story.up_at,
-        "caught_up_at": story.caught_up_at, "rows": story.rows, "load_rate": story.load_rate,
-        "catch_up_rate": story.catch_up_rate, "drain_rate": story.drain_rate,
-        "peak_memory_bytes": story.peak_memory_bytes,
-        "unconfirmed_most_bytes": summary.unconfirmed_most,
-        "retained_most_bytes": summary.retained_most,
-        "retained_more_than_beside_bytes": summary.retained_more_than_beside,
-        "journal_most_bytes": summary.journal_most,
-        "samples": story.samples,
-    })
 }

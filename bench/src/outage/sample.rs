@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use postgres::Client;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use walgate_throwaway::Kafka;
 
 use super::SLOTS;
@@ -17,7 +17,7 @@ use crate::measure;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// One look.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// Since the start of the load.
     pub(crate) seconds: f64,

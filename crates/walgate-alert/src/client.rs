@@ -64,6 +64,26 @@ impl Client {
         answered(request.send().await)
     }
 
+    /// What is at an address, of at most `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be had: a fragment that says why, without the address.
+    pub async fn get(&self, url: &str, most: usize) -> Result<String, String> {
+        let mut answer = self.0.get(url).send().await.map_err(told)?;
+        if !answer.status().is_success() {
+            return Err(format!("the answer is {}", answer.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(told)? {
+            if body.len() + part.len() > most {
+                return Err(format!("the answer has more than {most} bytes"));
+            }
+            body.extend_from_slice(&part);
+        }
+        String::from_utf8(body).map_err(|_| "the answer is no text".to_owned())
+    }
+
     pub(crate) async fn ping(&self, url: &Secret) -> Result<(), SendError> {
         answered(self.0.get(url.expose()).send().await)
     }

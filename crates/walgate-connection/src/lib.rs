@@ -24,6 +24,7 @@ mod config;
 mod config_error;
 mod connect;
 mod conninfo;
+mod encrypted;
 mod environment;
 mod error;
 mod framing;

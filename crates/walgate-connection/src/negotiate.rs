@@ -3,6 +3,7 @@
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+use crate::encrypted::Encrypted;
 use crate::error::ConnectError;
 use crate::framing;
 use crate::setting::SslMode;
@@ -84,7 +85,7 @@ pub(crate) async fn encrypt(
         }
     }
     let (stream, info) = Box::pin(plan.handshake(stream, endpoint)).await?;
-    Ok((Transport::Tls(Box::new(stream)), Some(info)))
+    Ok((Transport::Tls(Box::new(Encrypted::new(stream))), Some(info)))
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, tcp, unix};
-use tokio_rustls::client::TlsStream;
+use tokio::net::{tcp, unix};
 
 use crate::config::ConnectionConfig;
 use crate::connect::{self, Opened};
+use crate::encrypted::Encrypted;
 use crate::error::ConnectError;
 use crate::query::{self, Row};
 use crate::remedy::Circumstances;
@@ -155,7 +155,7 @@ impl ReplicationStream {
                 (Reader::Unix(reader), Writer::Unix(writer))
             }
             Transport::Tls(stream) => {
-                let socket = stream.get_ref().0.as_fd().try_clone_to_owned()?;
+                let socket = stream.as_fd().try_clone_to_owned()?;
                 let (stream, writer) = tokio::io::split(*stream);
                 (
                     Reader::Tls(TlsReader { stream, socket }),
@@ -237,12 +237,12 @@ enum Reader {
 enum Writer {
     Tcp(tcp::OwnedWriteHalf),
     Unix(unix::OwnedWriteHalf),
-    Tls(tokio::io::WriteHalf<TlsStream<TcpStream>>),
+    Tls(tokio::io::WriteHalf<Encrypted>),
 }
 
 #[derive(Debug)]
 struct TlsReader {
-    stream: tokio::io::ReadHalf<TlsStream<TcpStream>>,
+    stream: tokio::io::ReadHalf<Encrypted>,
     /// A second handle of the same socket: the first is behind the lock that both halves share.
     socket: OwnedFd,
 }

@@ -11,6 +11,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::certificate;
 use crate::config_error::ConfigError;
+use crate::encrypted::{self, Socket};
 use crate::error::ConnectError;
 use crate::host::{Host, Target};
 use crate::pem_file;
@@ -85,9 +86,11 @@ impl TlsPlan {
         &self,
         stream: TcpStream,
         endpoint: &str,
-    ) -> Result<(TlsStream<TcpStream>, TlsInfo), ConnectError> {
+    ) -> Result<(TlsStream<Socket>, TlsInfo), ConnectError> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let connected = connector.connect(self.server_name.clone(), stream).await;
+        let connected = connector
+            .connect(self.server_name.clone(), encrypted::socket(stream))
+            .await;
         let stream = connected.map_err(|error| {
             let served = self.shown.describe();
             ConnectError::Tls(Box::new(TlsError::from_io(endpoint, error, served)))

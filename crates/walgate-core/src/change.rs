@@ -73,6 +73,14 @@ pub enum Body<'a> {
         /// The row.
         new: Tuple<'a>,
     },
+    /// A row of a snapshot. It is made by who takes one, never read from the log, and the event has
+    /// no position.
+    Read {
+        /// Its table.
+        table: &'a Arc<Table>,
+        /// The row.
+        new: Tuple<'a>,
+    },
     /// A changed row.
     Update {
         /// Its table.
@@ -139,6 +147,7 @@ impl<'a> Body<'a> {
     pub const fn op(&self) -> Op {
         match self {
             Self::Insert { .. } => Op::Insert,
+            Self::Read { .. } => Op::Read,
             Self::Update { .. } => Op::Update,
             Self::Delete { .. } => Op::Delete,
             Self::Truncate { .. } => Op::Truncate,
@@ -155,6 +164,7 @@ impl<'a> Body<'a> {
     pub const fn table(&self) -> Option<&'a Arc<Table>> {
         match self {
             Self::Insert { table, .. }
+            | Self::Read { table, .. }
             | Self::Update { table, .. }
             | Self::Delete { table, .. }
             | Self::Truncate { table, .. }

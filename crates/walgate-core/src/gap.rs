@@ -33,6 +33,21 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// All of them.
+    const ALL: [Self; 6] = [
+        Self::SinkFellBehind,
+        Self::SlotAhead,
+        Self::SlotLost,
+        Self::TemporarySlot,
+        Self::Timeline,
+        Self::JournalDamaged,
+    ];
+
+    /// The reason of that name in an event.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The name in events.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,8 @@
 //! How the text of a value is to be read.
 
+use std::fmt;
+use std::str::FromStr;
+
 use walgate_pgoutput::Oid;
 
 /// How a value that is not an array is written in an event.
@@ -32,7 +35,39 @@ pub enum Scalar {
     Text,
 }
 
-/// How a value is written in an event.
+impl Scalar {
+    /// All of them, by the names that they have in `schema` events.
+    const NAMES: [(Self, &'static str); 11] = [
+        (Self::Bool, "bool"),
+        (Self::Integer, "integer"),
+        (Self::BigInt, "bigint"),
+        (Self::Float, "float"),
+        (Self::Json, "json"),
+        (Self::Bytea, "bytea"),
+        (Self::Timestamp, "timestamp"),
+        (Self::TimestampTz, "timestamptz"),
+        (Self::TimeTz, "timetz"),
+        (Self::Plain, "plain"),
+        (Self::Text, "text"),
+    ];
+
+    fn of_name(name: &str) -> Option<Self> {
+        let mut names = Self::NAMES.iter();
+        names
+            .find(|(_, known)| *known == name)
+            .map(|(scalar, _)| *scalar)
+    }
+
+    fn name(self) -> &'static str {
+        let mut names = Self::NAMES.iter();
+        names
+            .find(|(scalar, _)| *scalar == self)
+            .map_or("text", |(_, name)| name)
+    }
+}
+
+/// How a value is written in an event. As text it is `integer`, of an array `integer[]`, and where its
+/// elements are not parted by commas `text[;]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// One value.
@@ -76,6 +111,44 @@ impl Shape {
         let element = oid_of(name.strip_prefix('_')?)?;
         let array = ARRAYS.iter().find(|(_, e)| *e == element)?.0;
         Self::of_builtin(array)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scalar(scalar) => f.write_str(scalar.name()),
+            Self::Array {
+                element,
+                delimiter: b',',
+            } => write!(f, "{}[]", element.name()),
+            Self::Array { element, delimiter } => {
+                write!(f, "{}[{}]", element.name(), char::from(*delimiter))
+            }
+        }
+    }
+}
+
+/// A text that is not a shape's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a form that values have")]
+pub struct ParseShapeError(String);
+
+impl FromStr for Shape {
+    type Err = ParseShapeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || ParseShapeError(text.chars().take(64).collect());
+        let Some((element, rest)) = text.split_once('[') else {
+            return Scalar::of_name(text).map(Self::Scalar).ok_or_else(refused);
+        };
+        let delimiter = match rest.as_bytes() {
+            b"]" => b',',
+            [delimiter, b']'] if delimiter.is_ascii() => *delimiter,
+            _ => return Err(refused()),
+        };
+        let element = Scalar::of_name(element).ok_or_else(refused)?;
+        Ok(Self::Array { element, delimiter })
     }
 }
 
@@ -299,5 +372,20 @@ mod tests {
     fn vectors_are_text() {
         assert_eq!(Shape::of_builtin(22), Some(Shape::TEXT));
         assert_eq!(Shape::of_builtin(30), Some(Shape::TEXT));
+    }
+
+    #[test]
+    fn every_shape_is_read_back_from_its_text() {
+        for (element, name) in Scalar::NAMES {
+            let shapes = [b',', b';'].map(|delimiter| Shape::Array { element, delimiter });
+            for shape in shapes.into_iter().chain([Shape::Scalar(element)]) {
+                let text = shape.to_string();
+                assert!(text.starts_with(name), "{text}");
+                assert_eq!(text.parse(), Ok(shape));
+            }
+        }
+        for text in ["", "int4", "integer[", "integer[,,]", "[]", "integer]"] {
+            assert!(text.parse::<Shape>().is_err(), "{text}");
+        }
     }
 }

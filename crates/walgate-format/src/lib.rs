@@ -14,6 +14,7 @@
 //! | `op` | `id` | `schema` `table` | `key` | `before` | `after` `unchanged` | `lsn` `xid` `time` | more |
 //! |---|---|---|---|---|---|---|---|
 //! | `insert` | yes | yes | of the new row | | yes | yes | |
+//! | `read` | | yes | of the row | | yes | | |
 //! | `update` | yes | yes | of the new row | where logged | yes | yes | |
 //! | `delete` | yes | yes | of the old row | yes | | yes | |
 //! | `leave` | yes | yes | of the row that matched | | | yes | |
@@ -83,5 +84,5 @@ mod value;
 
 pub use mask::MaskKey;
 pub use native::{Int8, NativeJson, NativeJsonOptions};
-pub use pretty::{Pretty, PrettyOptions};
+pub use pretty::{Pretty, PrettyEvents, PrettyOptions};
 pub use value::{ValueError, write_value};

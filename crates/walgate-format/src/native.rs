@@ -74,6 +74,7 @@ impl NativeJson {
     fn write(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError> {
         match change.body {
             Body::Insert { table, new } => self.write_row(change, table, None, Some(new), out),
+            Body::Read { table, new } => self.write_read(change, table, new, out),
             Body::Update { table, old, new } => self.write_row(change, table, old, Some(new), out),
             Body::Delete { table, old } => self.write_row(change, table, Some(old), None, out),
             Body::Leave { table, old, new } => self.write_leave(change, table, (old, new), out),
@@ -118,6 +119,31 @@ impl NativeJson {
     }
 
     #[inline(never)]
+    fn write_read(
+        &mut self,
+        change: &Change<'_>,
+        table: &Table,
+        new: Tuple<'_>,
+        out: &mut BytesMut,
+    ) -> Result<Encoded, EncodeError> {
+        let start = out.len();
+        self.find_plan(table);
+        let Some((_, plan)) = &self.last else {
+            return Ok(Encoded::default());
+        };
+        let row = Row {
+            plan,
+            options: &self.options,
+            old: None,
+            new: Some(new),
+        };
+        out.put_slice(&plan.read);
+        let parts = row.write(out)?;
+        self.stamp.put_tail(change.transaction, out);
+        row.finish(&parts, start, out)
+    }
+
+    #[inline(never)]
     fn write_leave(
         &mut self,
         change: &Change<'_>,
@@ -156,7 +182,7 @@ impl NativeJson {
                 let plan = self.plan(table);
                 out.put_slice(&plan.schema);
                 self.stamp.put_transaction(transaction, out);
-                event::put_columns(table, out);
+                event::put_definition(table, out);
             }
             Body::Truncate {
                 table,
@@ -194,6 +220,7 @@ impl NativeJson {
             }
             Body::Begin
             | Body::Insert { .. }
+            | Body::Read { .. }
             | Body::Update { .. }
             | Body::Delete { .. }
             | Body::Leave { .. } => {

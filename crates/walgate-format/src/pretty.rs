@@ -1,5 +1,6 @@
 //! A form for people: one aligned line for each change.
 
+mod event;
 mod line;
 mod row;
 mod visible;
@@ -14,6 +15,7 @@ use crate::commit_time::write_time;
 use crate::native::refusal::too_large;
 use crate::native::span;
 use crate::type_name::builtin_type_name;
+pub use event::PrettyEvents;
 use line::{Line, Look};
 use row::Row;
 use visible::push_visible;
@@ -68,6 +70,11 @@ const MAX_WIDTH: usize = 32;
 const OP_WIDTH: usize = 8;
 
 impl Widths {
+    /// For short names; they grow with what is met.
+    const fn narrow() -> Self {
+        Self { table: 12, key: 6 }
+    }
+
     /// Ends the place of a table that began at `start`.
     fn end_table(&mut self, start: usize, line: &mut Line) {
         self.table = self
@@ -91,7 +98,7 @@ impl Pretty {
         let line = Line::new(options.colour);
         Self {
             options,
-            widths: Widths { table: 12, key: 6 },
+            widths: Widths::narrow(),
             line,
         }
     }
@@ -179,6 +186,7 @@ impl Pretty {
             }
             Body::Begin
             | Body::Insert { .. }
+            | Body::Read { .. }
             | Body::Update { .. }
             | Body::Delete { .. }
             | Body::Leave { .. } => {}
@@ -213,6 +221,25 @@ const fn look_of(op: Op) -> Look {
         Op::Schema | Op::Begin | Op::Commit => Look::Dim,
         Op::Gap => Look::Alarm,
     }
+}
+
+/// As [`look_of`], by the name that an operation has in an event.
+fn look_of_name(name: &str) -> Look {
+    let ops = [
+        Op::Insert,
+        Op::Read,
+        Op::Update,
+        Op::Delete,
+        Op::Leave,
+        Op::Truncate,
+        Op::Message,
+        Op::Schema,
+        Op::Begin,
+        Op::Commit,
+        Op::Gap,
+    ];
+    let op = ops.into_iter().find(|op| op.name() == name);
+    op.map_or(Look::Plain, look_of)
 }
 
 /// Time of day in milliseconds, with the date before it when asked for; a time that is no

@@ -1,6 +1,7 @@
 //! The assembler: frames into the changes that an output is given. Pure state.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use walgate_core::{
     Body, Change, Failure, Frame, FrameKind, Frames, Gap, GapReason, Lsn, OldTuple, Op, Position,
@@ -123,6 +124,10 @@ pub struct Assembler {
     table_at: u32,
     /// The transaction of the frame at `at`.
     current: Option<Transaction>,
+    /// An output is told of a definition again when it was told this long ago.
+    tells_again: Option<Duration>,
+    /// When the run was begun.
+    now: Option<Instant>,
 }
 
 /// What [`Assembler::step`] has found. It borrows from the frames only.
@@ -151,7 +156,22 @@ impl Assembler {
             at: 0,
             table_at: 0,
             current: None,
+            tells_again: None,
+            now: None,
         }
+    }
+
+    /// Tells of a definition again when a row uses it that long after it was told last: for an output
+    /// that forgets what is old. Time is that of [`set_now`](Self::set_now).
+    #[must_use]
+    pub fn telling_again(mut self, after: Option<Duration>) -> Self {
+        self.tells_again = after;
+        self
+    }
+
+    /// What time it is while the next run is read.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = Some(now);
     }
 
     /// How far it has read.
@@ -539,12 +559,11 @@ impl Assembler {
         }
         if self.extras.schemas
             && let Some(table) = table
-            && let Some(known) = self
-                .tables
-                .get_mut(table)
-                .filter(|known| known.told.is_none())
+            && let Some(known) = self.tables.get_mut(table)
+            && known.is_to_be_told(position, self.now, self.tells_again)
         {
             known.told = Some(position);
+            known.told_at = self.now;
             let before = position.index().saturating_sub(1);
             let before = Position::new(position.epoch(), position.lsn(), before);
             if given {

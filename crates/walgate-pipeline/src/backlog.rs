@@ -38,10 +38,13 @@ impl Backlog {
         extras: Extras,
         after: Position,
     ) -> Self {
-        let oldest = journal.view().map(|log| log.catalogue().oldest());
+        let oldest = match journal.view() {
+            Some(log) => log.catalogue().oldest(),
+            None => journal.stats().oldest,
+        };
         // Whole transactions, so that their changes are counted; what is before is skipped.
         let begin = Position::new(after.epoch(), after.lsn(), 0);
-        let place = in_front_of(begin, oldest.unwrap_or_default());
+        let place = in_front_of(begin, oldest);
         Self {
             journal: journal.clone(),
             cursor: journal.reader(reader, Demand::Optional, place.seen),

@@ -124,7 +124,8 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
         let skip = options.after.unwrap_or(wiring.known);
         let selection = Arc::clone(&options.selection);
         Self {
-            assembler: Assembler::new(selection, options.extras, wiring.place, skip),
+            assembler: Assembler::new(selection, options.extras, wiring.place, skip)
+                .telling_again(options.schemas_again),
             progress: Progress::new(
                 options.name.clone(),
                 wiring.cursor,

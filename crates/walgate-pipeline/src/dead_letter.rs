@@ -57,7 +57,7 @@ impl DeadLetter {
         error: String,
     ) -> Option<Self> {
         let (old, new) = match change.body {
-            Body::Insert { new, .. } => (None, Some(new)),
+            Body::Insert { new, .. } | Body::Read { new, .. } => (None, Some(new)),
             Body::Update { old, new, .. } => (old.map(|old| old.tuple()), Some(new)),
             Body::Delete { old, .. } => (Some(old.tuple()), None),
             Body::Truncate { .. } | Body::Message { .. } => (None, None),

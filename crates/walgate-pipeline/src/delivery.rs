@@ -128,6 +128,9 @@ impl<E: Encoder + 'static, S: Sink + 'static> Chain<E, S> {
                     if frames.epoch > self.assembler.place().epoch() {
                         self.cross(frames.epoch, before(&frames))?;
                     }
+                    if self.options.schemas_again.is_some() {
+                        self.assembler.set_now(std::time::Instant::now());
+                    }
                     self.assembler.start(&frames)?;
                     self.frames = Some(frames);
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use walgate_core::{Failure, Oid, Position, Relation};
 
@@ -20,6 +21,27 @@ pub(crate) struct Known {
     pub(crate) selected: Option<Selected>,
     /// The row before which the output was told of this definition.
     pub(crate) told: Option<Position>,
+    /// When that was.
+    pub(crate) told_at: Option<Instant>,
+}
+
+impl Known {
+    /// Whether the output is to be told of the definition before the row at `position`.
+    pub(crate) fn is_to_be_told(
+        &self,
+        position: Position,
+        now: Option<Instant>,
+        again: Option<Duration>,
+    ) -> bool {
+        let Some(told) = self.told else {
+            return true;
+        };
+        // It is asked again for the row that it was just told before.
+        let (Some(now), Some(at), Some(again)) = (now, self.told_at, again) else {
+            return false;
+        };
+        told < position && now.saturating_duration_since(at) >= again
+    }
 }
 
 /// All definitions that a chain has met, and those of the run that it reads.
@@ -98,6 +120,7 @@ impl KnownTables {
             relation: Arc::clone(relation),
             selected,
             told: None,
+            told_at: None,
         });
         let place = self.known.len() - 1;
         self.by_oid.entry(relation.oid).or_default().push(place);

@@ -43,6 +43,9 @@ pub struct SinkOptions {
     pub selection: Arc<Selection>,
     /// What it is given beyond changes.
     pub extras: Extras,
+    /// Whether it is told of a definition again, when a row uses it so long after it was told last:
+    /// for what forgets what is old, such as a topic. Only with [`Extras::schemas`].
+    pub schemas_again: Option<Duration>,
     /// When a batch goes to it.
     pub batch: BatchOptions,
     /// How long to wait after an error.
@@ -61,6 +64,7 @@ impl SinkOptions {
             demand: Demand::Required,
             selection: Arc::default(),
             extras: Extras::default(),
+            schemas_again: None,
             batch: BatchOptions::default(),
             backoff: BackoffOptions::default(),
             after: None,

@@ -97,21 +97,27 @@ pub(crate) async fn drop_slot(
     Ok(())
 }
 
-/// START_REPLICATION. Messages are always asked for, so that positions don't depend on the
-/// configuration.
+/// START_REPLICATION, with values in binary form or as text. Messages are always asked for, so that
+/// positions don't depend on the configuration.
 pub(crate) async fn start(
     stream: &mut ReplicationStream,
     slot: &str,
     at: Lsn,
     publications: &[String],
-    dialect: Dialect,
+    (dialect, binary): (Dialect, bool),
 ) -> Result<(), ConnectError> {
     stream
-        .start_copy_both(&start_command(slot, at, publications, dialect))
+        .start_copy_both(&start_command(slot, at, publications, dialect, binary))
         .await
 }
 
-fn start_command(slot: &str, at: Lsn, publications: &[String], dialect: Dialect) -> String {
+fn start_command(
+    slot: &str,
+    at: Lsn,
+    publications: &[String],
+    dialect: Dialect,
+    binary: bool,
+) -> String {
     let names: Vec<String> = publications
         .iter()
         .map(|name| quote_identifier(name))
@@ -122,8 +128,9 @@ fn start_command(slot: &str, at: Lsn, publications: &[String], dialect: Dialect)
         Streaming::On => ", streaming 'on'",
         Streaming::Parallel => ", streaming 'parallel'",
     };
+    let binary = if binary { ", binary 'true'" } else { "" };
     format!(
-        "START_REPLICATION SLOT {} LOGICAL {at} (proto_version '{}', publication_names {names}, messages 'true'{streaming})",
+        "START_REPLICATION SLOT {} LOGICAL {at} (proto_version '{}', publication_names {names}, messages 'true'{streaming}{binary})",
         quote_identifier(slot),
         dialect.version.number()
     )
@@ -143,7 +150,7 @@ mod tests {
             streaming: Streaming::Off,
         };
         assert_eq!(
-            start_command("s", Lsn(0x1_0000_0028), &publications, dialect),
+            start_command("s", Lsn(0x1_0000_0028), &publications, dialect, false),
             "START_REPLICATION SLOT \"s\" LOGICAL 1/28 (proto_version '1', publication_names \
              '\"plain\",\"it''s \"\"odd\"\", really\"', messages 'true')"
         );

@@ -101,6 +101,15 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
+    /// A definition that the catalog has given.
+    pub(crate) fn of_catalog(relation: Relation, unknown_types: Vec<Oid>) -> Self {
+        Self {
+            relation,
+            unknown_types,
+            xid: None,
+        }
+    }
+
     /// Whether the catalog has to be asked.
     pub(crate) fn needs_facts(&self) -> bool {
         !self.unknown_types.is_empty() || self.wants_primary_key()

@@ -114,7 +114,11 @@ fn widen(next: u64, xid: Xid) -> u64 {
         .unwrap_or_else(|| u64::from(xid))
 }
 
-async fn read(sql: &Client, definition: &Definition) -> Result<Facts, tokio_postgres::Error> {
+/// Asks in the transaction that there is.
+pub(crate) async fn read(
+    sql: &Client,
+    definition: &Definition,
+) -> Result<Facts, tokio_postgres::Error> {
     let mut facts = Facts::default();
     if !definition.unknown_types().is_empty() {
         let types = definition.unknown_types();

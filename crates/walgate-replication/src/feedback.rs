@@ -69,6 +69,8 @@ pub(crate) struct Feedback {
     request: Option<Request>,
     /// Since when the server is known to shut down and nothing was confirmed.
     server_stops: Option<Instant>,
+    /// Somebody waits to hear from the server.
+    hurried: bool,
     /// Something that was received can't go on before the catalog has answered.
     at_the_catalog: bool,
 }
@@ -101,6 +103,7 @@ impl Feedback {
             paused_since: Some(now),
             request: None,
             server_stops: None,
+            hurried: false,
             at_the_catalog: false,
         }
     }
@@ -182,6 +185,11 @@ impl Feedback {
         });
     }
 
+    /// The server is to be asked for a sign of life, however lately it gave one.
+    pub(crate) fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
     /// The server refuses new connections, as one does that shuts down, or starts.
     pub(crate) fn server_stops(&mut self, now: Instant) {
         self.server_stops.get_or_insert(now);
@@ -227,7 +235,7 @@ impl Feedback {
             return Action::Send(Status {
                 received: self.received,
                 confirmed: self.confirmed,
-                reply_requested: self.last_sent.is_some() && !self.heard,
+                reply_requested: self.last_sent.is_some() && (!self.heard || self.hurried),
             });
         }
         let dead = self
@@ -246,6 +254,7 @@ impl Feedback {
         );
         self.last_sent = Some(now);
         self.heard = false;
+        self.hurried &= !status.reply_requested;
         self.reported = status.confirmed;
         if self.confirmed == self.reported {
             self.moved_at = None;
@@ -281,6 +290,9 @@ impl Feedback {
             if self.confirmed.bytes_since(self.reported) >= MOVED_BYTES {
                 due = due.min(moved);
             }
+        }
+        if self.hurried {
+            due = due.min(sent + REPEATED_ANSWER);
         }
         if let Some(request) = self.request.filter(|request| request.unanswered) {
             due = due.min(if request.count == 1 {
@@ -506,6 +518,17 @@ mod tests {
             send(&mut feedback, now + REPEATED_ANSWER).is_some(),
             "a new position is a new request"
         );
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_has_the_server_asked_ten_times_a_second() {
+        let (mut feedback, now) = started();
+        feedback.heard(now, Lsn(1000));
+        feedback.hurry();
+        assert!(send(&mut feedback, now).is_none());
+        let status = send(&mut feedback, now + REPEATED_ANSWER).expect("due");
+        assert!(status.reply_requested, "though it was heard");
+        assert!(send(&mut feedback, now + 2 * REPEATED_ANSWER).is_none());
     }
 
     #[test]

@@ -33,7 +33,17 @@
 //! at the earliest 10 s after, and twice as long after each further time within the hour, at most
 //! 10 minutes. A connection that has to be made anyway streams as soon as the transaction has
 //! passed. None of this is remembered over a restart: then it is found out again.
+//!
+//! # Values in binary form
+//!
+//! With [`BinaryValues::Auto`] the server is asked for values in binary form when the catalog shows that
+//! each published column has a type that `walgate-binary` can read. `transcript` makes of each run, before
+//! the sequencer sees it, the bytes that the server would have sent as text: nothing behind it knows the
+//! difference. A relation with a type that the catalog did not have at the start, or a value without a certain
+//! text, ends the connection. The next one begins behind the last whole transaction, and asks for text
+//! unless the catalog explains the type by then; one that begins further on looks at it again.
 
+mod binary_types;
 mod buffer;
 mod catalog;
 mod classify;
@@ -61,17 +71,23 @@ mod sql;
 mod start;
 mod synchrony;
 mod table_identity;
+mod table_snapshot;
+mod transcript;
 mod trouble;
 mod unstreamed;
 mod verdict;
 
 pub use config::{
-    OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
-    StopAtLsn, StreamBounds, StreamTransactions, TableName, Waiting, WholeBefore,
+    BinaryValues, OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode,
+    SourceConfig, StopAtLsn, StreamBounds, StreamTransactions, TableName, Waiting, WholeBefore,
 };
 pub use heartbeat::{HeartbeatState, heartbeat};
+pub use low_water::set as set_low_water;
 pub use monitor::{SourceCounters, SourceMonitor, SourceState};
 pub use own_publication::OwnPublications;
 pub use source::{PostgresSource, Started};
 pub use sql::PINNED_SETTINGS;
 pub use table_identity::{TableIdentity, all as publishable_tables};
+pub use table_snapshot::{
+    RowBatch, SnapshotMoment, SnapshotTrouble, SnapshotTroubleKind, TableSnapshot,
+};

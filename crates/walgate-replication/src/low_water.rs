@@ -10,8 +10,12 @@ mod imp {
     ///
     /// Linux signals what is waiting when the mark is lowered (`tcp_set_rcvlowat` ends with
     /// `tcp_data_ready`), so an edge-triggered poller sees it. Other systems don't say so.
+    ///
+    /// # Errors
+    ///
+    /// Those of setsockopt(2).
     #[expect(unsafe_code, reason = "setsockopt has no safe wrapper for this option")]
-    pub(crate) fn set(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    pub fn set(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
         let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
         // SAFETY: the descriptor is open for the length of the borrow, and the pointer and the
         // length describe `value`, which outlives the call.
@@ -38,9 +42,13 @@ mod imp {
     use std::os::fd::BorrowedFd;
 
     /// Does nothing: only Linux is known to signal what waits when the mark is lowered.
-    pub(crate) fn set(_socket: BorrowedFd<'_>, _bytes: u32) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Always [`io::ErrorKind::Unsupported`].
+    pub fn set(_socket: BorrowedFd<'_>, _bytes: u32) -> io::Result<()> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 }
 
-pub(crate) use imp::set;
+pub use imp::set;

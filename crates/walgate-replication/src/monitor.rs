@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Notify;
 use walgate_core::{Lsn, Streamed};
 
 use crate::heartbeat::HeartbeatState;
@@ -80,6 +81,8 @@ struct Shared {
     confirmed: AtomicU64,
     missing_tables: AtomicU64,
     wal_sender_pid: AtomicU64,
+    /// Somebody waits to hear how far the log was sent.
+    hurry: Notify,
     heartbeat: Mutex<HeartbeatState>,
 }
 
@@ -139,6 +142,7 @@ impl SourceMonitor {
             confirmed: AtomicU64::new(0),
             missing_tables: AtomicU64::new(0),
             wal_sender_pid: AtomicU64::new(0),
+            hurry: Notify::new(),
             heartbeat: Mutex::default(),
         }))
     }
@@ -160,6 +164,17 @@ impl SourceMonitor {
     pub(crate) fn beats(&self) -> MutexGuard<'_, HeartbeatState> {
         let beats = self.0.heartbeat.lock();
         beats.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the server asked how far its log was sent, which an idle one tells no more than once in a while: somebody
+    /// waits for a position. At most ten times a second.
+    pub fn hurry(&self) {
+        self.0.hurry.notify_one();
+    }
+
+    /// Waits for [`hurry`](Self::hurry). Cancel-safe.
+    pub(crate) async fn hurried(&self) {
+        self.0.hurry.notified().await;
     }
 
     /// The counters.

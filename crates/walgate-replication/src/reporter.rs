@@ -165,6 +165,7 @@ where
                 tokio::select! {
                     () = tokio::time::sleep_until(until.into()) => {}
                     () = shared.wake.notified() => {}
+                    () = monitor.hurried() => shared.feedback().hurry(),
                     _ = above(confirmed, seen) => {}
                     () = shared.finish.notified() => {
                         return farewell(write, &mut frame, shared, confirmed, monitor).await;

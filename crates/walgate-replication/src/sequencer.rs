@@ -87,6 +87,8 @@ pub(crate) struct Sequencer {
     awaited: Option<Awaited>,
     /// Everything that commits below it has been handed on.
     resume: Lsn,
+    /// The last progress that was made known.
+    told: Lsn,
     heard: Heard,
     run: Run,
     at: usize,
@@ -137,6 +139,7 @@ impl Sequencer {
             committing: None,
             awaited: None,
             resume,
+            told: resume,
             heard: Heard {
                 received: resume,
                 reply_requested: None,
@@ -376,8 +379,9 @@ impl Sequencer {
         if self.open.is_some() {
             return Taken::Yes;
         }
-        if wal_end > self.resume {
-            self.resume = wal_end;
+        // At the end of a transaction it says that nothing else was in between.
+        if wal_end >= self.resume && wal_end > self.told {
+            (self.resume, self.told) = (wal_end, wal_end);
             self.building.progress = Some(wal_end);
         }
         match self.stop_at {

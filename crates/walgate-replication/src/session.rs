@@ -13,7 +13,7 @@ use walgate_connection::{ReplicationReader, ServerError};
 use walgate_core::{Failure, Frames, Lsn, Relation, StopReason, Streamed};
 use walgate_pgoutput::CopyFrame;
 
-use crate::buffer::{FramingError, ReadBuffer};
+use crate::buffer::{FramingError, ReadBuffer, Run};
 use crate::classify::{Reaction, classify, skips_publication};
 use crate::companion::Companion;
 use crate::definition::Definition;
@@ -23,6 +23,7 @@ use crate::pace::Pace;
 use crate::reporter::{Reporter, ReporterEnd, Shared};
 use crate::sequence_error::SequenceError;
 use crate::sequencer::{Again, Output, Sequencer};
+use crate::transcript::{Transcript, Untold};
 use crate::trouble::{Trouble, publication_missing};
 use crate::unstreamed::Passing;
 
@@ -34,6 +35,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// connection lies in our socket, and the end behind it, so that this is only for a line that is
 /// broken in one direction.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// `undefined_function`: what a walsender says of an array whose elements have no send function, when it
+/// was asked for values in binary form.
+const NO_BINARY_OUTPUT: &str = "42883";
 
 /// What a connection hands over.
 #[derive(Debug)]
@@ -52,6 +57,9 @@ pub(crate) enum Handed {
 pub(crate) struct Session {
     read: ReplicationReader,
     buffer: ReadBuffer,
+    transcript: Option<Transcript>,
+    /// Why what comes behind the run has to come as text.
+    untold: Option<Untold>,
     sequencer: Sequencer,
     reporter: Reporter,
     companion: Companion,
@@ -68,11 +76,13 @@ pub(crate) struct Session {
 pub(crate) struct Parts {
     pub(crate) read: ReplicationReader,
     pub(crate) buffer: ReadBuffer,
+    /// What reads values in binary form, when they come so.
+    pub(crate) transcript: Option<Transcript>,
     pub(crate) sequencer: Sequencer,
     pub(crate) reporter: Reporter,
     pub(crate) companion: Companion,
-    /// Whether the socket's low-water mark may be set: on TCP without TLS, whose records are not
-    /// what the kernel counts.
+    /// Whether the socket's low-water mark may be set: on TCP. Under TLS it counts the bytes of the
+    /// records, and a read brings all that are there.
     pub(crate) low_water: bool,
     /// The transaction for which streaming is off, if it is off for one.
     pub(crate) passing: Option<Passing>,
@@ -94,6 +104,7 @@ impl Session {
         let Parts {
             read,
             buffer,
+            transcript,
             sequencer,
             reporter,
             companion,
@@ -106,6 +117,8 @@ impl Session {
         Self {
             read,
             buffer,
+            transcript,
+            untold: None,
             sequencer,
             reporter,
             companion,
@@ -158,6 +171,9 @@ impl Session {
                 }
                 Ok(None) => {
                     self.tell();
+                    if let Some(why) = self.untold.take() {
+                        return Ok(Handed::Again(Again::Text(why)));
+                    }
                     if self.may_stream_again(Instant::now()) {
                         return Ok(Handed::Again(Again::Restream));
                     }
@@ -215,6 +231,7 @@ impl Session {
         loop {
             match self.buffer.take() {
                 Ok(Some(run)) => {
+                    let run = self.as_text(run);
                     self.sequencer.feed(run);
                     return Ok(());
                 }
@@ -259,6 +276,16 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The run with its values as text, up to the first that has none.
+    fn as_text(&mut self, run: Run) -> Run {
+        let Some(transcript) = &mut self.transcript else {
+            return run;
+        };
+        let (run, untold) = transcript.take(&run);
+        self.untold = untold;
+        run
     }
 
     /// Sets the socket's low-water mark, if it changes.
@@ -320,6 +347,10 @@ impl Session {
             b'S' => Ok(()),
             b'E' => {
                 let error = ServerError::parse(body);
+                if self.transcript.is_some() && error.sqlstate == NO_BINARY_OUTPUT {
+                    self.untold = Some(Untold::Server(error.to_string()));
+                    return Ok(());
+                }
                 Err(self.server_error(&error))
             }
             // CopyDone and what follows: a server that shuts down, after it has sent everything.

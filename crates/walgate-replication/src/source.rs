@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walgate_core::{
-    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Position, Source, SourceIdentity,
-    StopReason, Streamed, Watermark, Xid,
+    Backoff, BackoffOptions, Checkpoint, Failure, Feed, Gap, Lsn, Oid, Position, Source,
+    SourceIdentity, StopReason, Streamed, Watermark, Xid,
 };
 use walgate_pgoutput::{Dialect, ProtocolVersion, Streaming};
 
+use crate::binary_types::Wanted;
 use crate::buffer::ReadBuffer;
 use crate::companion::Companion;
-use crate::config::{OnTooLarge, SourceConfig, StreamTransactions};
+use crate::config::{BinaryValues, OnTooLarge, SlotMode, SourceConfig, StreamTransactions};
 use crate::feedback::Feedback;
 use crate::monitor::{SourceMonitor, SourceState};
 use crate::outage::{Next, Outage};
@@ -21,6 +22,7 @@ use crate::reporter::Reporter;
 use crate::sequencer::{Again, KnownRelations, Sequencer, StopAt, StreamLimits, Unstream, Why};
 use crate::session::{Handed, Parts, Session};
 use crate::start::{self, Known, Opened};
+use crate::transcript::{Transcript, Untold};
 use crate::trouble::Trouble;
 use crate::unstreamed::Unstreamed;
 
@@ -62,6 +64,9 @@ pub struct PostgresSource {
     phase: Phase,
     gap: Option<Gap>,
     unstreamed: Unstreamed,
+    /// A connection that begins here, or before, asks for values as text, unless the catalog explains
+    /// this type by then.
+    text_at: Option<(Lsn, Option<Oid>)>,
     /// The spools of the connection before are void, and nobody was told yet.
     discard: bool,
     slot_wait: Duration,
@@ -144,6 +149,7 @@ impl PostgresSource {
             phase: Phase::Pausing(Instant::now()),
             gap: None,
             unstreamed: Unstreamed::default(),
+            text_at: None,
             discard: false,
             slot_wait: DEFAULT_SENDER_TIMEOUT + SLOT_GRACE,
         };
@@ -183,7 +189,7 @@ impl PostgresSource {
             Phase::Pausing(until) => {
                 tokio::time::sleep_until((*until).into()).await;
                 let (config, known) = (Arc::clone(&self.config), self.known.clone());
-                let open = start::open(config, known, self.dialect());
+                let open = start::open(config, known, self.dialect(), self.binary());
                 self.phase = Phase::Opening(Box::pin(open));
             }
             Phase::Opening(opening) => match opening.await {
@@ -204,6 +210,20 @@ impl PostgresSource {
         match (self.config.streaming, self.unstreamed.passing()) {
             (StreamTransactions::On(_), None) => STREAMING,
             (StreamTransactions::Off, _) | (StreamTransactions::On(_), Some(_)) => PLAIN,
+        }
+    }
+
+    /// Whether the next connection may ask for values in binary form. A temporary slot ends with its
+    /// connection: there is no other one that could ask for text from where it was.
+    fn binary(&self) -> Wanted {
+        let temporary = self.config.slot.mode == SlotMode::Temporary;
+        if temporary || self.config.binary == BinaryValues::Off {
+            return Wanted::No;
+        }
+        let position = self.known.position.unwrap_or_default();
+        match self.text_at {
+            Some((at, missing)) if position <= at => missing.map_or(Wanted::No, Wanted::With),
+            _ => Wanted::Yes,
         }
     }
 
@@ -244,9 +264,10 @@ impl PostgresSource {
             gap,
             warnings,
             stop_at,
+            types,
         } = opened;
         let pid = Some(stream.backend_pid()).filter(|pid| *pid > 0);
-        let low_water = stream.is_tcp() && stream.tls().is_none() && cfg!(target_os = "linux");
+        let low_water = stream.is_tcp() && cfg!(target_os = "linux");
         let timeout = self.config.wal_sender_timeout.or(server.wal_sender_timeout);
         // Zero is off.
         let timeout = timeout.filter(|timeout| !timeout.is_zero());
@@ -264,15 +285,16 @@ impl PostgresSource {
         let reporter = Reporter::start(write, feedback, mark, self.monitor.clone());
         let shared = Arc::clone(&reporter.shared);
         let passing = self.unstreamed.passing().cloned();
-        let config = Arc::clone(&self.config);
-        let companion = Companion::start(config, sql, pid, passing.clone(), shared);
+        let companion =
+            Companion::start(Arc::clone(&self.config), sql, pid, passing.clone(), shared);
         let sequencer = self.sequencer(start, stop_at);
-        let max_row = self.config.max_row;
-        let max_row = max_row.clamp(1 << 16, SourceConfig::MAX_ROW_LIMIT);
-        let buffer = ReadBuffer::new(self.config.read_buffer.max(1 << 12), max_row);
+        let (size, max_row) = sizes(&self.config);
+        let transcript = types.map(|types| Transcript::new(self.dialect(), types, size, max_row));
+        let buffer = ReadBuffer::new(size, max_row);
         let parts = Parts {
             read,
             buffer,
+            transcript,
             sequencer,
             reporter,
             companion,
@@ -287,11 +309,9 @@ impl PostgresSource {
         self.backoff.succeeded(now);
         if self.known.reconnecting {
             self.monitor.reconnected();
+            warn(&self.config, &warnings);
         }
         self.outage.over(now, start, self.known.reconnecting);
-        for warning in warnings.iter().filter(|_| self.known.reconnecting) {
-            tracing::warn!(slot = %self.config.slot.name, "{warning}");
-        }
         self.gap = gap;
         self.know(identity, start, stop_at, cut);
         Ok(Some(Begun {
@@ -366,6 +386,14 @@ impl PostgresSource {
                 tracing::info!(
                     "connecting again: there are too many definitions of tables to keep"
                 );
+            }
+            Again::Text(why) => {
+                let missing = match why {
+                    Untold::Type { type_oid, .. } => Some(*type_oid),
+                    Untold::Value(_) | Untold::Server(_) => None,
+                };
+                self.text_at = Some((self.known.position.unwrap_or_default(), missing));
+                tracing::info!("connecting again for values as text: {why}");
             }
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Closed);
@@ -476,6 +504,19 @@ impl Source for PostgresSource {
 fn status_interval(configured: Duration, wal_sender_timeout: Option<Duration>) -> Duration {
     let most = wal_sender_timeout.map_or(configured, |timeout| timeout / 3);
     configured.min(most).max(Duration::from_millis(10))
+}
+
+/// What a read may bring, and how long a message may be: bytes.
+fn sizes(config: &SourceConfig) -> (usize, usize) {
+    let max_row = config.max_row;
+    let max_row = max_row.clamp(1 << 16, SourceConfig::MAX_ROW_LIMIT);
+    (config.read_buffer.max(1 << 12), max_row)
+}
+
+fn warn(config: &SourceConfig, warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!(slot = %config.slot.name, "{warning}");
+    }
 }
 
 fn limits(config: &SourceConfig) -> StreamLimits {

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use walgate_binary::TypeCatalog;
 use walgate_connection::{ReplicationStream, SqlClient};
 use walgate_core::{Failure, Gap, Lsn, SourceIdentity, StopReason};
 use walgate_pgoutput::Dialect;
 
+use crate::binary_types::{self, Wanted};
 use crate::catalog::{self, Server};
 use crate::commands::{self, Identity};
 use crate::config::{SlotMode, SourceConfig, StopAtLsn};
@@ -56,6 +58,8 @@ pub(crate) struct Opened {
     pub(crate) gap: Option<Gap>,
     pub(crate) warnings: Vec<String>,
     pub(crate) stop_at: Option<StopAt>,
+    /// With these, values come in binary form; none when they come as text.
+    pub(crate) types: Option<TypeCatalog>,
 }
 
 /// The slot as it will be used.
@@ -79,11 +83,12 @@ pub(crate) struct Attempt<'a> {
     pub(crate) warnings: &'a mut Vec<String>,
 }
 
-/// Tries to start.
+/// Tries to start, with values in binary form when that is wanted and can be.
 pub(crate) async fn open(
     config: Arc<SourceConfig>,
     known: Known,
     dialect: Dialect,
+    binary: Wanted,
 ) -> Result<Opened, Trouble> {
     let sql = sql::connect(&config)
         .await
@@ -125,15 +130,12 @@ pub(crate) async fn open(
     let slot = attempt.slot().await?;
     let stop_at = attempt.stop_at().await?;
     let identity = attempt.identity(&slot);
-    commands::start(
-        &mut stream,
-        &config.slot.name,
-        slot.start,
-        &published.names,
-        dialect,
-    )
-    .await
-    .map_err(|error| Trouble::connect(&error))?;
+    let names = &published.names;
+    let types = binary_types::readable(binary, &sql, &server, names).await;
+    let form = (dialect, types.is_some());
+    commands::start(&mut stream, &config.slot.name, slot.start, names, form)
+        .await
+        .map_err(|error| Trouble::connect(&error))?;
     look_again(&config, &sql, &server, &slot).await?;
     for notice in stream.take_notices() {
         warnings.push(notice.to_string());
@@ -150,6 +152,7 @@ pub(crate) async fn open(
         gap: slot.gap,
         warnings,
         stop_at,
+        types,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{Secret, TopicTemplate};
+use crate::{Secret, TopicTemplate, properties};
 
 /// Bytes that may wait in the producer, an overhead of 512 for each message included: 12 MiB are
 /// about 12,000 small rows, 40 ms of work for a broker that takes 300,000 in a second. More only makes
@@ -23,7 +23,14 @@ pub struct KafkaConfig {
     /// Where `begin`, `commit`, `message`, `schema` and `gap` go; they go nowhere without it,
     /// except that a gap is also announced in every topic. One partition.
     pub meta_topic: Option<String>,
-    /// Where every event goes too, in commit order. One partition, `cleanup.policy=delete`.
+    /// Whether `begin` goes to the meta topic and the stream topic, and `commit` to the meta topic; a
+    /// sink with a stream topic is to be given them in any case.
+    pub transactions: bool,
+    /// Whether `schema` goes to the meta topic; a sink with a stream topic is to be given it in any
+    /// case.
+    pub schemas: bool,
+    /// Where every event goes too, in commit order, with `schema` and `commit`: who reads it knows
+    /// how to read the rows, and when a transaction is whole. One partition, `cleanup.policy=delete`.
     pub stream_topic: Option<String>,
     /// Whether a delete is followed by a tombstone for its key.
     pub tombstones: bool,
@@ -54,6 +61,8 @@ impl KafkaConfig {
             bootstrap_servers: bootstrap_servers.into(),
             topic: TopicTemplate::default(),
             meta_topic: None,
+            transactions: true,
+            schemas: true,
             stream_topic: None,
             tombstones: true,
             create_topics: None,
@@ -65,6 +74,14 @@ impl KafkaConfig {
             replay: None,
             properties: BTreeMap::new(),
         }
+    }
+
+    /// How the cluster is reached, in librdkafka's words: for a client that delivers nothing.
+    pub fn connection_properties(&self) -> BTreeMap<String, String> {
+        let client = properties::admin(self);
+        let map = client.config_map();
+        let owned = |(name, value): (&&str, &&str)| ((*name).to_owned(), (*value).to_owned());
+        map.iter().map(owned).collect()
     }
 
     /// What differs for a table.
@@ -83,6 +100,8 @@ impl fmt::Debug for KafkaConfig {
             .field("topic", &self.topic)
             .field("meta_topic", &self.meta_topic)
             .field("stream_topic", &self.stream_topic)
+            .field("transactions", &self.transactions)
+            .field("schemas", &self.schemas)
             .field("tombstones", &self.tombstones)
             .field("create_topics", &self.create_topics)
             .field("tables", &self.tables)

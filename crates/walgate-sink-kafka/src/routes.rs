@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use walgate_core::SinkError;
+use walgate_core::{Op, SinkError};
 
 use crate::lanes::Lane;
 use crate::template::check_topic_name;
@@ -92,6 +92,10 @@ pub(crate) struct Routes {
     owners: HashMap<String, (String, String)>,
     meta: Option<TopicPlace>,
     stream: Option<TopicPlace>,
+    /// [`KafkaConfig::transactions`].
+    transactions: bool,
+    /// [`KafkaConfig::schemas`].
+    schemas: bool,
     next_lane: Lane,
 }
 
@@ -106,7 +110,11 @@ impl Routes {
         database: &str,
         tables: &[(String, String)],
     ) -> Result<Self, SinkError> {
-        let mut routes = Self::default();
+        let mut routes = Self {
+            transactions: config.transactions,
+            schemas: config.schemas,
+            ..Self::default()
+        };
         if let Some(meta) = &config.meta_topic {
             routes.meta = Some(routes.add_single(config, meta, Role::Meta)?);
         }
@@ -263,14 +271,19 @@ impl Routes {
         self.topics.iter().find(|topic| topic.name == name)
     }
 
-    /// The meta topic.
-    pub(crate) const fn meta(&self) -> Option<TopicPlace> {
-        self.meta
+    /// The meta topic, where it takes an event of that kind.
+    pub(crate) fn meta(&self, op: Op) -> Option<TopicPlace> {
+        self.meta.filter(|_| match op {
+            Op::Begin | Op::Commit => self.transactions,
+            Op::Schema => self.schemas,
+            _ => true,
+        })
     }
 
-    /// The stream topic.
-    pub(crate) const fn stream(&self) -> Option<TopicPlace> {
-        self.stream
+    /// The stream topic, where it takes an event of that kind: whoever reads it needs to know when a
+    /// transaction is whole, and sees by its first event that it begins.
+    pub(crate) fn stream(&self, op: Op) -> Option<TopicPlace> {
+        self.stream.filter(|_| op != Op::Begin || self.transactions)
     }
 
     /// Takes what the cluster says about a topic.

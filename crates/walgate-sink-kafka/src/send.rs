@@ -83,7 +83,8 @@ pub(crate) fn plan(
             }
         }
         Op::Begin | Op::Commit | Op::Message | Op::Schema => {
-            messages.extend(routes.meta().map(|topic| plan_single(topic, record)));
+            let meta = routes.meta(record.op);
+            messages.extend(meta.map(|topic| plan_single(topic, record)));
         }
         Op::Gap => {
             for topic in 0..routes.topics().len() {
@@ -93,7 +94,8 @@ pub(crate) fn plan(
             return Ok(());
         }
     }
-    messages.extend(routes.stream().map(|topic| plan_single(topic, record)));
+    let stream = routes.stream(record.op);
+    messages.extend(stream.map(|topic| plan_single(topic, record)));
     Ok(())
 }
 

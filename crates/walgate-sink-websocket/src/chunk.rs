@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use walgate_core::Position;
 
 /// Framed events for all clients of one interest, in the order of the log.
@@ -13,22 +13,19 @@ pub(crate) struct Chunk {
     slices: Vec<Bytes>,
     /// Each event's position, and where its frame ends, counted from the chunk's first byte.
     ends: Vec<(Position, usize)>,
-    /// The memory behind the slices, which other chunks share.
-    weight: Arc<Weight>,
+    /// Bytes of the memory behind the slices, which other chunks share.
+    pins: usize,
 }
 
 impl Chunk {
-    /// `slices` hold frames that end at `ends`, which is not empty.
-    pub(crate) fn new(
-        slices: Vec<Bytes>,
-        ends: Vec<(Position, usize)>,
-        weight: Arc<Weight>,
-    ) -> Self {
-        Self {
-            slices,
-            ends,
-            weight,
-        }
+    /// `slices`, of a memory of `pins` bytes, hold frames that end at `ends`, which is not empty.
+    pub(crate) fn new(slices: Vec<Bytes>, ends: Vec<(Position, usize)>, pins: usize) -> Self {
+        Self { slices, ends, pins }
+    }
+
+    /// Bytes that it keeps in memory, be it ever so small itself.
+    pub(crate) fn pins(&self) -> usize {
+        self.pins
     }
 
     /// Position of the first event.
@@ -48,6 +45,11 @@ impl Chunk {
     /// Bytes of all frames.
     pub(crate) fn bytes(&self) -> usize {
         self.ends.last().map_or(0, |(_, end)| *end)
+    }
+
+    /// Each event's position, and where its frame ends, counted from the first byte.
+    pub(crate) fn ends(&self) -> &[(Position, usize)] {
+        &self.ends
     }
 
     /// How many events there are.
@@ -76,7 +78,7 @@ impl Chunk {
         Arc::new(Self {
             slices,
             ends: self.ends.iter().take(events).copied().collect(),
-            weight: Arc::clone(&self.weight),
+            pins: self.pins,
         })
     }
 
@@ -91,27 +93,31 @@ impl Chunk {
     }
 }
 
-/// Memory that framed events take, counted in a total until the last of them has gone.
+/// Memory of framed events, counted in a total until the last slice of it has gone: also one that
+/// waits in a connection and is a small part of it.
+pub(crate) fn weighed(bytes: BytesMut, total: &Arc<AtomicUsize>) -> Bytes {
+    total.fetch_add(bytes.len(), Ordering::Relaxed);
+    Bytes::from_owner(Weighed {
+        bytes,
+        total: Arc::clone(total),
+    })
+}
+
 #[derive(Debug)]
-pub(crate) struct Weight {
-    bytes: usize,
+struct Weighed {
+    bytes: BytesMut,
     total: Arc<AtomicUsize>,
 }
 
-impl Weight {
-    /// Counts `bytes` in `total`.
-    pub(crate) fn new(bytes: usize, total: &Arc<AtomicUsize>) -> Arc<Self> {
-        total.fetch_add(bytes, Ordering::Relaxed);
-        Arc::new(Self {
-            bytes,
-            total: Arc::clone(total),
-        })
+impl AsRef<[u8]> for Weighed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-impl Drop for Weight {
+impl Drop for Weighed {
     fn drop(&mut self) {
-        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.total.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -127,13 +133,11 @@ mod tests {
 
     #[test]
     fn what_a_client_has_is_skipped() {
-        let total = Arc::new(AtomicUsize::new(0));
         let slices = vec![Bytes::from_static(b"aaabb"), Bytes::from_static(b"cccc")];
         let ends = vec![(at(1), 3), (at(2), 5), (at(5), 9)];
-        let chunk = Chunk::new(slices, ends, Weight::new(9, &total));
+        let chunk = Chunk::new(slices, ends, 9);
         assert_eq!((chunk.first(), chunk.last()), (at(1), at(5)));
         assert_eq!((chunk.bytes(), chunk.events()), (9, 3));
-        assert_eq!(total.load(Ordering::Relaxed), 9);
         let rest = |position| {
             let (events, skip) = chunk.up_to(position);
             let bytes: Vec<u8> = chunk.slices(skip).flatten().collect();
@@ -147,7 +151,19 @@ mod tests {
         let bytes: Vec<u8> = cut.slices(0).flatten().collect();
         assert_eq!((&bytes[..], cut.last()), (&b"aaabb"[..], at(2)));
         assert_eq!(chunk.cut(Position::ZERO).events(), 0);
-        drop((chunk, cut));
+    }
+
+    #[test]
+    fn memory_counts_as_long_as_a_part_of_it_is_held() {
+        let total = Arc::new(AtomicUsize::new(0));
+        let bytes = weighed(BytesMut::from(&b"aaabbcccc"[..]), &total);
+        let chunk = Chunk::new(vec![bytes.slice(3..5)], vec![(at(1), 2)], bytes.len());
+        drop(bytes);
+        let taken: Vec<Bytes> = chunk.slices(1).collect();
+        drop(chunk);
+        assert_eq!(taken, ["b"]);
+        assert_eq!(total.load(Ordering::Relaxed), 9, "a byte pins all of it");
+        drop(taken);
         assert_eq!(total.load(Ordering::Relaxed), 0);
     }
 }

@@ -15,6 +15,16 @@ pub(crate) struct Counters {
     pub(crate) resumed: AtomicU64,
     /// Connections that were told to take a new copy.
     pub(crate) resyncs: AtomicU64,
+    /// Events that were left out of a replay because they can't be encoded.
+    pub(crate) unencodable: AtomicU64,
+    /// Changes that somebody was not given because a row rule could not be judged.
+    pub(crate) undecided: AtomicU64,
+    /// Snapshots that were taken, each once for all who shared it.
+    pub(crate) snapshots: AtomicU64,
+    /// Rows of them.
+    pub(crate) snapshot_rows: AtomicU64,
+    /// Snapshots that were refused or broke.
+    pub(crate) snapshots_failed: AtomicU64,
     /// Events that were put into queues.
     pub(crate) deliveries: AtomicU64,
 }

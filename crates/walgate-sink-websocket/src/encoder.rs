@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use walgate_core::{
-    Body, Change, EncodeError, Encoded, Encoder, Position, Span, Table, Transaction,
-};
+use walgate_core::{Body, Change, EncodeError, Encoded, Encoder, RowKey, Span, Table};
 
+use crate::bounds::Bounds;
+use crate::counters::Counters;
 use crate::hub::{Hub, News};
 use crate::interest::Interest;
 use crate::matcher::{Given, Matcher, Misfit};
@@ -19,9 +19,11 @@ pub struct PushEncoder<E> {
     inner: E,
     audience: Audience,
     matcher: Matcher,
-    open: Option<OpenTransaction>,
+    bounds: Bounds,
     scratch: BTreeMap<Given, Vec<InterestId>>,
     misfits: Vec<Misfit>,
+    /// Why what the one asks for can't be right, when that has come up.
+    misfit: Option<String>,
     /// The last table that was met.
     known: Option<u32>,
 }
@@ -32,14 +34,6 @@ enum Audience {
     Hub(Arc<Hub>),
     /// For one client that gets what was before.
     One,
-}
-
-/// The transaction that is being encoded, for those who want its bounds.
-struct OpenTransaction {
-    begin: Position,
-    transaction: Transaction,
-    /// How many of its changes each was given; who has none yet was not given the begin.
-    changes: BTreeMap<InterestId, u64>,
 }
 
 /// The number of the one interest of an encoder for one client.
@@ -61,9 +55,10 @@ impl<E: Encoder> PushEncoder<E> {
             inner,
             audience,
             matcher: Matcher::default(),
-            open: None,
+            bounds: Bounds::default(),
             scratch: BTreeMap::new(),
             misfits: Vec::new(),
+            misfit: None,
             known: None,
         }
     }
@@ -78,7 +73,11 @@ impl<E: Encoder> PushEncoder<E> {
             self.known = Some(table.id);
             hub.know(table);
         }
-        for news in hub.encoding(change.position) {
+        let begun = match change.body {
+            Body::Begin => change.transaction,
+            _ => None,
+        };
+        for news in hub.encoding(change.position, begun) {
             match news {
                 News::Added(id, interest) => self.matcher.add(id, &interest),
                 News::Removed(id) => self.matcher.remove(id),
@@ -88,26 +87,38 @@ impl<E: Encoder> PushEncoder<E> {
 
     fn refuse(&mut self) {
         for misfit in self.misfits.drain(..) {
-            // In what was before, a column that is not there yet matches nothing.
-            if let Audience::Hub(hub) = &self.audience {
-                hub.refuse(misfit.interest, &misfit.message);
+            match &self.audience {
+                Audience::Hub(hub) => hub.refuse(misfit.interest, &misfit.message),
+                // In what was before, a column that is not there yet matches nothing.
+                Audience::One => self.misfit = Some(misfit.message),
             }
         }
     }
 
+    /// Which rows of a table are of use to anybody, as [`Matcher::row_keys`] has it.
+    pub(crate) fn row_keys(&mut self, table: &Arc<Table>) -> Option<Vec<Vec<RowKey>>> {
+        let keys = self.matcher.row_keys(table, &mut self.misfits);
+        self.refuse();
+        keys
+    }
+
+    /// Why what the one asks for can't be right for a table that was met, once.
+    pub(crate) fn take_misfit(&mut self) -> Option<String> {
+        self.misfit.take()
+    }
+
     fn put(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
-        // One that was left when the chain went back, or whose begin lies before where it began.
-        self.open.take_if(|open| {
-            let own = change.transaction.map(|transaction| transaction.commit_lsn);
-            own != Some(open.transaction.commit_lsn)
+        let audience = &self.audience;
+        self.bounds.meet(change.position, || match audience {
+            Audience::Hub(hub) => hub.dispatched(),
+            // What comes next is all that may be taken back.
+            Audience::One => change.position,
         });
         match change.body {
             Body::Begin => {
-                self.open = change.transaction.map(|transaction| OpenTransaction {
-                    begin: change.position,
-                    transaction: *transaction,
-                    changes: BTreeMap::new(),
-                });
+                if let Some(transaction) = change.transaction {
+                    self.bounds.begin(change.position, *transaction);
+                }
                 Ok(())
             }
             Body::Commit { .. } => self.put_commits(change, out),
@@ -122,6 +133,11 @@ impl<E: Encoder> PushEncoder<E> {
         }
         for (id, given) in found {
             self.scratch.entry(*given).or_default().push(*id);
+        }
+        if let Audience::Hub(hub) = &self.audience
+            && self.matcher.was_undecided()
+        {
+            Counters::count(&hub.counters.undecided);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let put = self.put_forms(change, &scratch, out);
@@ -143,14 +159,20 @@ impl<E: Encoder> PushEncoder<E> {
         for (given, ids) in forms {
             self.put_begins(change, ids, out)?;
             let body = match *given {
-                Given::Leave => leaving(change.body),
-                Given::Event(view) => match change.body.table() {
-                    None => change.body,
-                    Some(table) => match self.matcher.table(table, view) {
-                        Some(shown) => with_table(change.body, shown),
-                        None => continue,
-                    },
-                },
+                Given::Event(view) | Given::Bare(view) | Given::Leave(view) => {
+                    match change.body.table() {
+                        None => change.body,
+                        Some(table) => match self.matcher.table(table, view) {
+                            Some(shown) => with_table(change.body, shown),
+                            None => continue,
+                        },
+                    }
+                }
+            };
+            let body = match *given {
+                Given::Bare(_) => without_old(body),
+                Given::Leave(_) => leaving(body),
+                Given::Event(_) => body,
             };
             let shown = Change { body, ..*change };
             let inner = &mut self.inner;
@@ -168,26 +190,19 @@ impl<E: Encoder> PushEncoder<E> {
         ids: &[InterestId],
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
-        let Some(open) = self.open.as_mut().filter(|_| change.transaction.is_some()) else {
+        let Some(transaction) = change.transaction else {
             return Ok(());
         };
-        let mut begun = Vec::new();
-        for id in ids
-            .iter()
-            .filter(|id| self.matcher.wants_transactions(**id))
-        {
-            let changes = open.changes.entry(*id).or_insert(0);
-            if *changes == 0 {
-                begun.push(*id);
-            }
-            *changes += 1;
-        }
-        if begun.is_empty() {
+        let matcher = &self.matcher;
+        let ids = ids.iter().copied();
+        let wanted = ids.filter(|id| matcher.wants_transactions(*id));
+        let at = (change.position, transaction);
+        let Some((begun, begin)) = self.bounds.count(at, wanted) else {
             return Ok(());
-        }
+        };
         let begin = Change {
-            position: open.begin,
-            transaction: Some(&open.transaction),
+            position: begin,
+            transaction: Some(transaction),
             body: Body::Begin,
         };
         let inner = &mut self.inner;
@@ -197,13 +212,10 @@ impl<E: Encoder> PushEncoder<E> {
     }
 
     fn put_commits(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
-        let Some(open) = self.open.take() else {
+        let Some(transaction) = change.transaction else {
             return Ok(());
         };
-        let mut by_changes: BTreeMap<u64, Vec<InterestId>> = BTreeMap::new();
-        for (id, changes) in open.changes {
-            by_changes.entry(changes).or_default().push(id);
-        }
+        let by_changes = self.bounds.commit(change.position, transaction);
         for (changes, ids) in by_changes {
             let commit = Change {
                 body: Body::Commit { changes },
@@ -229,6 +241,7 @@ impl<E: Encoder> Encoder for PushEncoder<E> {
         self.refuse();
         if let Err(error) = put {
             out.truncate(start);
+            self.bounds.take_back(change.position);
             return Err(error);
         }
         let too_large = || EncodeError {
@@ -252,6 +265,7 @@ impl<E: Encoder> Encoder for PushEncoder<E> {
 fn with_table<'a>(body: Body<'a>, shown: &'a Arc<Table>) -> Body<'a> {
     match body {
         Body::Insert { new, .. } => Body::Insert { table: shown, new },
+        Body::Read { new, .. } => Body::Read { table: shown, new },
         Body::Update { old, new, .. } => Body::Update {
             table: shown,
             old,
@@ -274,6 +288,18 @@ fn with_table<'a>(body: Body<'a>, shown: &'a Arc<Table>) -> Body<'a> {
             new,
         },
         Body::Message { .. } | Body::Begin | Body::Commit { .. } | Body::Gap(_) => body,
+    }
+}
+
+/// An update without what the row was.
+const fn without_old(body: Body<'_>) -> Body<'_> {
+    match body {
+        Body::Update { table, new, .. } => Body::Update {
+            table,
+            old: None,
+            new,
+        },
+        other => other,
     }
 }
 

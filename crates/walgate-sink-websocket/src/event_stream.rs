@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,17 +12,21 @@ use futures_util::{Stream, stream};
 use tokio::time::{Interval, MissedTickBehavior};
 use walgate_core::Position;
 
+use crate::access::expiry;
 use crate::close::Close;
 use crate::counters::Counters;
 use crate::feed::{Feed, Piece};
 use crate::protocol::Answer;
+use crate::queue::Closing;
 use crate::session::Session;
+use crate::websocket::EXPIRED;
 
 /// When a browser comes back after a connection has broken, at the earliest and at the latest, in
 /// milliseconds: not all of them at once.
 const RETRY_MS: std::ops::Range<u64> = 1_000..5_000;
 
 struct Stage {
+    expired: Pin<Box<dyn Future<Output = ()> + Send>>,
     session: Session,
     feed: Feed,
     pending: VecDeque<Bytes>,
@@ -42,6 +48,7 @@ pub(crate) fn body(
     let retry = fastrand::u64(RETRY_MS);
     let first = Bytes::from(format!("retry: {retry}\n\n"));
     let stage = Stage {
+        expired: Box::pin(expiry::over(session.expires())),
         session,
         feed,
         pending: VecDeque::from([first]),
@@ -60,6 +67,10 @@ pub(crate) fn body(
             tokio::select! {
                 piece = stage.feed.next() => stage.give(piece),
                 _ = stage.ticks.tick() => stage.tick(),
+                () = &mut stage.expired => stage.close(Closing {
+                    why: Close::Unauthorized,
+                    detail: Some(EXPIRED.to_owned()),
+                }),
             }
         }
     })
@@ -73,34 +84,39 @@ impl Stage {
                 let answer = self.session.ready(position);
                 self.say(&answer, Some(position));
             }
+            Piece::Snapshot(rows, position) => {
+                self.say(&Answer::Snapshot { rows, position }, Some(position));
+            }
             Piece::Resync { reason, oldest } => {
                 Counters::count(&self.counters.counters.resyncs);
                 // Without the empty id a browser would come back with the same one.
                 self.say(&Answer::ResyncRequired { reason, oldest }, None);
                 self.over = true;
             }
-            Piece::Closed(closing) => {
-                if closing.why == Close::Slow {
-                    Counters::count(&self.counters.counters.slow);
-                }
-                let position = self.feed.sent();
-                let reason = closing.detail;
-                let answer = Answer::Closed {
-                    code: closing.why.code(),
-                    reason: reason.unwrap_or_else(|| closing.why.reason().to_owned()),
-                    position,
-                };
-                self.say(&answer, Some(position));
-                self.over = true;
-            }
+            Piece::Closed(closing) => self.close(closing),
         }
+    }
+
+    fn close(&mut self, closing: Closing) {
+        if closing.why == Close::Slow {
+            Counters::count(&self.counters.counters.slow);
+        }
+        let position = self.feed.sent();
+        let reason = closing.detail;
+        let answer = Answer::Closed {
+            code: closing.why.code(),
+            reason: reason.unwrap_or_else(|| closing.why.reason().to_owned()),
+            position: Some(position),
+        };
+        self.say(&answer, Some(position));
+        self.over = true;
     }
 
     /// A block with nothing but an id moves a browser's `Last-Event-ID` and calls nobody.
     fn tick(&mut self) {
-        let text = match self.feed.is_live() {
-            true => format!("id: {}\n\n", self.feed.sent()),
-            false => ":\n\n".to_owned(),
+        let text = match self.feed.told() {
+            Some(position) => format!("id: {position}\n\n"),
+            None => ":\n\n".to_owned(),
         };
         self.pending.push_back(Bytes::from(text));
     }

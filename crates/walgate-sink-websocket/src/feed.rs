@@ -4,19 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
-use walgate_core::{Change, Encoder, Failure, Position};
+use walgate_core::{Encoder, Failure, PgMicros, Position};
 
 use crate::close::Close;
 use crate::counters::Counters;
 use crate::encoder::PushEncoder;
-use crate::frame::{Carrier, put_event};
+use crate::frame::Carrier;
+use crate::handed::Handed;
 use crate::history::{Backlog, History, Read};
 use crate::hub::{Hub, Membership};
 use crate::interest::{Interest, before_begin};
-use crate::parcel::parts;
 use crate::queue::{Closing, Queue, QueueLimits};
+use crate::replay::Replay;
+use crate::snapshot::{Part, Window};
 
 /// What goes into one write at most, beside a chunk that is larger.
 const TAKE_BYTES: usize = 256 << 10;
@@ -27,6 +31,9 @@ const AHEAD_FOR: Duration = Duration::from_secs(30);
 /// How often a server that is behind its client looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Why nobody resumes where nothing outlives the process.
+const LIVE_ONLY: &str = "nothing is replayed here: delivery is live-only";
+
 /// What comes next on a connection.
 #[derive(Debug)]
 pub(crate) enum Piece {
@@ -34,6 +41,8 @@ pub(crate) enum Piece {
     Events(VecDeque<Bytes>),
     /// From here on it is live.
     Ready(Position),
+    /// All rows of the snapshot were given, so many; what it lacks comes behind the position.
+    Snapshot(u64, Position),
     /// What was asked for is not retained.
     Resync { reason: String, oldest: Position },
     /// Nothing more comes.
@@ -51,6 +60,8 @@ pub(crate) struct Feed {
     stage: Stage,
     /// Everything up to here was handed out.
     sent: Position,
+    /// The events that were handed out last, until more is asked for.
+    handed: Handed,
     /// Up to here it wanted the bounds of transactions.
     bounded_until: Position,
     encoder: MakeEncoder,
@@ -59,11 +70,25 @@ pub(crate) struct Feed {
 /// Makes the encoder of the events for a replay.
 pub(crate) type MakeEncoder = Arc<dyn Fn() -> Box<dyn Encoder> + Send + Sync>;
 
+/// Where a feed begins.
+pub(crate) enum From {
+    /// With what comes.
+    Now,
+    /// Behind a position.
+    After(Position),
+    /// With the rows that there are, which come from here.
+    Snapshot(Receiver<Part>),
+}
+
 enum Stage {
+    /// The rows that there are come; when they were read the log is.
+    Snapshot(Receiver<Part>, Option<Box<Replay>>),
     /// It is to be live at once.
     Fresh,
     /// It has got everything up to a position.
     Resume(Position),
+    /// It wants what was committed at a time or later, and the place is looked for.
+    Since(JoinHandle<Result<Option<Position>, Failure>>),
     /// It is ahead of this server.
     Ahead(Position, Instant),
     /// What it missed comes.
@@ -74,88 +99,65 @@ enum Stage {
     Over,
 }
 
-struct Replay {
-    backlog: Box<dyn Backlog>,
-    encoder: PushEncoder<Box<dyn Encoder>>,
-    /// The client has everything up to here.
-    after: Position,
-    /// Everything up to here was read.
-    read: Position,
-    /// It is on the list already, and gets from there what lies behind this.
-    handover: Option<Position>,
-    /// The last event that was framed.
-    last: Position,
-    /// Framed events that were not handed out yet.
-    framed: BytesMut,
-    refused: Option<(Close, String)>,
-    out: BytesMut,
-}
-
-impl Replay {
-    /// Reads one piece of the log. Cancel-safe.
-    async fn read_on(&mut self, carrier: Carrier) -> Result<Read, Failure> {
-        let Self {
-            backlog,
-            encoder,
-            after,
-            read,
-            handover,
-            last,
-            framed,
-            refused,
-            out,
-        } = self;
-        let until = *handover;
-        let mut take = |change: &Change<'_>| {
-            if refused.is_some() || until.is_some_and(|until| change.position > until) {
-                return;
-            }
-            out.clear();
-            match encoder.encode(change, out) {
-                Ok(_) => {
-                    for part in parts(out).filter(|part| part.position > *after) {
-                        put_event(carrier, part.position, part.event, framed);
-                        *last = part.position;
-                    }
-                }
-                Err(error) => *refused = Some((Close::Unavailable, error.message)),
-            }
-        };
-        let found = backlog.next(&mut take).await?;
-        if let Read::More(upto) | Read::End(upto) = found {
-            *read = (*read).max(upto);
-        }
-        Ok(found)
-    }
-}
-
 impl Feed {
-    /// A feed of `interest`, behind `after` if that is given.
+    /// A feed of `interest`.
     pub(crate) fn new(
         hub: &Arc<Hub>,
         history: &Arc<dyn History>,
         carrier: Carrier,
-        interest: Interest,
-        after: Option<Position>,
+        interest: Arc<Interest>,
+        from: From,
         (limits, encoder): (QueueLimits, MakeEncoder),
     ) -> Self {
+        hub.enter();
+        let (stage, sent) = match from {
+            From::Now => (Stage::Fresh, Position::ZERO),
+            From::After(after) => (Stage::Resume(after), after),
+            // Before it has the rows there is nothing that it could come back with.
+            From::Snapshot(parts) => (Stage::Snapshot(parts, None), Position::ZERO),
+        };
         Self {
             hub: Arc::clone(hub),
             history: Arc::clone(history),
             carrier,
-            interest: Arc::new(interest),
-            queue: Arc::new(Queue::new(limits, after.unwrap_or_default())),
+            interest,
+            queue: Arc::new(Queue::new(limits, sent)),
             membership: None,
-            stage: after.map_or(Stage::Fresh, Stage::Resume),
-            sent: after.unwrap_or_default(),
+            stage,
+            sent,
+            handed: Handed::default(),
             bounded_until: Position::ZERO,
             encoder,
         }
     }
 
+    /// Begins with what was committed at `time` or later, if that is given.
+    pub(crate) fn since(mut self, time: Option<PgMicros>) -> Self {
+        if let Some(time) = time {
+            let history = Arc::clone(&self.history);
+            // It reads the disk.
+            let looking = tokio::task::spawn_blocking(move || match history.is_durable() {
+                true => history.position_at(time),
+                false => Ok(None),
+            });
+            self.stage = Stage::Since(looking);
+        }
+        self
+    }
+
     /// Everything up to here was handed out, or does not concern it.
     pub(crate) fn sent(&self) -> Position {
         self.sent
+    }
+
+    /// From where the client can resume, when that is further than where it began.
+    pub(crate) fn told(&self) -> Option<Position> {
+        matches!(self.stage, Stage::Live | Stage::Replay(_)).then_some(self.sent)
+    }
+
+    /// Where what is live waits.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Whether what is handed out is what is committed now.
@@ -176,10 +178,68 @@ impl Feed {
         Some(head)
     }
 
+    /// Has fewer rights from here on, with `left` bytes of the events that were handed out last not
+    /// written yet. What of those bytes is still to be written, to end an event that was begun; what lies
+    /// behind is thrown away, and read again as `interest` has it. None when nothing can be read again.
+    pub(crate) fn narrow(&mut self, interest: Interest, left: usize) -> Option<usize> {
+        let (keep, position) = match self.stage {
+            // What was told is told.
+            Stage::Over => return Some(left),
+            Stage::Fresh | Stage::Since(_) | Stage::Resume(_) | Stage::Ahead(..) => (0, None),
+            // The rows of a snapshot can't be read again, and what it contains is known to it alone.
+            Stage::Snapshot(..) => return None,
+            Stage::Replay(ref replay) if !replay.has_passed_its_window() => return None,
+            Stage::Replay(_) | Stage::Live if !self.history.is_durable() => return None,
+            Stage::Replay(_) | Stage::Live if left > 0 => {
+                let (keep, position) = self.handed.cut(left);
+                (keep, Some(position))
+            }
+            Stage::Replay(_) | Stage::Live => (0, Some(self.sent)),
+        };
+        self.interest = Arc::new(interest);
+        let Some(position) = position else {
+            return Some(keep);
+        };
+        if let Some(membership) = self.membership.take() {
+            self.hub.leave(membership);
+        }
+        let limits = self.queue.limits();
+        self.queue = Arc::new(Queue::new(limits, position));
+        self.handed.clear();
+        self.bounded_until = Position::ZERO;
+        self.sent = position;
+        self.stage = Stage::Resume(position);
+        Some(keep)
+    }
+
+    /// What has to be written still of an event that was begun, with `left` bytes of what was handed out
+    /// last not written. Of the rows of a snapshot that is all.
+    pub(crate) fn begun(&self, left: usize) -> usize {
+        match self.stage {
+            Stage::Snapshot(..) => left,
+            _ => self.handed.cut(left).0,
+        }
+    }
+
     /// What comes next. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Piece {
+        self.handed.clear();
+        if matches!(self.stage, Stage::Live | Stage::Over) {
+            return self.go_on().await;
+        }
+        // Who is not live yet has no queue that would be closed, and may have a long way to go.
+        let mut closing = self.hub.closing();
+        tokio::select! {
+            biased;
+            why = closing.closed() => self.over(why, None),
+            piece = self.go_on() => piece,
+        }
+    }
+
+    async fn go_on(&mut self) -> Piece {
         loop {
             match &mut self.stage {
+                Stage::Snapshot(..) => return self.snapshot().await,
                 Stage::Fresh => {
                     let start = Position::ZERO;
                     let (membership, head) =
@@ -193,6 +253,12 @@ impl Feed {
                 Stage::Resume(after) => {
                     let after = *after;
                     if let Some(piece) = self.resume(after) {
+                        return piece;
+                    }
+                }
+                Stage::Since(looking) => {
+                    let found = looking.await;
+                    if let Some(piece) = self.begin_behind(found) {
                         return piece;
                     }
                 }
@@ -240,25 +306,48 @@ impl Feed {
             self.sent = self.sent.max(reached);
             return None;
         };
-        self.sent = self.sent.max(last);
+        let before = self.sent;
+        self.sent = before.max(last);
         let slices = taken
             .chunks
             .iter()
             .flat_map(|queued| queued.chunk.slices(queued.skip));
-        Some(Piece::Events(slices.collect()))
+        let piece = Piece::Events(slices.collect());
+        self.handed = Handed::chunks(before, taken.chunks);
+        Some(piece)
+    }
+
+    /// Begins behind the place that was looked for.
+    fn begin_behind(
+        &mut self,
+        found: Result<Result<Option<Position>, Failure>, JoinError>,
+    ) -> Option<Piece> {
+        match found {
+            Ok(Ok(Some(after))) => {
+                self.sent = after;
+                self.stage = Stage::Resume(after);
+                None
+            }
+            Ok(Ok(None)) if self.history.is_durable() => {
+                Some(self.resync("what is retained begins later than the time"))
+            }
+            Ok(Ok(None)) => Some(self.resync(LIVE_ONLY)),
+            Ok(Err(failure)) => Some(self.over(Close::Unavailable, Some(failure.message))),
+            Err(_) => Some(self.over(Close::Unavailable, None)),
+        }
     }
 
     /// Finds out how to go on behind `after`.
     fn resume(&mut self, after: Position) -> Option<Piece> {
         let (head, oldest) = (self.history.head(), self.history.oldest());
         if !self.history.is_durable() {
-            return Some(self.resync("nothing is replayed here: delivery is live-only"));
+            return Some(self.resync(LIVE_ONLY));
         }
         if after.epoch() != head.epoch() {
             let reason = "the position is of another epoch: the source was replaced";
             return Some(self.resync(reason));
         }
-        if after < oldest {
+        if !self.history.holds(after) {
             return Some(self.resync("the position is not retained any more"));
         }
         if after > head {
@@ -273,21 +362,63 @@ impl Feed {
         match self.history.read(from) {
             Ok(backlog) => {
                 Counters::count(&self.hub.counters.resumed);
-                let encoder = PushEncoder::for_one((self.encoder)(), &self.interest);
-                self.stage = Stage::Replay(Box::new(Replay {
-                    backlog,
-                    encoder,
-                    after,
-                    read: after,
-                    handover: None,
-                    last: after,
-                    framed: BytesMut::new(),
-                    refused: None,
-                    out: BytesMut::new(),
-                }));
+                self.stage = Stage::Replay(self.replay_behind(after, backlog, None));
                 None
             }
             Err(failure) => Some(self.over(Close::Unavailable, Some(failure.message))),
+        }
+    }
+
+    fn replay_behind(
+        &self,
+        after: Position,
+        backlog: Box<dyn Backlog>,
+        window: Option<Arc<Window>>,
+    ) -> Box<Replay> {
+        let encoder = PushEncoder::for_one((self.encoder)(), &self.interest);
+        Box::new(Replay::new(backlog, encoder, after, window))
+    }
+
+    /// Goes on with the rows of a snapshot. Cancel-safe.
+    async fn snapshot(&mut self) -> Piece {
+        loop {
+            let Stage::Snapshot(parts, replay) = &mut self.stage else {
+                return self.over(Close::SnapshotUnavailable, None);
+            };
+            let next = (parts.recv().await, replay.take());
+            match next {
+                (Some(Part::Begun(window)), _) => {
+                    // At once: from here on the log is held for it.
+                    let from = window.from;
+                    let replay = match self.history.read(from) {
+                        Ok(backlog) => self.replay_behind(from, backlog, Some(window)),
+                        Err(failure) => {
+                            return self.over(Close::Unavailable, Some(failure.message));
+                        }
+                    };
+                    if let Stage::Snapshot(_, place) = &mut self.stage {
+                        *place = Some(replay);
+                    }
+                }
+                (Some(Part::Rows(rows)), replay) => {
+                    if let Stage::Snapshot(_, place) = &mut self.stage {
+                        *place = replay;
+                    }
+                    return Piece::Events(VecDeque::from([rows]));
+                }
+                (Some(Part::Done(rows)), Some(replay)) => {
+                    self.sent = replay.read;
+                    self.stage = Stage::Replay(replay);
+                    return Piece::Snapshot(rows, self.sent);
+                }
+                (Some(Part::Failed(error)), _) => {
+                    let why = error.close();
+                    return self.over(why, Some(error.message));
+                }
+                (Some(Part::Done(_)) | None, _) => {
+                    return self.over(Close::SnapshotUnavailable, None);
+                }
+            }
         }
     }
 
@@ -298,14 +429,18 @@ impl Feed {
         let Stage::Replay(replay) = &mut self.stage else {
             return None;
         };
-        let end = replay.read_on(carrier).await;
-        if let Some((why, message)) = replay.refused.take() {
-            return Some(self.over(why, Some(message)));
-        }
+        let end = replay.read_on(carrier, &self.hub).await;
         match end {
             Err(failure) => return Some(self.over(Close::Unavailable, Some(failure.message))),
             Ok(Read::Gone(_)) => {
                 return Some(self.resync("what comes next is not retained any more"));
+            }
+            // The others are given what the snapshot contains.
+            Ok(Read::End(_)) if !replay.has_passed_its_window() => {
+                replay.hurry();
+                if !replay.has_framed() {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
             }
             Ok(Read::End(_)) if replay.handover.is_none() => {
                 // From here on what is new comes into the queue, and waits there.
@@ -329,9 +464,10 @@ impl Feed {
         let (read, handover) = (replay.read, replay.handover);
         let upto = handover.map_or(read, |handover| read.min(handover));
         let reached = self.interest.reached(upto).max(replay.last);
-        self.sent = self.sent.max(reached);
-        if !replay.framed.is_empty() {
-            let framed = replay.framed.split().freeze();
+        let before = self.sent;
+        self.sent = before.max(reached);
+        if let Some((framed, ends)) = replay.framed(&self.hub) {
+            self.handed = Handed::replayed(before, ends);
             return Some(Piece::Events(VecDeque::from([framed])));
         }
         let Some(handover) = handover.filter(|handover| read >= *handover) else {
@@ -362,5 +498,6 @@ impl Drop for Feed {
         if let Some(membership) = self.membership.take() {
             self.hub.leave(membership);
         }
+        self.hub.exit();
     }
 }

@@ -14,6 +14,7 @@ mod address;
 mod bind;
 mod bind_error;
 mod bound;
+mod claims;
 mod column_kind;
 mod constant;
 mod decimal;
@@ -22,6 +23,7 @@ mod index;
 mod moment;
 mod parse_error;
 mod parser;
+mod row_keys;
 mod scalar;
 mod scanner;
 mod truth;
@@ -32,6 +34,8 @@ use std::str::FromStr;
 
 pub use bind_error::BindError;
 pub use bound::Bound;
+pub use claims::Template;
+pub(crate) use column_kind::known_type_name;
 pub use index::Index;
 pub use parse_error::{ParseError, ParseErrorKind};
 pub use truth::Truth;
@@ -96,6 +100,17 @@ impl Filter {
         }
     }
 
+    /// How many tests are made for every change of a table because of it: none when an [`Index`] surely
+    /// finds it by a value that a row needs to have.
+    pub(crate) fn standing_tests(&self) -> usize {
+        if self.expression.has_key() {
+            return 0;
+        }
+        let mut tests = 0;
+        self.expression.each_test(&mut |_, _| tests += 1);
+        tests
+    }
+
     /// The names of the columns that it tests, each once, in the order of the text.
     pub fn columns(&self) -> Vec<&str> {
         let mut columns = Vec::new();
@@ -119,5 +134,30 @@ impl FromStr for Filter {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.expression.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_value_finds_is_tested_for_every_change() {
+        let many = vec!["1"; 65].join(", ");
+        for (text, tests) in [
+            ("a = 1", 0),
+            ("a in (1, 2)", 0),
+            ("a is not distinct from 1", 0),
+            ("b > 1 and a = 1 and c < 2", 0),
+            ("b > 1 and (a = 1 or a = 2)", 3),
+            ("a <> 1", 1),
+            ("not a = 1", 1),
+            ("a is null", 1),
+            ("a between 1 and 2", 2),
+            (&format!("a in ({many})"), 1),
+        ] {
+            let filter = Filter::parse(text).expect(text);
+            assert_eq!(filter.standing_tests(), tests, "{text}");
+        }
     }
 }

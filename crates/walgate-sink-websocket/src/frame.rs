@@ -31,6 +31,19 @@ pub(crate) fn put_event(carrier: Carrier, position: Position, event: &[u8], out:
     }
 }
 
+/// Appends a row of a snapshot, whole: it is no position to come back with.
+pub(crate) fn put_read(carrier: Carrier, event: &[u8], out: &mut BytesMut) {
+    match carrier {
+        Carrier::WebSocket => put_message(event, out),
+        Carrier::EventStream => {
+            out.reserve(event.len() + 8);
+            out.put_slice(b"data: ");
+            out.put_slice(event);
+            out.put_slice(b"\n\n");
+        }
+    }
+}
+
 /// Appends a text message (RFC 6455 section 5.2).
 pub(crate) fn put_message(text: &[u8], out: &mut BytesMut) {
     out.reserve(text.len() + 10);

@@ -196,11 +196,13 @@ pub(crate) fn start_of(query: Option<&str>) -> Result<Option<Start>, String> {
                 .push(value.into_owned()),
             "transactions" => wanted.transactions = flag()?,
             "strict" => wanted.strict = flag()?,
+            "snapshot" => start.snapshot = flag()?,
             "after" => start.after = Some(value.into_owned()).filter(|after| !after.is_empty()),
+            "since" => start.since = Some(value.into_owned()).filter(|since| !since.is_empty()),
             // A value of it may be in a log by now; say no more than its name.
             _ => {
                 return Err(format!(
-                    "there is no parameter {:?}: table, op, where, column, transactions, strict, after",
+                    "there is no parameter {:?}: table, op, where, column, transactions, strict, after, since, snapshot",
                     name.chars().take(32).collect::<String>()
                 ));
             }

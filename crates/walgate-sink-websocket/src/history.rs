@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use walgate_core::{Change, Failure, Gap, Position};
+use walgate_core::{Change, Failure, Gap, PgMicros, Position};
 
 /// The log as far as it is retained.
 pub trait History: Send + Sync {
@@ -13,8 +13,32 @@ pub trait History: Send + Sync {
     /// Everything behind this position is retained.
     fn oldest(&self) -> Position;
 
+    /// Whether a client that has everything up to `after` can go on behind it. May block, once, for as long as
+    /// it takes to read the begin of a segment.
+    fn holds(&self, after: Position) -> bool {
+        after >= self.oldest()
+    }
+
+    /// Everything behind this position can be read now, though nobody who comes back is promised it.
+    fn retained(&self) -> Position {
+        self.oldest()
+    }
+
     /// The last position that it has.
     fn head(&self) -> Position;
+
+    /// Where a client begins that wants everything that was committed at `time` or later: behind this
+    /// position it is. None when what is retained begins later than that. May block for as long as it takes
+    /// to read a segment.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    fn position_at(&self, time: PgMicros) -> Result<Option<Position>, Failure> {
+        // Who does not know promises nothing.
+        let _unknown = time;
+        Ok(None)
+    }
 
     /// Reads what comes behind `after`.
     ///

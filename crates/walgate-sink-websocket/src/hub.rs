@@ -1,12 +1,15 @@
 //! Who is there and what they want: between the chain, which encodes, and the connections.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use walgate_core::{Position, Table, Watermark};
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Semaphore, watch};
+use walgate_core::{Position, Table, Transaction, Watermark};
 
-use crate::chunk::{Chunk, Weight};
+use crate::chunk::{Chunk, weighed};
 use crate::close::Close;
 use crate::counters::Counters;
 use crate::frame::Carrier;
@@ -14,9 +17,14 @@ use crate::interest::{Interest, committed};
 use crate::parcel::InterestId;
 use crate::queue::Queue;
 use crate::server::PushStats;
+use crate::snapshot::{Unsettled, behind};
 
 /// Definitions of tables that are remembered for what is said of filters.
 const MAX_TABLES: usize = 4096;
+
+/// Clients that read what they missed at a time. Each takes a processor and the memory of a piece of the
+/// log; a few more than there are cores keep all of them busy.
+const MAX_REPLAYS: usize = 64;
 
 /// What the encoder has to know.
 #[derive(Debug, Clone)]
@@ -36,7 +44,15 @@ pub(crate) struct Hub {
     /// Memory of all events that wait.
     waiting: Arc<AtomicUsize>,
     budget: usize,
+    /// Who may read what it missed now.
+    replays: Arc<Semaphore>,
+    /// Connections that are given something, or soon will be.
+    present: AtomicUsize,
+    /// Why everybody is sent away, once that is so.
+    closing: watch::Sender<Option<Close>>,
     pub(crate) counters: Counters,
+    /// What may not be visible yet on the server.
+    pub(crate) unsettled: Unsettled,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +103,11 @@ impl Hub {
             dispatched: Watermark::default(),
             waiting: Arc::default(),
             budget,
+            replays: Arc::new(Semaphore::new(MAX_REPLAYS)),
+            present: AtomicUsize::new(0),
+            closing: watch::Sender::new(None),
             counters: Counters::default(),
+            unsettled: Unsettled::default(),
         }
     }
 
@@ -95,6 +115,7 @@ impl Hub {
     pub(crate) fn begin(&self, from: Position) {
         let mut state = self.state();
         state.head = state.head.max(from);
+        self.unsettled.start(behind(from));
         self.dispatched.advance(from);
     }
 
@@ -109,6 +130,11 @@ impl Hub {
             slow: count(&self.counters.slow),
             resumed: count(&self.counters.resumed),
             resyncs: count(&self.counters.resyncs),
+            unencodable: count(&self.counters.unencodable),
+            undecided: count(&self.counters.undecided),
+            snapshots: count(&self.counters.snapshots),
+            snapshot_rows: count(&self.counters.snapshot_rows),
+            snapshots_failed: count(&self.counters.snapshots_failed),
             deliveries: count(&self.counters.deliveries),
         }
     }
@@ -184,7 +210,12 @@ impl Hub {
     }
 
     /// Called for each change before it is matched: whoever joins later gets only what is behind it.
-    pub(crate) fn encoding(&self, position: Position) -> Vec<News> {
+    /// `begun` is the transaction that begins with it.
+    pub(crate) fn encoding(&self, position: Position, begun: Option<&Transaction>) -> Vec<News> {
+        if let Some(transaction) = begun {
+            // Before the head: whoever sees that sees this.
+            self.unsettled.begun(position, transaction.xid);
+        }
         let mut state = self.state();
         state.head = position;
         std::mem::take(&mut state.news)
@@ -261,16 +292,45 @@ impl Hub {
         self.counters
             .deliveries
             .fetch_add(events as u64, Ordering::Relaxed);
-        let over = self.waiting.load(Ordering::Relaxed) > self.budget;
         for (member, chunk) in now {
-            // The memory is held by who does not read.
-            if over && member.queue.bytes() > 0 {
-                member.queue.close(Close::Overloaded);
-                continue;
-            }
             member.queue.push(chunk, member.from);
         }
         self.dispatched.advance(upto);
+        if self.waiting.load(Ordering::Relaxed) > self.budget {
+            self.relieve();
+        }
+    }
+
+    /// Sends those away who hold the memory, until the rest fits: who is furthest behind first, as what
+    /// it holds nobody else needs, and among those who holds most.
+    fn relieve(&self) {
+        let mut holding = Vec::new();
+        for member in self.state().interests.values().flat_map(|g| &g.members) {
+            let held = member.queue.held();
+            if let Some(oldest) = held.oldest {
+                holding.push((
+                    oldest,
+                    Reverse(held.waiting),
+                    held,
+                    Arc::clone(&member.queue),
+                ));
+            }
+        }
+        holding.sort_by_key(|(oldest, waiting, _, _)| (*oldest, *waiting));
+        // What somebody writes goes a little later; several may write the same.
+        let (mut soon, mut last) = (0, None);
+        for (oldest, _, held, queue) in holding {
+            let waiting = self.waiting.load(Ordering::Relaxed);
+            if waiting.saturating_sub(soon) <= self.budget {
+                break;
+            }
+            if last.replace(oldest) != Some(oldest) {
+                soon += held.taken;
+            }
+            if !held.is_closed {
+                queue.close_and_cut(Close::Overloaded);
+            }
+        }
     }
 
     /// Everything up to here is in the queues of those whom it concerns.
@@ -278,14 +338,53 @@ impl Hub {
         self.dispatched.get()
     }
 
+    /// Every transaction that commits below this LSN has passed the encoder, or lies before where the
+    /// chain began.
+    pub(crate) fn passed(&self) -> Position {
+        behind(self.state().head.max(self.dispatched.get()))
+    }
+
     /// Grows with each batch that is dispatched.
     pub(crate) fn watermark(&self) -> Watermark<Position> {
         self.dispatched.clone()
     }
 
-    /// Memory of framed events, counted while they wait.
-    pub(crate) fn weigh(&self, bytes: usize) -> Arc<Weight> {
-        Weight::new(bytes, &self.waiting)
+    /// Framed events, counted while any of them waits.
+    pub(crate) fn weigh(&self, frames: BytesMut) -> Bytes {
+        match frames.is_empty() {
+            true => Bytes::new(),
+            false => weighed(frames, &self.waiting),
+        }
+    }
+
+    /// Turns of those who read what they missed.
+    pub(crate) fn replays(&self) -> &Arc<Semaphore> {
+        &self.replays
+    }
+
+    /// Whether one more may take memory for what it missed: it can wait, who is live can't.
+    pub(crate) fn has_room_for_replays(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) <= self.budget / 2
+    }
+
+    /// One more is there, live or not.
+    pub(crate) fn enter(&self) {
+        self.present.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of them has gone, or was told everything.
+    pub(crate) fn exit(&self) {
+        self.present.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many are there, live or not.
+    pub(crate) fn present(&self) -> usize {
+        self.present.load(Ordering::Relaxed)
+    }
+
+    /// Tells when everybody is sent away.
+    pub(crate) fn closing(&self) -> Leaving {
+        Leaving(self.closing.subscribe())
     }
 
     /// How many are there.
@@ -306,10 +405,25 @@ impl Hub {
                 member.queue.close(why);
             }
         }
+        drop(state);
+        self.closing.send_replace(Some(why));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells when everybody is sent away.
+pub(crate) struct Leaving(watch::Receiver<Option<Close>>);
+
+impl Leaving {
+    /// Waits for that. Cancel-safe.
+    pub(crate) async fn closed(&mut self) -> Close {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(why) => why.unwrap_or(Close::GoingAway),
+            Err(_) => Close::GoingAway,
+        }
     }
 }
 

@@ -1,27 +1,50 @@
 //! What a connection wants as a whole: connections that want the same share everything.
 
-use walgate_core::Position;
+use std::sync::Arc;
 
+use walgate_core::{Body, Position};
+
+use crate::access::Rights;
 use crate::subscription::Subscription;
 
-/// The subscriptions of a connection, without their names.
+/// The subscriptions of a connection, without their names, and what it may see of what they ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Interest {
+    pub(crate) rights: Arc<Rights>,
     pub(crate) subscriptions: Vec<Subscription>,
 }
 
 impl Interest {
     /// The same subscriptions in another order are the same interest.
-    pub(crate) fn new(mut subscriptions: Vec<Subscription>) -> Self {
+    pub(crate) fn new(rights: Arc<Rights>, mut subscriptions: Vec<Subscription>) -> Self {
         let key = |own: &Subscription| format!("{own:?}");
         subscriptions.sort_by_cached_key(key);
         subscriptions.dedup();
-        Self { subscriptions }
+        Self {
+            rights,
+            subscriptions,
+        }
     }
 
     /// Equal for equal interests, and different for different ones.
     pub(crate) fn key(&self) -> String {
-        format!("{:?}", self.subscriptions)
+        format!("{:?} {:?}", self.rights, self.subscriptions)
+    }
+
+    /// Whether it is given rows of this table: it has asked for them, and may see some.
+    pub(crate) fn is_about(&self, schema: &str, table: &str) -> bool {
+        let mut all = self.subscriptions.iter();
+        all.any(|own| own.is_about(schema, table)) && self.rights.of(schema, table).is_some()
+    }
+
+    /// Whether it is given what has no table: a gap always is; a message only where it wants all tables,
+    /// and may see them.
+    pub(crate) fn wants_without_table(&self, body: &Body<'_>) -> bool {
+        if matches!(body, Body::Message { .. }) && !self.rights.opens_all() {
+            return false;
+        }
+        let mut all = self.subscriptions.iter();
+        all.any(|own| own.wants_without_table(body))
     }
 
     /// Whether any of it wants the bounds of transactions.

@@ -19,37 +19,60 @@
 )]
 
 mod access;
+mod admission;
+mod bounds;
 mod chunk;
 mod close;
+#[cfg(test)]
+mod contract_tests;
+mod cookie;
+mod cors;
 mod counters;
 mod encoder;
 mod event_stream;
 mod feed;
 pub mod filter;
 mod frame;
+mod handed;
 mod handshake;
 mod history;
 mod hub;
+#[cfg(test)]
+mod idle_tests;
 mod interest;
 mod matcher;
 #[cfg(test)]
 mod model_tests;
 mod options;
+mod page;
 mod parcel;
+mod patient;
 mod protocol;
 mod queue;
+mod replay;
+mod resources;
 mod seats;
 mod server;
 mod session;
+mod since;
 mod sink;
+mod snapshot;
+mod subjects;
 mod subscription;
 mod table_pattern;
 mod websocket;
 
-pub use access::{Policy, Token};
+pub use access::{
+    CertificateSubject, Claims, Guard, Jwt, JwtAlgorithm, JwtKeys, JwtRefusal, KeySet,
+    MAX_KEY_SET_BYTES, Policy, Rule, RuleText, Token,
+};
 pub use encoder::PushEncoder;
 pub use history::{Backlog, History, Read};
-pub use options::{Certificate, PushOptions};
+pub use options::{Certificate, PushOptions, SourceView};
 pub use queue::QueueLimits;
 pub use server::{PushMonitor, PushServer, PushStats};
 pub use sink::PushSink;
+pub use snapshot::{
+    Moment, RowReader, Snapshot, SnapshotError, SnapshotErrorKind, SnapshotFuture, SnapshotLimits,
+    Snapshots, WantedTables,
+};

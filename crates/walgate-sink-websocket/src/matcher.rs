@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use walgate_core::{Body, ColumnUse, Op, Table};
+use walgate_core::{Body, ColumnUse, OldTuple, Op, ReplicaIdentity, RowKey, Table, Tuple, Value};
 
-use crate::filter::{BindError, Bound, Filter, Index, Verdict};
+use crate::filter::{Bound, Index, Verdict};
 use crate::interest::Interest;
 use crate::parcel::InterestId;
 use crate::subscription::{Ops, Subscription};
@@ -13,7 +13,7 @@ use crate::subscription::{Ops, Subscription};
 /// Definitions that are kept at most; more are met only when tables are altered all the time.
 const MAX_TABLES: usize = 4096;
 
-/// Choices of columns of one definition that are kept at most; who makes more is given all columns.
+/// Choices of columns of one definition that are kept at most.
 const MAX_VIEWS: usize = 1024;
 
 /// Tables with fewer columns have ids from here on: a chain counts its own from below.
@@ -24,8 +24,10 @@ const FIRST_VIEW: u32 = 1 << 31;
 pub(crate) enum Given {
     /// The event, with these columns.
     Event(View),
-    /// That the row has left.
-    Leave,
+    /// The event without what the row was before, which is not known to have been the client's to see.
+    Bare(View),
+    /// That the row has left, by these columns of its key.
+    Leave(View),
 }
 
 /// A choice of a table's columns.
@@ -52,6 +54,8 @@ pub(crate) struct Matcher {
     views: u32,
     /// What the last change has found, reused.
     found: BTreeMap<InterestId, Given>,
+    /// Whether somebody was not given the last change because a row rule could not be judged.
+    undecided: bool,
 }
 
 /// One definition, and who wants something of it.
@@ -64,11 +68,15 @@ struct Selected {
     plain: Vec<Entry>,
     /// With one.
     filtered: Index<usize>,
-    entries: Vec<Option<(Entry, Bound)>>,
+    entries: Vec<Option<Filtered>>,
     /// Places in `entries` that are free.
     free: Vec<usize>,
     /// The places of an interest.
     places: BTreeMap<InterestId, Vec<usize>>,
+    /// Of whose rows nobody can tell whether they may be seen, as a rule does not fit the definition.
+    blind: Vec<Entry>,
+    /// Places of the columns that row rules test, also of rules that have gone.
+    ruled: BTreeSet<u16>,
     /// Who asks of it what it does not have. Told with the next change under this definition: one that
     /// was superseded has none.
     misfits: Vec<Misfit>,
@@ -80,6 +88,18 @@ struct Entry {
     interest: InterestId,
     ops: Ops,
     view: View,
+    /// What of the key may be seen.
+    leave: View,
+}
+
+/// One that gets some of its rows.
+#[derive(Debug)]
+struct Filtered {
+    entry: Entry,
+    /// The rows that are wanted and may be seen.
+    bound: Bound,
+    /// Those that may be seen; none for all.
+    rule: Option<Bound>,
 }
 
 impl Matcher {
@@ -112,14 +132,11 @@ impl Matcher {
         misfits: &mut Vec<Misfit>,
     ) -> &BTreeMap<InterestId, Given> {
         self.found.clear();
+        self.undecided = false;
         match body.table() {
             None => {
-                let wants = |interest: &Interest| {
-                    let mut all = interest.subscriptions.iter();
-                    all.any(|own| own.wants_without_table(body))
-                };
                 let all = self.interests.iter();
-                for (id, _) in all.filter(|(_, interest)| wants(interest)) {
+                for (id, _) in all.filter(|(_, interest)| interest.wants_without_table(body)) {
                     self.found.insert(*id, Given::Event(View::ALL));
                 }
             }
@@ -128,10 +145,34 @@ impl Matcher {
                 if let Some(selected) = self.tables.get_mut(&table.id) {
                     misfits.append(&mut selected.misfits);
                     selected.judge(body, &mut self.views, &mut self.found);
+                    self.undecided = selected.is_undecided(body);
                 }
             }
         }
         &self.found
+    }
+
+    /// Which rows of a table somebody is given: those that meet all keys of one of these, or any, if that can't be said.
+    pub(crate) fn row_keys(
+        &mut self,
+        table: &Arc<Table>,
+        misfits: &mut Vec<Misfit>,
+    ) -> Option<Vec<Vec<RowKey>>> {
+        self.meet(table);
+        let selected = self.tables.get_mut(&table.id)?;
+        misfits.append(&mut selected.misfits);
+        if !selected.plain.is_empty() {
+            return None;
+        }
+        let own = selected.entries.iter().flatten();
+        let keys = own.map(|own| own.bound.row_keys(&table.relation));
+        keys.map(|keys| Some(keys).filter(|keys| !keys.is_empty()))
+            .collect()
+    }
+
+    /// Whether somebody was not given the last change because a row rule could not be judged.
+    pub(crate) const fn was_undecided(&self) -> bool {
+        self.undecided
     }
 
     /// The table as an encoder is to be shown it.
@@ -166,57 +207,84 @@ impl Selected {
             entries: Vec::new(),
             free: Vec::new(),
             places: BTreeMap::new(),
+            blind: Vec::new(),
+            ruled: BTreeSet::new(),
             misfits: Vec::new(),
         }
     }
 
     fn add(&mut self, id: InterestId, interest: &Interest, views: &mut u32) {
-        let (schema, name) = (&self.table.relation.schema, &self.table.relation.name);
+        let table = Arc::clone(&self.table);
+        let (schema, name) = (&table.relation.schema, &table.relation.name);
+        let Some(sight) = interest.rights.of(schema, name) else {
+            return;
+        };
+        let shown = sight.shown(&table);
+        let rule = sight.rows(&table);
+        let is_shown = |place: &u16| shown.get(usize::from(*place)) == Some(&true);
+        let has_key = table.key.iter().all(is_shown);
+        if let Ok(Some(rule)) = &rule {
+            self.ruled.extend(rule.places());
+        }
         let about = |own: &&Subscription| own.is_about(schema, name);
-        let mut entries = Vec::new();
         for own in interest.subscriptions.iter().filter(about) {
             let bound = match &own.filter {
                 None => None,
-                Some(filter) => match bind(filter, &self.table) {
+                Some(filter) => match sight.bind(filter, &table) {
                     Ok(bound) => Some(bound),
                     // Who takes whatever there is takes what fits.
                     Err(_) if !own.names(schema, name) => continue,
                     Err(error) => {
-                        self.misfits.push(Misfit {
-                            interest: id,
-                            message: error.to_string(),
-                        });
+                        self.misfit(id, error.to_string());
                         continue;
                     }
                 },
             };
-            entries.push((own, bound));
-        }
-        for (own, bound) in entries {
+            let Some(view) = self.view(own.columns.as_ref(), &shown, views) else {
+                self.misfit(
+                    id,
+                    format!("too many choices of columns of {schema}.{name}"),
+                );
+                continue;
+            };
             let entry = Entry {
                 interest: id,
                 ops: own.ops,
-                view: self.view(own.columns.as_ref(), views),
+                view,
+                leave: if has_key { View::ALL } else { view },
             };
-            match bound {
-                None => self.plain.push(entry),
-                Some(bound) => {
-                    let place = self.free.pop().unwrap_or(self.entries.len());
-                    if place == self.entries.len() {
-                        self.entries.push(None);
-                    }
-                    self.filtered.insert(place, &bound);
-                    if let Some(slot) = self.entries.get_mut(place) {
-                        *slot = Some((entry, bound));
-                    }
-                    self.places.entry(id).or_default().push(place);
+            match (&rule, bound) {
+                (Err(_), _) => self.blind.push(entry),
+                (Ok(None), None) => self.plain.push(entry),
+                (Ok(None), Some(bound)) => self.insert(entry, bound, None),
+                (Ok(Some(rule)), None) => self.insert(entry, rule.clone(), Some(rule.clone())),
+                (Ok(Some(rule)), Some(bound)) => {
+                    let both = Bound::all([rule.clone(), bound]);
+                    self.insert(entry, both, Some(rule.clone()));
                 }
             }
         }
     }
 
+    fn misfit(&mut self, interest: InterestId, message: String) {
+        self.misfits.push(Misfit { interest, message });
+    }
+
+    fn insert(&mut self, entry: Entry, bound: Bound, rule: Option<Bound>) {
+        let place = self.free.pop().unwrap_or(self.entries.len());
+        if place == self.entries.len() {
+            self.entries.push(None);
+        }
+        self.filtered.insert(place, &bound);
+        self.places.entry(entry.interest).or_default().push(place);
+        if let Some(slot) = self.entries.get_mut(place) {
+            *slot = Some(Filtered { entry, bound, rule });
+        }
+    }
+
     fn remove(&mut self, id: InterestId) {
         self.plain.retain(|entry| entry.interest != id);
+        self.blind.retain(|entry| entry.interest != id);
         self.misfits.retain(|misfit| misfit.interest != id);
         for place in self.places.remove(&id).unwrap_or_default() {
             self.filtered.remove(&place);
@@ -236,9 +304,12 @@ impl Selected {
                 found.insert(entry.interest, given);
             }
             Some(before) => match (*before, given) {
-                (Given::Leave, Given::Event(_)) => *before = given,
-                (Given::Event(one), Given::Event(other)) if one != other => {
-                    unions.push((entry.interest, one, other));
+                (Given::Leave(_), Given::Event(_) | Given::Bare(_)) => *before = given,
+                (Given::Event(one), Given::Event(other))
+                | (Given::Bare(one), Given::Bare(other))
+                    if one != other =>
+                {
+                    unions.push((entry.interest, other));
                 }
                 _ => {}
             },
@@ -248,36 +319,79 @@ impl Selected {
         }
         let entries = &self.entries;
         if matches!(op, Op::Truncate | Op::Schema) {
-            let all = entries.iter().flatten().map(|(entry, _)| entry);
-            for entry in all.filter(|entry| wanted(entry)) {
+            let all = entries.iter().flatten().map(|own| &own.entry);
+            for entry in all.chain(&self.blind).filter(|entry| wanted(entry)) {
                 give(entry, Given::Event(entry.view));
             }
         } else {
+            let table = &self.table;
             self.filtered.candidates(body, |place| {
-                let Some(Some((entry, bound))) = entries.get(place) else {
+                let Some(Some(own)) = entries.get(place) else {
                     return;
                 };
-                if !wanted(entry) {
-                    return;
-                }
-                match bound.judge(body) {
-                    Verdict::Event => give(entry, Given::Event(entry.view)),
-                    Verdict::Leave => give(entry, Given::Leave),
-                    Verdict::Nothing => {}
+                if wanted(&own.entry)
+                    && let Some(given) = own.judge(body, table)
+                {
+                    give(&own.entry, given);
                 }
             });
         }
-        for (interest, one, other) in unions {
-            let one = match found.get(&interest) {
-                Some(Given::Event(view)) => *view,
-                _ => one,
+        for (interest, other) in unions {
+            let Some(given) = found.get(&interest).copied() else {
+                continue;
             };
-            let union = self.union(one, other, views);
-            found.insert(interest, Given::Event(union));
+            let union = match given {
+                Given::Event(one) => Given::Event(self.union(one, other, views)),
+                Given::Bare(one) => Given::Bare(self.union(one, other, views)),
+                Given::Leave(_) => continue,
+            };
+            found.insert(interest, union);
         }
     }
 
-    /// The columns of both.
+    /// Whether somebody is not given a row because a rule can't be judged. Rules are only looked at one
+    /// by one when the log lacks a value that one may have asked for.
+    fn is_undecided(&self, body: &Body<'_>) -> bool {
+        let op = body.op();
+        if !matches!(op, Op::Insert | Op::Update | Op::Delete) {
+            return false;
+        }
+        if self.blind.iter().any(|entry| entry.ops.has(op)) {
+            return true;
+        }
+        if self.ruled.is_empty() || !self.lacks(body) {
+            return false;
+        }
+        let mut own = self.entries.iter().flatten();
+        own.any(|own| {
+            let undecided = |rule: &Bound| rule.is_undecided(body);
+            own.entry.ops.has(op) && own.rule.as_ref().is_some_and(undecided)
+        })
+    }
+
+    /// Whether a column that a rule asks for has no value in the row that decides.
+    fn lacks(&self, body: &Body<'_>) -> bool {
+        let has_none = |tuple: &Tuple<'_>| {
+            let values = (0u16..).zip(tuple.iter());
+            let mut ruled = values.filter(|(place, _)| self.ruled.contains(place));
+            ruled.any(|(_, value)| matches!(value, Value::Unchanged | Value::Binary(_)))
+        };
+        match body {
+            Body::Insert { new, .. } | Body::Update { new, .. } => has_none(new),
+            Body::Delete { old, .. } => match old {
+                OldTuple::Full(tuple) => has_none(tuple),
+                OldTuple::Key(_) => {
+                    let relation = &self.table.relation;
+                    let column = |place: &u16| relation.columns.get(usize::from(*place));
+                    let mut columns = self.ruled.iter().map(column);
+                    columns.any(|column| column.is_none_or(|column| !column.key))
+                }
+            },
+            _ => false,
+        }
+    }
+
+    /// The columns of both; of the first, when there are too many choices.
     fn union(&mut self, one: View, other: View, views: &mut u32) -> View {
         let columns = |view: View| {
             self.views
@@ -285,51 +399,138 @@ impl Selected {
                 .and_then(|(columns, _)| columns.clone())
         };
         match (columns(one), columns(other)) {
-            (Some(one), Some(other)) => {
-                let both = &one | &other;
-                self.view(Some(&both), views)
+            (Some(first), Some(other)) => {
+                let both = &first | &other;
+                let both = Some(both);
+                match self.known_view(both.as_ref()) {
+                    Some(view) => view,
+                    None if self.views.len() < MAX_VIEWS => self.new_view(both, views),
+                    None => one,
+                }
             }
             _ => View::ALL,
         }
     }
 
-    /// The view with these columns. Those of the key always belong to it.
-    fn view(&mut self, columns: Option<&BTreeSet<String>>, views: &mut u32) -> View {
-        let relation = Arc::clone(&self.table.relation);
+    /// The view with these columns, of those that may be seen. Those of the key always belong to it.
+    fn view(
+        &mut self,
+        columns: Option<&BTreeSet<String>>,
+        shown: &[bool],
+        views: &mut u32,
+    ) -> Option<View> {
+        let relation = &self.table.relation;
         // Of what the client has named only what the table has: names of its own make no view.
-        let columns: Option<BTreeSet<String>> = columns.map(|columns| {
-            let places = (0u16..).zip(&relation.columns);
-            let chosen = places.filter(|(place, column)| {
+        let places = (0u16..).zip(&relation.columns).zip(shown);
+        let chosen = places.filter(|((place, column), shown)| {
+            let is_chosen = columns.is_none_or(|columns| {
                 columns.contains(&column.name) || self.table.key.contains(place)
             });
-            chosen.map(|(_, column)| column.name.clone()).collect()
+            **shown && is_chosen
         });
-        let columns = columns.filter(|columns| columns.len() < relation.columns.len());
-        let found = self.views.iter().position(|(own, _)| *own == columns);
-        if let Some(place) = found {
-            return View(place);
+        let chosen: BTreeSet<String> = chosen.map(|((_, column), _)| column.name.clone()).collect();
+        let is_all = chosen.len() == relation.columns.len();
+        let columns = (!is_all).then_some(chosen);
+        match self.known_view(columns.as_ref()) {
+            Some(view) => Some(view),
+            None if self.views.len() < MAX_VIEWS => Some(self.new_view(columns, views)),
+            None => {
+                let place = self.unused_view()?;
+                let table = self.with_columns(columns.as_ref(), views);
+                *self.views.get_mut(place)? = (columns, table);
+                Some(View(place))
+            }
         }
-        if self.views.len() >= MAX_VIEWS {
-            return View::ALL;
-        }
+    }
+
+    /// The place of a choice that nobody has any more.
+    fn unused_view(&self) -> Option<usize> {
+        let filtered = self.entries.iter().flatten().map(|own| &own.entry);
+        let all = filtered.chain(&self.plain).chain(&self.blind);
+        let used: BTreeSet<usize> = all.map(|entry| entry.view.0).collect();
+        (1..self.views.len()).find(|place| !used.contains(place))
+    }
+
+    fn known_view(&self, columns: Option<&BTreeSet<String>>) -> Option<View> {
+        let mut own = self.views.iter();
+        own.position(|(own, _)| own.as_ref() == columns).map(View)
+    }
+
+    fn new_view(&mut self, columns: Option<BTreeSet<String>>, views: &mut u32) -> View {
+        let table = self.with_columns(columns.as_ref(), views);
+        self.views.push((columns, table));
+        View(self.views.len() - 1)
+    }
+
+    /// The definition as who has chosen these columns is shown it.
+    fn with_columns(&self, columns: Option<&BTreeSet<String>>, views: &mut u32) -> Arc<Table> {
         let mut table = Table::clone(&self.table);
+        let Some(columns) = columns else {
+            return Arc::new(table);
+        };
         table.id = FIRST_VIEW | *views;
         *views = views.wrapping_add(1) & !FIRST_VIEW;
+        let relation = Arc::clone(&table.relation);
         for (column, used) in relation.columns.iter().zip(&mut table.columns) {
-            let chosen = columns.as_ref();
-            if chosen.is_some_and(|columns| !columns.contains(&column.name)) {
+            if !columns.contains(&column.name) {
                 *used = ColumnUse::Drop;
             }
         }
-        self.views.push((columns, Arc::new(table)));
-        View(self.views.len() - 1)
+        table.key.retain(|place| {
+            let column = relation.columns.get(usize::from(*place));
+            column.is_some_and(|column| columns.contains(&column.name))
+        });
+        Arc::new(table)
     }
 }
 
-/// A filter for a definition, of what is passed on of it as it is: a filter on something hidden would
-/// tell of it.
-pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Bound, BindError> {
-    filter.bind(&table.relation, |place| {
-        table.columns.get(usize::from(place)) == Some(&ColumnUse::Keep)
+impl Filtered {
+    /// What it is given of a change; none when nothing.
+    fn judge(&self, body: &Body<'_>, table: &Table) -> Option<Given> {
+        let event = Given::Event(self.entry.view);
+        let leave = Given::Leave(self.entry.leave);
+        let verdict = self.bound.judge(body);
+        let Some(rule) = &self.rule else {
+            return match verdict {
+                Verdict::Event => Some(event),
+                Verdict::Leave => Some(leave),
+                Verdict::Nothing => None,
+            };
+        };
+        match (verdict, body) {
+            (
+                Verdict::Event,
+                Body::Update {
+                    old: Some(old),
+                    new,
+                    ..
+                },
+            ) if !rule.truth_of_old(old).is_true() => {
+                has_own_key(table, new).then_some(Given::Bare(self.entry.view))
+            }
+            (Verdict::Event, _) => Some(event),
+            (Verdict::Leave, _) => is_key_logged(table).then_some(leave),
+            (Verdict::Nothing, _) => None,
+        }
+    }
+}
+
+/// Whether the key of an update is in its new row alone.
+fn has_own_key(table: &Table, new: &Tuple<'_>) -> bool {
+    let mut key = table.key.iter();
+    key.all(|place| {
+        let value = new.iter().nth(usize::from(*place));
+        !matches!(value, None | Some(Value::Unchanged))
     })
+}
+
+/// Whether the log holds the key of every old row: where it does not, a `leave` tells that of the new
+/// one.
+fn is_key_logged(table: &Table) -> bool {
+    let relation = &table.relation;
+    relation.identity == ReplicaIdentity::Full
+        || table.key.iter().all(|place| {
+            let column = relation.columns.get(usize::from(*place));
+            column.is_some_and(|column| column.key)
+        })
 }

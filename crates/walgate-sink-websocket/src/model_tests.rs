@@ -26,14 +26,15 @@ use walgate_core::{Batch, Encoder, Position, Sink};
 
 use crate::close::Close;
 use crate::encoder::PushEncoder;
-use crate::feed::{Feed, MakeEncoder};
+use crate::feed::{Feed, From, MakeEncoder};
 use crate::frame::Carrier;
 use crate::history::History;
 use crate::hub::Hub;
 use crate::queue::QueueLimits;
 use crate::sink::PushSink;
 use client::{Client, Left};
-use log::{Journal, Shelf, TextEncoder, random_log};
+pub(crate) use log::TextEncoder;
+use log::{Journal, Shelf, random_log};
 use wants::Wish;
 
 /// A second or two.
@@ -168,8 +169,8 @@ impl World {
             &self.chain.hub,
             &self.history,
             client.carrier,
-            client.wish.interest(),
-            after,
+            Arc::new(client.wish.interest()),
+            after.map_or(From::Now, From::After),
             (self.limits, make),
         ));
     }
@@ -186,6 +187,23 @@ impl World {
             client.wished.push((head, wish.clone()));
             client.wish = wish;
         }
+    }
+
+    /// A client's token shows less from here on: what waits is read again under it.
+    fn narrow(&mut self, place: usize) {
+        let client = &mut self.clients[place];
+        let Some(feed) = &mut client.feed else { return };
+        let wish = client.wish.narrowed(&mut self.random);
+        let kept = feed.narrow(wish.interest(), 0);
+        assert_eq!(kept, Some(0), "everything is kept");
+        client.ready = false;
+        if !client.wished.is_empty() {
+            // What it wanted from further on, it wants from there on.
+            let sent = feed.sent();
+            client.wished.retain(|(from, _)| *from < sent);
+            client.wished.push((sent, wish.clone()));
+        }
+        client.wish = wish;
     }
 
     fn write(&mut self) {
@@ -218,12 +236,9 @@ impl World {
         self.chain = Chain::new(self.budget, from, next);
     }
 
-    /// The chain repeats what is behind what was dispatched, with whole transactions.
+    /// The chain repeats what is behind what was dispatched, be it in the middle of a transaction.
     fn go_back(&mut self) {
         let dispatched = self.chain.hub.dispatched();
-        if !matches!(dispatched.index(), 0 | Position::COMMIT) {
-            return;
-        }
         let log = &self.journal.log;
         self.chain.next = log.partition_point(|own| own.position <= dispatched);
         self.chain.building.clear();
@@ -263,6 +278,7 @@ impl World {
             34 if self.random.u8(0..8) == 0 => self.chain.hub.close(Close::GoingAway),
             35..37 => self.clients[place].feed = None,
             37..41 => self.change(place),
+            41..43 => self.narrow(place),
             _ if self.clients[place].feed.is_none() => self.connect(place),
             _ => drop(self.clients[place].take(&self.journal.log)),
         }
@@ -278,14 +294,17 @@ impl World {
             self.write();
         }
         let last = self.journal.log.last().map(|own| own.position);
-        for client in &mut self.clients {
-            let mut idle = 0;
-            while idle < 50 && client.feed.is_some() {
-                match client.take(&self.journal.log) {
-                    Left::Waiting => idle += 1,
-                    Left::Given | Left::Ended(_) => idle = 0,
+        // One may wait for room that another has.
+        let mut idle = 0;
+        while idle < 50 {
+            idle += 1;
+            for client in &mut self.clients {
+                if client.feed.is_some() && client.take(&self.journal.log) != Left::Waiting {
+                    idle = 0;
                 }
             }
+        }
+        for client in &self.clients {
             if let Some(feed) = &client.feed {
                 assert!(client.ready, "it is never ready");
                 assert!(Some(feed.sent()) >= last, "it does not have everything");

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use walgate_core::Position;
 
+/// Why a client that asks for both gets neither.
+pub(crate) const SNAPSHOT_OR_AFTER: &str = "snapshot excludes after and since: it begins anew";
+
 /// What a client says, one JSON object in a text message.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -11,6 +14,11 @@ pub(crate) enum Request {
     Start(Start),
     /// Adds a subscription at the connection's position.
     Subscribe(Wanted),
+    /// Goes on with another token.
+    Token {
+        /// The token.
+        token: Bearer,
+    },
     /// Takes one away.
     Unsubscribe {
         /// Its id.
@@ -18,14 +26,28 @@ pub(crate) enum Request {
     },
 }
 
+/// A token, which is shown nowhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Bearer(pub(crate) String);
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// How a connection begins.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Start {
     /// A bearer token, where no header could carry it.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Bearer>,
     /// Resume behind this event id or LSN; without it the connection is live at once.
     pub(crate) after: Option<String>,
+    /// Begin with what was committed at this time or later. It excludes `after`.
+    pub(crate) since: Option<String>,
+    /// The rows that match now come first. It excludes `after` and `since`.
+    pub(crate) snapshot: bool,
     /// What is wanted; everything when it is left out.
     pub(crate) subscriptions: Option<Vec<Wanted>>,
 }
@@ -64,6 +86,15 @@ pub(crate) enum Answer {
         delivery: &'static str,
         /// How exact the filters are.
         subscriptions: Vec<Exactness>,
+        /// When the token ends, in RFC 3339.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<String>,
+    },
+    /// It goes on with another token.
+    Token {
+        /// When that ends, in RFC 3339.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<String>,
     },
     /// A subscription was added or taken away.
     Subscriptions {
@@ -75,6 +106,14 @@ pub(crate) enum Answer {
     },
     /// Everything up to here was sent: resume from it.
     Position {
+        #[serde(serialize_with = "as_text")]
+        position: Position,
+    },
+    /// All rows of the snapshot were sent; what it does not contain comes now.
+    Snapshot {
+        /// How many rows there were.
+        rows: u64,
+        /// Resume from it: everything that the snapshot lacks comes behind it.
         #[serde(serialize_with = "as_text")]
         position: Position,
     },
@@ -102,9 +141,12 @@ pub(crate) enum Answer {
         code: u16,
         /// Why.
         reason: String,
-        /// Everything up to here was sent: resume from it.
-        #[serde(serialize_with = "as_text")]
-        position: Position,
+        /// Everything up to here was sent: resume from it. None where there is nothing to resume.
+        #[serde(
+            serialize_with = "as_text_if_any",
+            skip_serializing_if = "Option::is_none"
+        )]
+        position: Option<Position>,
     },
 }
 
@@ -137,6 +179,16 @@ fn as_text<S: serde::Serializer>(position: &Position, serializer: S) -> Result<S
     serializer.collect_str(position)
 }
 
+fn as_text_if_any<S: serde::Serializer>(
+    position: &Option<Position>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match position {
+        Some(position) => serializer.collect_str(position),
+        None => serializer.serialize_none(),
+    }
+}
+
 impl Answer {
     /// As one line of JSON.
     pub(crate) fn json(&self) -> String {
@@ -148,8 +200,10 @@ impl Answer {
     pub(crate) const fn event(&self) -> &'static str {
         match self {
             Self::Ready { .. } => "ready",
+            Self::Token { .. } => "token",
             Self::Subscriptions { .. } => "subscriptions",
             Self::Position { .. } => "position",
+            Self::Snapshot { .. } => "snapshot",
             Self::ResyncRequired { .. } => "resync_required",
             Self::Error { .. } => "refused",
             Self::Closed { .. } => "closed",

@@ -34,6 +34,7 @@ impl Default for QueueLimits {
 pub(crate) struct Queue {
     state: Mutex<State>,
     wake: Notify,
+    cut: Notify,
     limits: QueueLimits,
 }
 
@@ -42,6 +43,8 @@ struct State {
     chunks: VecDeque<Queued>,
     events: usize,
     bytes: usize,
+    /// What was taken last, which is being written: its first event, and the memory that it pins.
+    taken: Option<(Position, usize)>,
     /// Everything up to here was put in, or is not for this client.
     last: Position,
     closed: Option<Closing>,
@@ -78,6 +81,19 @@ pub(crate) struct Taken {
     pub(crate) closed: Option<Closing>,
 }
 
+/// What a queue holds in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The first event that was not written yet, if there is any.
+    pub(crate) oldest: Option<Position>,
+    /// Bytes that wait.
+    pub(crate) waiting: usize,
+    /// Bytes that are pinned by what was taken and is not written.
+    pub(crate) taken: usize,
+    /// Nothing more comes.
+    pub(crate) is_closed: bool,
+}
+
 impl Queue {
     /// A queue that takes nothing up to `last`.
     pub(crate) fn new(limits: QueueLimits, last: Position) -> Self {
@@ -87,6 +103,7 @@ impl Queue {
                 ..State::default()
             }),
             wake: Notify::new(),
+            cut: Notify::new(),
             limits,
         }
     }
@@ -125,6 +142,11 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// How much may wait.
+    pub(crate) const fn limits(&self) -> QueueLimits {
+        self.limits
+    }
+
     /// Nothing more comes, and what waits is given up.
     pub(crate) fn close(&self, why: Close) {
         self.state().end(Closing { why, detail: None });
@@ -138,10 +160,23 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// Nothing more comes, what waits is given up, and so is what was taken.
+    pub(crate) fn close_and_cut(&self, why: Close) {
+        self.close(why);
+        self.cut.notify_one();
+    }
+
+    /// Waits until what was taken is to be given up. Cancel-safe.
+    pub(crate) async fn cut(&self) {
+        self.cut.notified().await;
+    }
+
     /// What is there now: about `bytes` of it, or one chunk.
     pub(crate) fn take(&self, bytes: usize) -> Taken {
         let mut state = self.state();
         let mut taken = Taken::default();
+        // What was taken before has been written.
+        state.taken = None;
         let mut size = 0;
         while size < bytes
             && let Some(queued) = state.chunks.pop_front()
@@ -149,6 +184,8 @@ impl Queue {
             size += queued.bytes();
             state.events -= queued.events;
             state.bytes -= queued.bytes();
+            let (first, pinned) = state.taken.unwrap_or_else(|| (queued.chunk.first(), 0));
+            state.taken = Some((first, pinned + queued.chunk.pins()));
             taken.chunks.push(queued);
         }
         if state.chunks.is_empty() {
@@ -157,9 +194,16 @@ impl Queue {
         taken
     }
 
-    /// Bytes that wait.
-    pub(crate) fn bytes(&self) -> usize {
-        self.state().bytes
+    /// What it holds in memory.
+    pub(crate) fn held(&self) -> Held {
+        let state = self.state();
+        let waiting = state.chunks.front().map(|queued| queued.chunk.first());
+        Held {
+            oldest: state.taken.map(|(first, _)| first).or(waiting),
+            waiting: state.bytes,
+            taken: state.taken.map_or(0, |(_, pinned)| pinned),
+            is_closed: state.closed.is_some(),
+        }
     }
 
     /// Waits until there may be something to take. Cancel-safe.
@@ -185,28 +229,24 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use bytes::Bytes;
     use walgate_core::Lsn;
 
     use super::*;
-    use crate::chunk::Weight;
 
     fn at(lsn: u64) -> Position {
         Position::new(0, Lsn(lsn), 2)
     }
 
     fn chunk(lsns: std::ops::Range<u64>) -> Arc<Chunk> {
-        let total = Arc::new(AtomicUsize::new(0));
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
         for lsn in lsns {
             bytes.extend_from_slice(format!("[{lsn:02}]").as_bytes());
             ends.push((at(lsn), bytes.len()));
         }
-        let weight = Weight::new(bytes.len(), &total);
-        Arc::new(Chunk::new(vec![Bytes::from(bytes)], ends, weight))
+        let len = bytes.len();
+        Arc::new(Chunk::new(vec![Bytes::from(bytes)], ends, len))
     }
 
     fn text(taken: &Taken) -> String {
@@ -228,7 +268,7 @@ mod tests {
         let taken = queue.take(usize::MAX);
         assert_eq!(text(&taken), "[04][05][07][08]");
         assert_eq!(taken.closed, None);
-        assert_eq!(queue.bytes(), 0);
+        assert_eq!(queue.held().waiting, 0);
     }
 
     #[test]
@@ -247,7 +287,7 @@ mod tests {
             (text(&taken).as_str(), why(&taken)),
             ("", Some(Close::Slow))
         );
-        assert_eq!(queue.bytes(), 0);
+        assert_eq!(queue.held().waiting, 0);
     }
 
     #[test]

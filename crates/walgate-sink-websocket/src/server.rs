@@ -7,13 +7,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -21,7 +23,9 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use walgate_core::{Encoder, Failure, Position, StopReason};
 
-use crate::access::{Access, Policy};
+use crate::access::Peer;
+use crate::admission::{self, Admitted, admit, unauthorized};
+use crate::cors;
 use crate::counters::Counters;
 use crate::encoder::PushEncoder;
 use crate::event_stream;
@@ -31,10 +35,15 @@ use crate::handshake::{self, Refused};
 use crate::history::History;
 use crate::hub::Hub;
 use crate::options::PushOptions;
-use crate::protocol::Start;
+use crate::page;
+use crate::patient::{Patient, STALLED_AFTER};
+use crate::protocol::SNAPSHOT_OR_AFTER;
+use crate::resources;
 use crate::seats::{Seat, Seats};
 use crate::session::{Desk, Session};
 use crate::sink::PushSink;
+use crate::snapshot::{SnapshotDesk, Snapshots};
+use crate::subjects::Subjects;
 use crate::websocket;
 
 /// How long a client may take for a handshake and for the head of a request.
@@ -42,6 +51,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The largest head of a request.
 const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// Connections that the kernel holds until they are taken: after a restart all clients come at once, and
+/// who does not fit in tries again only after a second. The kernel has its own bound.
+const QUEUED: i32 = 4096;
 
 /// How long to wait when no connection can be taken, which is because of too many open files.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
@@ -78,11 +91,12 @@ impl PushServer {
         };
         let listener = std::net::TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
+        SockRef::from(&listener).listen(QUEUED).map_err(refused)?;
         let listener = TcpListener::from_std(listener).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let hub = Arc::new(Hub::new(options.memory));
         let desk = Arc::new(OnceLock::new());
-        let app = router(&desk);
+        let app = router(&desk, options.page, &options.origins);
         let door = Door {
             seats: Seats::new(options.max_connections, options.max_connections_of_one),
             tls: options.tls.clone(),
@@ -116,19 +130,25 @@ impl PushServer {
     }
 
     /// Takes clients from here on: the chain begins behind `from`, `history` has what is before it,
-    /// and `encoder` makes the events of a replay as the chain's are made.
+    /// `snapshots` the rows that there are, where they can be read, and `encoder` makes the events of a
+    /// replay as the chain's are made.
     pub fn open(
         &self,
         history: Arc<dyn History>,
+        snapshots: Option<Arc<dyn Snapshots>>,
         from: Position,
         encoder: impl Fn() -> Box<dyn Encoder> + Send + Sync + 'static,
     ) {
         self.hub.begin(from);
         let encoder: MakeEncoder = Arc::new(encoder);
+        let (hub, limits) = (&self.hub, self.options.snapshots);
+        let snapshots = SnapshotDesk::new(snapshots, limits, hub, &history, &encoder);
         let desk = Desk {
+            subjects: Subjects::new(self.options.max_connections_of_subject),
             hub: Arc::clone(&self.hub),
             history,
             encoder,
+            snapshots,
             options: self.options.clone(),
         };
         // A second time it is open already.
@@ -177,6 +197,16 @@ pub struct PushStats {
     pub resumed: u64,
     /// Clients that were told to take a new copy.
     pub resyncs: u64,
+    /// Events that were left out of a replay because they can't be encoded.
+    pub unencodable: u64,
+    /// Changes that somebody was not given because a row rule could not be judged.
+    pub undecided: u64,
+    /// Snapshots that were taken, each once for all who shared it.
+    pub snapshots: u64,
+    /// Rows of them.
+    pub snapshot_rows: u64,
+    /// Snapshots that were refused or broke.
+    pub snapshots_failed: u64,
     /// Events that were given to clients.
     pub deliveries: u64,
 }
@@ -274,12 +304,19 @@ async fn talk(
     place: Place,
 ) -> Result<(), Broken> {
     stream.set_nodelay(true)?;
+    // Of one that has gone without a word nothing is heard, and an event stream asks nothing: what is
+    // written to it is not acknowledged.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER))?;
+    let stream = Patient::new(stream);
     match tls {
-        None => answer(stream, app, place).await,
+        None => answer(stream, app, place, Peer::default()).await,
         Some(tls) => {
             let acceptor = TlsAcceptor::from(tls());
             let stream = timeout(PATIENCE, acceptor.accept(stream)).await??;
-            answer(stream, app, place).await
+            let shown = stream.get_ref().1.peer_certificates();
+            let peer = shown.and_then(|all| all.first()).map(|own| Peer::of(own));
+            answer(stream, app, place, peer.unwrap_or_default()).await
         }
     }
 }
@@ -288,8 +325,11 @@ async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     app: Router,
     place: Place,
+    peer: Peer,
 ) -> Result<(), Broken> {
-    let service = TowerToHyperService::new(app.layer(axum::Extension(place)));
+    let app = app.layer(axum::Extension(place));
+    let app = app.layer(axum::Extension(peer));
+    let service = TowerToHyperService::new(app);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
@@ -300,19 +340,30 @@ async fn answer(
     Ok(())
 }
 
-type Shared = Arc<OnceLock<Arc<Desk>>>;
+pub(crate) type Shared = Arc<OnceLock<Arc<Desk>>>;
 
-fn router(desk: &Shared) -> Router {
-    Router::new()
-        .route("/", get(index))
+fn router(desk: &Shared, has_page: bool, origins: &[String]) -> Router {
+    let first = match has_page {
+        true => page::routes(),
+        false => Router::new().route("/", get(index)),
+    };
+    first
         .route("/v1/stream", any(stream))
         .route("/v1/events", get(events))
+        .route(
+            "/v1/session",
+            post(admission::keep).delete(admission::forget),
+        )
+        .route("/v1/source", get(source))
+        .route("/v1/tables", get(tables))
+        .route("/v1/asyncapi.json", get(resources::asyncapi))
+        .layer(from_fn_with_state(origins.into(), cors::allow))
         .with_state(Arc::clone(desk))
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
-fn text(code: StatusCode, body: impl Into<String>) -> Response {
+pub(crate) fn text(code: StatusCode, body: impl Into<String>) -> Response {
     let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, "no-store")];
     (code, headers, body.into() + "\n").into_response()
 }
@@ -326,74 +377,12 @@ async fn index() -> Response {
     text(StatusCode::OK, lines)
 }
 
-/// A request that may become a connection.
-struct Admitted {
-    desk: Arc<Desk>,
-    /// What its token opens; none when it has none, and a message may still bring it.
-    access: Option<Access>,
-    /// What its address says.
-    start: Option<Start>,
-}
-
-/// What every connection needs before it is one, or the answer that it gets instead.
-fn admit(desk: &Shared, request: &Request) -> Result<Admitted, Refused> {
-    admitted(desk, request).inspect_err(|_| {
-        if let Some(desk) = desk.get() {
-            Counters::count(&desk.hub.counters.refused);
-        }
-    })
-}
-
-fn admitted(desk: &Shared, request: &Request) -> Result<Admitted, Refused> {
-    let Some(desk) = desk.get() else {
-        let soon = [(RETRY_AFTER, "1")];
-        let reason = "walgate has not reached its source yet: come back\n";
-        let refused = (StatusCode::SERVICE_UNAVAILABLE, soon, reason);
-        return Err(refused.into_response().into());
-    };
-    let headers = request.headers();
-    let options = &desk.options;
-    // Who needs no token could be any page whose name was made to mean this machine.
-    if matches!(options.policy, Policy::Open)
-        && !handshake::is_our_name(headers, &options.listen, &options.origins)
-    {
-        let reason = "this is not the name of the server: add it to origins";
-        return Err(text(StatusCode::FORBIDDEN, reason).into());
-    }
-    if !handshake::is_welcome(headers, &options.origins) {
-        let reason = "pages of this origin may not connect";
-        return Err(text(StatusCode::FORBIDDEN, reason).into());
-    }
-    let start = handshake::start_of(request.uri().query())
-        .map_err(|message| text(StatusCode::BAD_REQUEST, message))?;
-    let token = handshake::token(headers);
-    let access = desk.policy().access(token);
-    // A token that is wrong is never taken for one that was not sent.
-    if access.is_none() && token.is_some() {
-        return Err(unauthorized().into());
-    }
-    Ok(Admitted {
-        desk: Arc::clone(desk),
-        access,
-        start,
-    })
-}
-
-fn unauthorized() -> Response {
-    let refused = (
-        StatusCode::UNAUTHORIZED,
-        [(WWW_AUTHENTICATE, "Bearer"), (CONTENT_TYPE, TEXT)],
-        "the header Authorization: Bearer TOKEN is needed\n",
-    );
-    refused.into_response()
-}
-
 async fn stream(State(desk): State<Shared>, mut request: Request) -> Result<Response, Refused> {
     let Admitted {
         desk,
         access,
         start,
-    } = admit(&desk, &request)?;
+    } = admit(&desk, &request).await?;
     if access.is_none() && start.is_some() {
         return Err(unauthorized().into());
     }
@@ -418,12 +407,30 @@ async fn stream(State(desk): State<Shared>, mut request: Request) -> Result<Resp
     Ok(response)
 }
 
+/// How the source does, for who may read the streams.
+async fn source(State(desk): State<Shared>, request: Request) -> Result<Response, Refused> {
+    let Admitted { desk, access, .. } = admit(&desk, &request).await?;
+    access.ok_or_else(unauthorized)?;
+    // An empty object where nobody looks.
+    let look = desk.options.source.as_ref();
+    let seen = look.map_or_else(|| serde_json::json!({}), |look| look());
+    Ok(resources::json(seen.to_string(), "no-store"))
+}
+
+/// The tables that may be asked for, as far as they are known: from the first change on.
+async fn tables(State(desk): State<Shared>, request: Request) -> Result<Response, Refused> {
+    let Admitted { desk, access, .. } = admit(&desk, &request).await?;
+    let access = access.ok_or_else(unauthorized)?;
+    let known = desk.hub.tables();
+    Ok(resources::tables(known.iter().map(AsRef::as_ref), &access))
+}
+
 async fn events(State(desk): State<Shared>, request: Request) -> Result<Response, Refused> {
     let Admitted {
         desk,
         access,
         start,
-    } = admit(&desk, &request)?;
+    } = admit(&desk, &request).await?;
     let access = access.ok_or_else(unauthorized)?;
     let start = start.unwrap_or_default();
     // What a browser sends when it comes back is later than what the page's address says.
@@ -432,14 +439,24 @@ async fn events(State(desk): State<Shared>, request: Request) -> Result<Response
         .get("last-event-id")
         .and_then(|id| id.to_str().ok());
     let last = last.filter(|id| !id.is_empty()).map(str::to_owned);
+    if start.snapshot && (start.after.is_some() || start.since.is_some()) {
+        return Err(text(StatusCode::BAD_REQUEST, SNAPSHOT_OR_AFTER).into());
+    }
+    let since = match last {
+        Some(_) => None,
+        None => start
+            .since()
+            .map_err(|message| text(StatusCode::BAD_REQUEST, message))?,
+    };
     let after = last
         .or(start.after)
-        .map(|after| after.parse::<Position>())
+        .map(|after| desk.resume_point(&after))
         .transpose();
     let after = after.map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let session = Session::new(&desk, access, start.subscriptions)
-        .map_err(|refusal| text(StatusCode::BAD_REQUEST, refusal.message))?;
-    let feed = session.feed(Carrier::EventStream, after);
+    let session = Session::new(&desk, access, start.subscriptions).map_err(admission::refusal)?;
+    let feed = session
+        .feed(Carrier::EventStream, after, start.snapshot)
+        .since(since);
     let every = desk.options.ping_every;
     let body = event_stream::body(session, feed, every, Arc::clone(&desk.hub));
     let headers = [

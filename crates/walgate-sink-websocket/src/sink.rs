@@ -64,8 +64,7 @@ impl PushSink {
                 self.frame(part, &mut frames, &mut carriers);
             }
         }
-        let frames = frames.map(BytesMut::freeze);
-        let weights = [0, 1].map(|place: usize| self.hub.weigh(frames[place].len()));
+        let frames = frames.map(|frames| self.hub.weigh(frames));
         let mut chunks = Vec::with_capacity(self.framing.len());
         for ((interest, is_stream), building) in std::mem::take(&mut self.framing) {
             let place = usize::from(is_stream);
@@ -73,7 +72,7 @@ impl PushSink {
                 .runs
                 .iter()
                 .map(|(start, end)| frames[place].slice(*start..*end));
-            let chunk = Chunk::new(slices.collect(), building.ends, Arc::clone(&weights[place]));
+            let chunk = Chunk::new(slices.collect(), building.ends, frames[place].len());
             let carrier = match is_stream {
                 true => Carrier::EventStream,
                 false => Carrier::WebSocket,
@@ -136,7 +135,7 @@ impl Sink for PushSink {
         self.hub.close(Close::GoingAway);
         // So that they hear of it before the process has gone. Who does not read is not waited for.
         let deadline = deadline.min(Instant::now() + FAREWELL);
-        while self.hub.stats().clients > 0 && Instant::now() < deadline {
+        while self.hub.present() > 0 && Instant::now() < deadline {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok(())

@@ -114,6 +114,11 @@ impl Subscription {
         })
     }
 
+    /// How many tests are made for every change of its tables because of it.
+    pub(crate) fn standing_tests(&self) -> usize {
+        self.filter.as_ref().map_or(0, Filter::standing_tests)
+    }
+
     /// Whether it is about this table.
     pub(crate) fn is_about(&self, schema: &str, table: &str) -> bool {
         self.tables

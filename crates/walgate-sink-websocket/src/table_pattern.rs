@@ -58,6 +58,11 @@ impl TablePattern {
     pub(crate) const fn is_exact(&self) -> bool {
         self.schema.is_some() && self.table.is_some()
     }
+
+    /// The one table that it means, when it means one.
+    pub(crate) fn exact(&self) -> Option<(&str, &str)> {
+        self.schema.as_deref().zip(self.table.as_deref())
+    }
 }
 
 /// A name, none for a star, and what stands behind it.

@@ -16,27 +16,34 @@ use tungstenite::error::CapacityError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
-use walgate_core::Position;
 
-use crate::access::Access;
+use crate::access::{Access, Policy, expiry};
 use crate::close::Close;
 use crate::counters::Counters;
 use crate::feed::{Feed, Piece};
-use crate::frame::{Carrier, put_message};
+use crate::frame::put_message;
+use crate::patient::STALLED_AFTER;
 use crate::protocol::{Answer, Request, Start};
 use crate::session::{Desk, Refusal, Session};
 
+mod beginning;
+mod key_wait;
+mod renewal;
+
+use key_wait::KeyWait;
+
 /// The largest message of a client: a list of subscriptions with their filters.
 const MAX_MESSAGE: usize = 256 << 10;
+
+/// The largest one of a client that has shown no token yet, where one is needed: it holds memory without
+/// any right to it.
+const MAX_UNKNOWN_MESSAGE: usize = 32 << 10;
 
 /// What is read at once; a client says little.
 const READ_BYTES: usize = 4 << 10;
 
 /// How long a client may take to say what it wants.
 const START_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a client may take nothing of what is written to it.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// A client that was not heard of for so many pings is gone.
 const SILENT_PINGS: u32 = 3;
@@ -51,6 +58,9 @@ const SLICES: usize = 64;
 /// asks and reads nothing waits for itself.
 const MAX_OWN_BYTES: usize = 64 << 10;
 
+/// What a client is told whose right has ended.
+pub(crate) const EXPIRED: &str = "the token, or the certificate, has expired";
+
 /// A write of so much is more than pings and positions: somebody reads.
 const EVENTFUL_BYTES: usize = 4 << 10;
 
@@ -64,10 +74,14 @@ pub(crate) async fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let max_message = match access {
+        None if matches!(desk.policy(), Policy::Guarded(_)) => MAX_UNKNOWN_MESSAGE,
+        _ => MAX_MESSAGE,
+    };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message));
     let mut talk = Talk {
         stream,
         context: WebSocketContext::new(Role::Server, Some(config)),
@@ -77,6 +91,7 @@ where
         unheard: false,
         desk,
         access,
+        key_wait: None,
         session: None,
         feed: None,
         over: false,
@@ -133,6 +148,8 @@ struct Talk<S> {
     desk: Arc<Desk>,
     /// What the request's token has opened; none when it had none.
     access: Option<Access>,
+    /// A token waits for its key. The client is not heard meanwhile.
+    key_wait: Option<KeyWait>,
     session: Option<Session>,
     feed: Option<Feed>,
     /// Nothing more is said: only what is pending goes out.
@@ -144,14 +161,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let deadline = Instant::now() + START_WITHIN;
         while self.session.is_none() && !self.over {
             self.pipe.incoming.reserve(READ_BYTES);
+            let says = self.key_wait.is_none();
             tokio::select! {
-                read = self.stream.read_buf(&mut self.pipe.incoming) => {
+                read = self.stream.read_buf(&mut self.pipe.incoming), if says => {
                     if read? == 0 {
                         self.over = true;
                     }
                     self.hear();
                 }
-                () = sleep_until(deadline) => self.close(Close::Silent, None),
+                access = key_wait::over(&mut self.key_wait) => self.after_key_wait(access),
+                () = sleep_until(deadline), if says => self.close(Close::Silent, None),
             }
             self.write_all().await?;
         }
@@ -170,15 +189,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// Talks until one of both ends it.
     async fn go_on(&mut self) -> io::Result<()> {
-        let every = self.desk.options.ping_every;
-        let mut ticks = tokio::time::interval(every);
+        let mut ticks = tokio::time::interval(self.desk.options.ping_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let (mut heard, mut moved) = (Instant::now(), Instant::now());
         let mut unflushed = false;
+        let mut ending = expiry::Ending::default();
         while !self.over {
+            let expired = ending.at(self.session.as_ref().and_then(Session::expires));
             self.pull_own();
-            let reads = self.own_bytes < MAX_OWN_BYTES;
+            let reads = self.own_bytes < MAX_OWN_BYTES && self.key_wait.is_none();
             if reads && std::mem::take(&mut self.unheard) {
                 self.hear();
                 continue;
@@ -187,8 +207,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             let writes = !self.pending.is_empty();
             let slices: Vec<IoSlice<'_>> = slices(&self.pending);
             let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
-            let feed = &mut self.feed;
+            let (feed, key_wait) = (&mut self.feed, &mut self.key_wait);
             tokio::select! {
+                // What ends it and what the client says come before what it is sent: a token that shows
+                // less must not wait for luck behind a backlog. Who says too much waits for itself.
+                biased;
+                () = expired => {
+                    drop(slices);
+                    self.close(Close::Unauthorized, Some(EXPIRED.to_owned()));
+                }
+                read = reading.read_buf(&mut self.pipe.incoming), if reads => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    heard = Instant::now();
+                    drop(slices);
+                    self.hear();
+                }
+                access = key_wait::over(key_wait) => {
+                    // It was not listened to.
+                    heard = Instant::now();
+                    drop(slices);
+                    self.after_key_wait(access);
+                }
+                _ = ticks.tick() => {
+                    drop(slices);
+                    if writes && moved.elapsed() > STALLED_AFTER {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    self.tick(heard);
+                }
                 written = write(&mut writing, &slices), if writes || unflushed => {
                     let written = written?;
                     unflushed = writes;
@@ -202,29 +250,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                         self.wrote(written);
                     }
                 }
-                read = reading.read_buf(&mut self.pipe.incoming), if reads => {
-                    if read? == 0 {
-                        return Ok(());
-                    }
-                    heard = Instant::now();
+                piece = next(feed, writes) => {
                     drop(slices);
-                    self.hear();
-                }
-                piece = next(feed), if !writes => {
-                    drop(slices);
+                    let Some(piece) = piece else {
+                        return Err(io::ErrorKind::OutOfMemory.into());
+                    };
                     moved = Instant::now();
                     self.give(piece);
-                }
-                _ = ticks.tick() => {
-                    drop(slices);
-                    let now = Instant::now();
-                    if now.duration_since(heard) > every * SILENT_PINGS {
-                        self.close(Close::Dead, None);
-                    } else if writes && now.duration_since(moved) > STALLED_AFTER {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    } else {
-                        self.tick();
-                    }
                 }
             }
         }
@@ -248,6 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                     self.say(&answer);
                 }
             }
+            Piece::Snapshot(rows, position) => self.say(&Answer::Snapshot { rows, position }),
             Piece::Resync { reason, oldest } => {
                 Counters::count(&self.desk.hub.counters.resyncs);
                 self.say(&Answer::ResyncRequired { reason, oldest });
@@ -262,24 +295,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
     }
 
-    /// Asks whether the client is there, and tells it how far it has got.
-    fn tick(&mut self) {
-        if let Some(feed) = self.feed.as_ref().filter(|feed| feed.is_live()) {
-            let position = feed.sent();
-            // While something waits it is not sent.
-            if self.pending.is_empty() {
-                self.say(&Answer::Position { position });
-            }
+    /// Asks whether the client is there that was heard of last at `heard`, and tells it how far it has got.
+    fn tick(&mut self, heard: Instant) {
+        let silent = heard.elapsed() > self.desk.options.ping_every * SILENT_PINGS;
+        // Who waits for a key is not listened to.
+        if silent && self.key_wait.is_none() {
+            return self.close(Close::Dead, None);
         }
-        let _queued = self
-            .context
-            .write(&mut self.pipe, Message::Ping(Bytes::new()));
+        // While something waits it is not sent.
+        let told = self.feed.as_ref().and_then(Feed::told);
+        if let Some(position) = told.filter(|_| self.pending.is_empty()) {
+            self.say(&Answer::Position { position });
+        }
+        // The library keeps what is written to itself until it is told to hand it over.
+        let ping = Message::Ping(Bytes::new());
+        let _asked = self.context.write(&mut self.pipe, ping);
+        let _flushed = self.context.flush(&mut self.pipe);
     }
 
     /// Reads what has come.
     fn hear(&mut self) {
         loop {
-            if self.own_bytes >= MAX_OWN_BYTES {
+            if self.own_bytes >= MAX_OWN_BYTES || self.key_wait.is_some() {
                 self.unheard = true;
                 break;
             }
@@ -323,37 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 self.change(|session| session.add(&wanted));
             }
             Request::Unsubscribe { id } => self.change(|session| session.remove(&id)),
-        }
-    }
-
-    fn start(&mut self, start: Start) {
-        let access = match (&self.access, &start.token) {
-            (Some(access), None) => Some(access.clone()),
-            (_, token) => self.desk.policy().access(token.as_deref()),
-        };
-        let Some(access) = access else {
-            return self.close(Close::Unauthorized, None);
-        };
-        let after = start
-            .after
-            .as_deref()
-            .map(str::parse::<Position>)
-            .transpose();
-        let session = after.map_err(|error| error.to_string()).and_then(|after| {
-            let session = Session::new(&self.desk, access, start.subscriptions);
-            session.map(|session| (session, after)).map_err(|refusal| {
-                let message = refusal.message.clone();
-                self.say(&refusal.answer());
-                message
-            })
-        });
-        match session {
-            Ok((session, after)) => {
-                tracing::debug!(subject = session.subject(), ?after, "a client follows");
-                self.feed = Some(session.feed(Carrier::WebSocket, after));
-                self.session = Some(session);
-            }
-            Err(message) => self.close(Close::Refused, Some(message)),
+            Request::Token { token } => self.renew(token),
         }
     }
 
@@ -395,7 +402,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// Ends it from our side, with what the client needs to come back.
     fn close(&mut self, why: Close, detail: Option<String>) {
-        let position = self.feed.as_ref().map_or(Position::ZERO, Feed::sent);
+        let sent = self.feed.as_ref().map(Feed::sent);
+        // From what is not retained nobody resumes.
+        let position = sent.filter(|_| why != Close::Resync);
         let reason = detail.unwrap_or_else(|| why.reason().to_owned());
         self.say(&Answer::Closed {
             code: why.code(),
@@ -456,10 +465,15 @@ async fn write(
     }
 }
 
-/// What the feed gives next; nothing before there is one.
-async fn next(feed: &mut Option<Feed>) -> Piece {
+/// What the feed gives next; nothing before there is one. While something is written, none when that has
+/// to be given up.
+async fn next(feed: &mut Option<Feed>, writes: bool) -> Option<Piece> {
     match feed {
-        Some(feed) => feed.next().await,
+        Some(feed) if writes => {
+            feed.queue().cut().await;
+            None
+        }
+        Some(feed) => Some(feed.next().await),
         None => std::future::pending().await,
     }
 }

@@ -22,6 +22,7 @@ use crate::kafka::properties::Ports;
 use crate::process::{ServerProcess, log_excerpt, log_says};
 use crate::proxy::FaultProxy;
 use crate::run_as::{require, run_to_end};
+use crate::versions::Versions;
 
 /// A broker is ready in three seconds; a busy machine with two cores may need ten times that.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -54,6 +55,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// The version that is started, such as `4.1.0`; none when the file that pins it can't be read.
+    #[must_use]
+    pub fn version() -> Option<String> {
+        Versions::pinned()
+            .ok()
+            .map(|versions| versions.kafka.release)
+    }
+
     /// Starts a new, empty broker and waits until it answers.
     ///
     /// # Errors

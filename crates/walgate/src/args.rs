@@ -5,6 +5,8 @@ mod check;
 mod config;
 mod demo;
 mod diff;
+mod follow;
+mod gateway;
 mod global;
 mod journal;
 mod keys;
@@ -24,6 +26,8 @@ pub use check::CheckArgs;
 pub use config::{ConfigArgs, ConfigCommand, ConfigFile};
 pub use demo::DemoArgs;
 pub use diff::DiffArgs;
+pub use follow::{FollowArgs, Since, Transport};
+pub use gateway::GatewayArgs;
 pub use global::{Color, GlobalArgs};
 pub use journal::{ExportArgs, FolderArgs, JournalArgs, JournalCommand, LettersArgs};
 pub use keys::KeyArgs;
@@ -52,6 +56,7 @@ Exit codes:
 const EXAMPLES: &str = "\
 Examples:
   walgate tail postgres://app@localhost/shop     look at the changes of a database
+  walgate follow ws://127.0.0.1:9465             follow what a Walgate serves
   walgate config example > walgate.toml          start a configuration
   walgate run -c walgate.toml                    forward changes, as a service
   walgate slots                                  what slots hold back, why, and until when
@@ -85,8 +90,12 @@ pub struct Args {
 pub enum Command {
     /// Forward changes to the configured sinks, as a service
     Run(RunArgs),
+    /// Serve push clients from a topic of Kafka, on any number of machines
+    Gateway(GatewayArgs),
     /// Look at the changes of a database now
     Tail(Box<TailArgs>),
+    /// Follow the changes that a running Walgate serves, without access to its database
+    Follow(Box<FollowArgs>),
     /// Write, check and explain configurations
     Config(ConfigArgs),
     /// Watch changes flow from a throw-away PostgreSQL

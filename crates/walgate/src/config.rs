@@ -12,6 +12,7 @@ mod connection;
 mod document;
 mod example;
 mod explain;
+mod gateway;
 mod guard;
 mod http;
 mod journal;
@@ -45,6 +46,7 @@ use serde::Deserialize;
 pub use alerts::Alerts;
 pub use example::example;
 pub use explain::explain;
+pub use gateway::Gateway;
 pub use guard::{Guard, PolicyStep, Severity};
 pub use http::Http;
 pub use journal::{ConfirmBy, Journal, JournalCompression, OnDamage, OnFull, OnLargeTransaction};
@@ -64,12 +66,15 @@ pub use sink::{
 };
 pub use size::Size;
 pub use slot_name::SlotName;
-pub use source::{OnGap, OnMissingTable, PublicationMode, Source};
+pub use source::{Binary, OnGap, OnMissingTable, PublicationMode, Source};
 pub use state::State;
 pub use text::Refused;
 pub use topic::{TopicName, TopicTemplate};
 pub use watch::Watch;
-pub use websocket::{PushDelivery, PushPolicy, PushToken, Websocket};
+pub use websocket::{
+    AccessRule, Claim, PushAlgorithm, PushDelivery, PushJwt, PushPolicy, PushSubject, PushToken,
+    Websocket,
+};
 
 /// The whole configuration.
 ///
@@ -88,6 +93,8 @@ pub struct Config {
     pub journal: Journal,
     /// What Walgate remembers between two runs.
     pub state: State,
+    /// The log from a topic of Kafka, for `walgate gateway`.
+    pub gateway: Gateway,
     /// Where changes go: one table `[sinks.NAME]` for each sink. At least one is required.
     pub sinks: BTreeMap<String, Sink>,
     /// The eye on what slots hold back.
@@ -110,6 +117,7 @@ impl Default for Config {
             source: Source::default(),
             journal: Journal::default(),
             state: State::default(),
+            gateway: Gateway::default(),
             sinks: BTreeMap::new(),
             watch: Watch::default(),
             guard: Guard::default(),

@@ -3,6 +3,7 @@
 mod kafka;
 mod maze;
 mod measured;
+mod page;
 mod readable;
 mod servers;
 mod tally;
@@ -12,14 +13,15 @@ use std::time::Duration;
 
 use walgate_core::Encoder;
 use walgate_format::{NativeJson, NativeJsonOptions, Pretty, PrettyOptions};
-use walgate_pipeline::Stop;
+use walgate_pipeline::{Pipeline, Stop};
+use walgate_replication::SourceConfig;
 
 use crate::args::{DemoArgs, OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
 use crate::tail::follow;
-use crate::wiring::block_on;
+use crate::wiring::{Keeping, block_on};
 use measured::Measure;
 use servers::Servers;
 use tally::SharedTally;
@@ -62,19 +64,36 @@ async fn show(
     let seconds = args.seconds.map(Duration::from_secs);
     let maze = tokio::spawn(maze::run(url.clone(), seconds, stop.clone()));
     let tail = TailArgs::everything(url);
+    let folder = servers.scratch("walgate-journal");
+    let journal = Keeping::scratch(&folder, page::KEPT).await?;
+    let with_page = |pipeline: &mut Pipeline, shown, source: &SourceConfig| {
+        let added = page::add(pipeline, shown, page::look(source, &folder))?;
+        if let Some(url) = page::url(&added) {
+            say(console, &format!("the page runs at {url}\n\n"));
+        }
+        Ok(added)
+    };
     let result = match servers.bootstrap() {
         Some(bootstrap) => {
             let reader = kafka::read_back(&bootstrap, args.format, console, tally, stop.clone())?;
-            let add = |pipeline: &mut _, options| kafka::add(pipeline, options, &bootstrap);
-            let followed = Box::pin(follow(&tail, console, signals, stop, add)).await;
+            let add = |pipeline: &mut Pipeline, options, source: &SourceConfig| {
+                let shown = kafka::add(pipeline, options, &bootstrap)?;
+                with_page(pipeline, shown, source)
+            };
+            let followed = follow(&tail, console, signals, stop, (journal, add));
+            let followed = Box::pin(followed).await;
             let read = reader.finish().await;
             followed.map(drop).and(read)
         }
         None => {
             let encoder = encoder(args.format, console);
             let measure = Measure::new(Arc::clone(tally));
-            let add = |pipeline: &mut _, options| measure.add(pipeline, options, encoder, console);
-            let followed = Box::pin(follow(&tail, console, signals, stop, add)).await;
+            let add = |pipeline: &mut Pipeline, options, source: &SourceConfig| {
+                let shown = measure.add(pipeline, options, encoder, console)?;
+                with_page(pipeline, shown, source)
+            };
+            let followed = follow(&tail, console, signals, stop, (journal, add));
+            let followed = Box::pin(followed).await;
             measure.settle();
             followed.map(drop)
         }

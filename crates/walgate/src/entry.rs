@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::args::{Args, Command, GlobalArgs, RunArgs};
+use crate::args::{Args, Command, GatewayArgs, GlobalArgs, RunArgs};
 use crate::config::{LogFormat, LogLevel, Overrides, Surroundings, load};
 use crate::ending::{Ending, OTHER};
 use crate::logging::{self, LogHandle};
 use crate::terminal::Terminal;
 use crate::{
-    alerts, check, completions, config_command, demo, diff, journal_command, manual, record,
-    replay, rewind, run, slots, status, tail,
+    alerts, check, completions, config_command, demo, diff, follow, gateway, journal_command,
+    manual, record, replay, rewind, run, slots, status, tail,
 };
 
 /// What a command has besides its arguments.
@@ -57,9 +57,14 @@ pub fn entry(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(args: &Args) -> Result<(), Ending> {
     match &args.command {
         Command::Run(run) => start_run(&args.global, run),
+        Command::Gateway(asked) => start_gateway(&args.global, asked),
         Command::Tail(tail) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
             tail::tail(tail, &console)
+        }
+        Command::Follow(asked) => {
+            let console = console(&args.global, LogLevel::Info, LogFormat::Human)?;
+            follow::follow(asked, &console)
         }
         Command::Demo(demo) => {
             let console = console(&args.global, LogLevel::Warn, LogFormat::Human)?;
@@ -125,6 +130,13 @@ fn start_run(global: &GlobalArgs, args: &RunArgs) -> Result<(), Ending> {
     let loaded = load(file, &overrides, &Surroundings::of_process())?;
     let console = console(global, loaded.config.log.level, loaded.config.log.format)?;
     run::run(loaded, &overrides, args.until, &console)
+}
+
+fn start_gateway(global: &GlobalArgs, args: &GatewayArgs) -> Result<(), Ending> {
+    let file = Some(args.file.path());
+    let loaded = load(file, &Overrides::default(), &Surroundings::of_process())?;
+    let console = console(global, loaded.config.log.level, loaded.config.log.format)?;
+    gateway::gateway(&loaded, &console)
 }
 
 fn console(global: &GlobalArgs, level: LogLevel, format: LogFormat) -> Result<Console, Ending> {

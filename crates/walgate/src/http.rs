@@ -10,7 +10,7 @@ mod snapshot;
 mod tls;
 
 pub(crate) use server::HttpServer;
-pub(crate) use tls::{certificate, server_tls};
+pub(crate) use tls::{TlsFiles, server_tls};
 
 #[cfg(test)]
 mod tests;

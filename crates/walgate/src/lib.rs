@@ -16,6 +16,8 @@ pub mod demo;
 pub mod diff;
 pub mod ending;
 pub mod entry;
+pub mod follow;
+pub mod gateway;
 mod guard;
 mod http;
 pub mod journal_command;

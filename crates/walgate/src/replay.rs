@@ -124,6 +124,7 @@ impl Replay<'_> {
                 .of_letters(std::iter::once(&sink))
                 .await?,
             replay: Some(replay_id(SystemTime::now())),
+            source: None,
         };
         let sink = add_sink(&mut pipeline, name, &sink, &known)?;
         Ok((pipeline, sink))

@@ -21,7 +21,7 @@ use crate::entry::Console;
 use crate::guard::{Actions, Dropping, End, GuardTask, Releasing, Settings, drop_our_slot};
 use crate::http::HttpServer;
 use crate::signals::{Request, Signals};
-use crate::status::StatusReport;
+use crate::status::{StatusReport, source_view};
 use crate::watch::{Instance, Watch, WatchOptions};
 use crate::wiring::{
     Added, Engine, JournalKeys, Keeping, Known, Memory, add_sinks, block_on, patterns,
@@ -166,6 +166,7 @@ impl Service<'_> {
             console: self.console,
             keys,
             replay: None,
+            source: Some(source_view(self.watch.view())),
         };
         let confirm = ConfirmOptions {
             by: if config.journal.confirms() {

@@ -1,9 +1,13 @@
 //! `walgate status`, and the page `/status`: how a service does, in one document.
 
+mod gateway_report;
 mod report;
+mod source_view;
 mod text;
+mod troubles;
 
 pub(crate) use report::StatusReport;
+pub(crate) use source_view::source_view;
 
 use serde_json::Value;
 

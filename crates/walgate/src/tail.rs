@@ -17,7 +17,9 @@ use crate::args::{OutputFormat, TailArgs};
 use crate::ending::Ending;
 use crate::entry::Console;
 use crate::signals::Signals;
-use crate::wiring::{Engine, Finish, Keeping, Screen, block_on, connection, operation, patterns};
+use crate::wiring::{
+    Added, Engine, Finish, Keeping, Screen, block_on, connection, operation, patterns,
+};
 
 /// The name of the only sink, in logs.
 const SINK: &str = "stdout";
@@ -36,30 +38,39 @@ pub fn tail(args: &TailArgs, console: &Console) -> Result<(), Ending> {
     block_on(Box::pin(async {
         let mut signals = Signals::new()
             .map_err(|error| Ending::other(format!("can't take over the signals: {error}")))?;
-        let stdout =
-            |pipeline: &mut Pipeline, options| add_stdout(pipeline, options, args, console);
-        follow(args, console, &mut signals, Stop::new(), stdout)
+        let stdout = |pipeline: &mut Pipeline, options, _: &SourceConfig| {
+            let sink = add_stdout(pipeline, options, args, console)?;
+            Ok(Added {
+                sinks: vec![sink],
+                pushes: Vec::new(),
+            })
+        };
+        let journal = Keeping::default();
+        follow(args, console, &mut signals, Stop::new(), (journal, stdout))
             .await
             .map(drop)
     }))
 }
 
-/// Hands changes to the one sink that `add` adds, until an end of the arguments is reached or it is
+/// Hands changes by way of this journal to the sinks that `add` adds, until an end of the arguments is reached or it is
 /// told to stop. Publications and slot of its own are gone when it returns.
 pub(crate) async fn follow(
     args: &TailArgs,
     console: &Console,
     signals: &mut Signals,
     stop: Stop,
-    add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
+    (journal, add): (
+        Keeping,
+        impl FnOnce(&mut Pipeline, SinkOptions, &SourceConfig) -> Result<Added, Failure>,
+    ),
 ) -> Result<Finish, Ending> {
-    let following =
-        async |connection, names, token: String| match engine(args, connection, names, &token, add)
-            .await
-        {
+    let following = async |connection, names, token: String| {
+        let source = source(args, connection, names, &token);
+        match engine(args, source, journal, add).await {
             Ok(engine) => Box::pin(engine.run(signals, console, stop, || {})).await,
             Err(failure) => Err(failure.into()),
-        };
+        }
+    };
     let result = with_publications(args, following).await;
     result.map_err(|ending| match ending {
         // `walgate tail | head`: whoever read has seen enough.
@@ -143,22 +154,20 @@ fn refused(error: &walgate_connection::ConnectError) -> Failure {
 
 async fn engine(
     args: &TailArgs,
-    connection: ConnectionConfig,
-    publications: Vec<String>,
-    token: &str,
-    add: impl FnOnce(&mut Pipeline, SinkOptions) -> Result<StatusHandle, Failure>,
+    source: SourceConfig,
+    journal: Keeping,
+    add: impl FnOnce(&mut Pipeline, SinkOptions, &SourceConfig) -> Result<Added, Failure>,
 ) -> Result<Engine, Failure> {
-    let source = source(args, connection, publications, token);
     let mut pipeline = Pipeline::new(PipelineOptions::default());
-    let sinks = vec![add(&mut pipeline, options(args))?];
+    let Added { sinks, pushes } = add(&mut pipeline, options(args), &source)?;
     pipeline.open().await?;
     let gaps_end_it = args.until.is_some() || args.count.is_some();
     Ok(Engine {
         pipeline,
         sinks,
-        pushes: Vec::new(),
+        pushes,
         source,
-        journal: Keeping::default(),
+        journal,
         checkpoint: None,
         store: None,
         instance: None,

@@ -1,7 +1,8 @@
 //! `walgate demo`, from outside: what it shows, how it ends, and that nothing stays behind.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -249,4 +250,45 @@ fn without_any_postgresql_it_says_what_to_do() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("error: npm is needed"), "{stderr}");
     assert!(stderr.contains("hint: "), "{stderr}");
+}
+
+/// What a server on this machine answers to a GET.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn a_page_shows_it_and_what_the_slot_holds_back() {
+    let mut demo = Demo::start(&[]);
+    let stderr = BufReader::new(demo.child.stderr.take().expect("its errors"));
+    let mut lines = stderr.lines().map_while(Result::ok);
+    let address = lines.find_map(|line| {
+        let address = line.strip_prefix("the page runs at http://")?;
+        Some(address.trim_end_matches('/').to_owned())
+    });
+    let address = address.expect("an address");
+    // Whoever says more must not wait for a reader.
+    let rest = std::thread::spawn(move || lines.count());
+    let page = get(&address, "/");
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    assert!(page.contains("<title>Walgate"), "{page}");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let source = get(&address, "/v1/source");
+        if source.contains("\"retained_bytes\"") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{source}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    demo.interrupt();
+    let output = demo.end();
+    assert!(output.status.success());
+    rest.join().expect("read to its end");
 }

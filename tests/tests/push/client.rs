@@ -1,6 +1,6 @@
 //! Clients: a WebSocket by the library, an event stream by hand.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use tungstenite::{Message, WebSocket};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A connection over WebSocket.
-pub(crate) struct Client {
-    socket: WebSocket<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    socket: WebSocket<S>,
     /// The last event's id, or position that was told.
     pub(crate) last: Option<String>,
+    /// The first event's id.
+    pub(crate) first: Option<String>,
 }
 
 /// What a server says.
@@ -39,8 +41,27 @@ impl Client {
 
     /// As [`connect`](Self::connect), with a token in the header.
     pub(crate) fn with_token(address: &str, query: &str, token: Option<&str>) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        Self::over(patient(address)?, address, query, token)
+    }
+}
+
+/// What a server says, which is described.
+fn message(text: &str) -> Result<Value> {
+    let message = serde_json::from_str(text)?;
+    super::contract::check(&message)?;
+    Ok(message)
+}
+
+/// A connection to this address that waits for what is said.
+pub(crate) fn patient(address: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Over a connection that there is.
+    pub(crate) fn over(stream: S, address: &str, query: &str, token: Option<&str>) -> Result<Self> {
         let mut request = format!("ws://{address}/v1/stream{query}").into_client_request()?;
         if let Some(token) = token {
             let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
@@ -48,7 +69,11 @@ impl Client {
         }
         let (socket, _) = tungstenite::client(request, stream)
             .map_err(|error| anyhow::anyhow!("no WebSocket: {error}"))?;
-        Ok(Self { socket, last: None })
+        Ok(Self {
+            socket,
+            last: None,
+            first: None,
+        })
     }
 
     /// Says something.
@@ -68,9 +93,11 @@ impl Client {
                 Ok(_) => continue,
                 Err(error) => bail!("the connection broke: {error}"),
             };
-            let value: Value = serde_json::from_str(&text)?;
-            if let Some(id) = value.get("id").filter(|_| value.get("op").is_some()) {
-                self.last = id.as_str().map(str::to_owned);
+            let value = message(&text)?;
+            if value.get("op").is_some() {
+                if let Some(id) = value.get("id") {
+                    self.last = id.as_str().map(str::to_owned);
+                }
                 return Ok(Said::Event(value));
             }
             if value["type"] == "position" {
@@ -78,6 +105,26 @@ impl Client {
                 continue;
             }
             return Ok(Said::Answer(value));
+        }
+    }
+
+    /// The next event, as it came.
+    pub(crate) fn text(&mut self) -> Result<String> {
+        loop {
+            let text = match self.socket.read()? {
+                Message::Text(text) => text,
+                Message::Ping(_) | Message::Pong(_) => continue,
+                other => bail!("no event: {other:?}"),
+            };
+            let value = message(&text)?;
+            if value.get("op").is_none() {
+                continue;
+            }
+            if let Some(id) = value["id"].as_str() {
+                self.last = Some(id.to_owned());
+                self.first.get_or_insert_with(|| id.to_owned());
+            }
+            return Ok(text.to_string());
         }
     }
 
@@ -112,7 +159,7 @@ impl Client {
         loop {
             match self.socket.read()? {
                 Message::Text(text) => {
-                    let value: Value = serde_json::from_str(&text)?;
+                    let value = message(&text)?;
                     if value["type"] != "position" {
                         bail!("no position: {value}");
                     }
@@ -130,8 +177,8 @@ impl Client {
 }
 
 /// A connection that is an event stream.
-pub(crate) struct Events {
-    lines: BufReader<TcpStream>,
+pub(crate) struct Events<S = TcpStream> {
+    lines: BufReader<S>,
     /// What a browser would come back with.
     pub(crate) last: Option<String>,
 }
@@ -146,8 +193,18 @@ pub(crate) struct Block {
 impl Events {
     /// Asks for `path`, with more headers; gives the status where it is not 200.
     pub(crate) fn open(address: &str, query: &str, headers: &str) -> Result<Result<Self, u16>> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        Self::over(patient(address)?, address, query, headers)
+    }
+}
+
+impl<S: Read + Write> Events<S> {
+    /// Over a connection that there is.
+    pub(crate) fn over(
+        mut stream: S,
+        address: &str,
+        query: &str,
+        headers: &str,
+    ) -> Result<Result<Self, u16>> {
         // HTTP/1.0: the body comes as it is.
         write!(
             stream,
@@ -185,7 +242,7 @@ impl Events {
                 }
                 Some(("id", id)) => self.last = Some(id.trim_start().to_owned()),
                 Some(("event", name)) => event = name.trim_start().to_owned(),
-                Some(("data", text)) => data = Some(serde_json::from_str(text)?),
+                Some(("data", text)) => data = Some(message(text)?),
                 _ => {}
             }
         }

@@ -156,6 +156,61 @@ fn tombstones() -> Result<()> {
     Ok(())
 }
 
+/// The events but for the definitions, which are those of these tables.
+fn without_schemas(mut all: Vec<Value>, tables: &[&str]) -> Result<Vec<Value>> {
+    let schemas: Vec<_> = all
+        .extract_if(.., |event| event["op"] == "schema")
+        .map(|event| event["table"].clone())
+        .collect();
+    ensure!(schemas == tables, "{schemas:?}");
+    Ok(all)
+}
+
+/// A stream topic has what a reader needs to take rows for rows of the log: their definitions, and
+/// where a transaction is whole. The meta topic has only what was asked for.
+#[test]
+fn a_stream_topic_has_definitions_and_commits_unasked() -> Result<()> {
+    let bootstrap = shared_kafka()?.bootstrap();
+    let mut bed = Bed::shared(
+        PgVersion::V17,
+        "kafka_definitions",
+        "create domain positive as int check (value > 0);
+         create table a (id int primary key, p positive, secret text);
+         create publication walgate for table a;",
+    )?;
+    let prefix = prefix("definitions");
+    let (meta, stream) = (format!("{prefix}.meta"), format!("{prefix}.stream"));
+    let more = format!(
+        "topic = \"{prefix}.{{table}}\"\nmeta_topic = \"{meta}\"\nstream_topic = \"{stream}\"\n\
+         mask_key = \"correct horse battery staple\"\n{}\n\
+         rules = {{ \"public.a\" = {{ mask = [\"secret\"] }} }}",
+        creating(1)
+    );
+    bed.configure(&kafka_sink(&bootstrap, &more))?;
+    bed.begin()?;
+    bed.sql("insert into a values (1, 2, 'x');")?;
+    bed.sql("alter table a replica identity full; insert into a values (2, 2, 'x');")?;
+    bed.catch_up(&[])?;
+    let meta = records(&bootstrap, &meta)?;
+    ensure!(meta.iter().all(Vec::is_empty), "not asked for: {meta:?}");
+    let all = only(values(&bootstrap, &stream)?)?;
+    let ops: Vec<_> = all.iter().map(|event| event["op"].clone()).collect();
+    ensure!(
+        ops == ["schema", "insert", "commit", "schema", "insert", "commit"],
+        "{ops:?}"
+    );
+    let (first, second) = (&all[0], &all[3]);
+    ensure!(first["replica_identity"] == "default", "{first}");
+    ensure!(first["oid"].is_u64(), "{first}");
+    let columns = &first["columns"];
+    ensure!(columns[0]["identity"] == true, "{first}");
+    ensure!(columns[1]["shape"] == "integer", "{first}");
+    ensure!(columns[2]["masked"] == true, "{first}");
+    ensure!(second["replica_identity"] == "full", "{second}");
+    ensure!(second["columns"][0]["primary_key"] == true, "{second}");
+    Ok(())
+}
+
 /// `begin`, `commit` and messages go to the meta topic; the stream topic has every event in commit
 /// order, also of transactions that interleave.
 #[test]
@@ -206,7 +261,7 @@ fn meta_and_stream_topic() -> Result<()> {
         .filter_map(|event| event["changes"].as_u64())
         .collect();
     ensure!(changes == [3, 2, 2], "{changes:?}");
-    let all = only(values(&bootstrap, &stream)?)?;
+    let all = without_schemas(only(values(&bootstrap, &stream)?)?, &["a", "b"])?;
     let ids: Vec<_> = all.iter().map(|event| event["id"].to_string()).collect();
     ensure!(ids.is_sorted_by(|a, b| a < b), "commit order: {ids:?}");
     let rows: Vec<_> = all

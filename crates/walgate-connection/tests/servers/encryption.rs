@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     date_time_ymd,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use walgate_connection::{ConnectError, ConnectionConfig};
 use walgate_throwaway::Certificates;
 
-use crate::scripted::{Scripted, Tls};
+use crate::scripted::{RECORD, RECORDS, Scripted, Tls};
 use crate::server::{
     ca, client_certificate, failure, one, parse, server, text, who, with_password,
 };
@@ -358,5 +360,41 @@ async fn direct_negotiation() {
     } else {
         // An older server takes the handshake for a message, and hangs up.
         connected.expect_err("no direct negotiation before 17");
+    }
+}
+
+/// A walsender makes a record of each row: one of them a read would cost more than to decrypt it.
+#[tokio::test]
+async fn a_read_brings_all_records_that_there_are() {
+    let (server, _) = served(|_| {}, None).await;
+    for split in [false, true] {
+        let noted = server.received().len();
+        let mut stream = parse(&server.text("sslmode=require"))
+            .connect_replication(&[])
+            .await
+            .expect("connected");
+        stream.write_all(b"d\0\0\0\x04").await.expect("written");
+        stream.flush().await.expect("written");
+        while server.received().len() == noted || server.received().last() != Some(&b'.') {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let (mut bytes, mut reads) = (Vec::with_capacity(1 << 20), 0);
+        let mut halves = None;
+        if split {
+            halves = Some(stream.split().expect("halves"));
+        } else {
+            while bytes.len() < RECORDS * RECORD.len() {
+                stream.read_buf(&mut bytes).await.expect("more");
+                reads += 1;
+            }
+        }
+        if let Some((reader, _)) = &mut halves {
+            while bytes.len() < RECORDS * RECORD.len() {
+                reader.read_buf(&mut bytes).await.expect("more");
+                reads += 1;
+            }
+        }
+        assert_eq!(bytes, RECORD.repeat(RECORDS));
+        assert!(reads < RECORDS / 10, "split {split}: {reads} reads");
     }
 }

@@ -18,13 +18,19 @@ pub(crate) enum Script {
     Answers(Vec<Vec<u8>>),
     /// Answers a request for TLS (or whatever comes first) with these bytes, and reads on.
     Raw(Vec<u8>),
-    /// Starts a session over TLS.
+    /// Starts a session over TLS, and answers each message with [`RECORDS`] records of [`RECORD`].
+    /// That they are sent is noted as a byte that was received.
     Encrypted(TlsAcceptor),
     /// Takes the connection and never says a word.
     Silent,
     /// Sends this piece again and again after the start-up message.
     Endless(Vec<u8>),
 }
+
+/// A TLS record, as a walsender makes one of each row.
+pub(crate) const RECORD: [u8; 100] = [b'r'; 100];
+/// All of them fit into a socket's buffer.
+pub(crate) const RECORDS: usize = 200;
 
 /// What the server proves itself with.
 pub(crate) struct Tls {
@@ -161,7 +167,14 @@ async fn perform(mut stream: TcpStream, script: Script, record: &Mutex<Vec<u8>>)
             read_startup(&mut stream, &Mutex::default()).await?;
             stream.write_all(&ready(&[])).await.ok()?;
             stream.flush().await.ok()?;
-            read_all(&mut stream, &Mutex::default()).await
+            loop {
+                read_message(&mut stream).await?;
+                for _ in 0..RECORDS {
+                    stream.write_all(&RECORD).await.ok()?;
+                    stream.flush().await.ok()?;
+                }
+                record.lock().expect("not poisoned").push(b'.');
+            }
         }
         Script::Silent => read_all(&mut stream, record).await,
         Script::Endless(piece) => {

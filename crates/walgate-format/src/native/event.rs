@@ -1,7 +1,7 @@
 //! Everything that is not a row: truncate, message, schema, begin, commit, gap.
 
 use bytes::{BufMut, BytesMut};
-use walgate_core::{ColumnUse, Gap, Lsn, Table};
+use walgate_core::{Column, ColumnUse, Gap, Lsn, Relation, ReplicaIdentity, Shape, Table};
 
 use super::stamp::put_lsn;
 use crate::escape::write_str;
@@ -34,8 +34,22 @@ pub(super) fn put_message(prefix: &str, content: &[u8], transactional: bool, out
     put_bool(b",\"transactional\":", transactional, out);
 }
 
-/// The columns that the sink gets, in table order.
-pub(super) fn put_columns(table: &Table, out: &mut BytesMut) {
+/// The columns that the sink gets, in table order, and what makes the definition whole: who has the
+/// events can read the rows as if they came from the log itself.
+pub(super) fn put_definition(table: &Table, out: &mut BytesMut) {
+    put_columns(table, out);
+    let identity = match table.relation.identity {
+        ReplicaIdentity::Default => "default",
+        ReplicaIdentity::Nothing => "nothing",
+        ReplicaIdentity::Full => "full",
+        ReplicaIdentity::Index => "index",
+    };
+    let oid = table.relation.oid;
+    let rest = format!(",\"oid\":{oid},\"replica_identity\":\"{identity}\"");
+    out.put_slice(rest.as_bytes());
+}
+
+fn put_columns(table: &Table, out: &mut BytesMut) {
     out.put_slice(b",\"columns\":[");
     let mut first = true;
     for ((place, column), usage) in (0u16..).zip(&table.relation.columns).zip(&table.columns) {
@@ -58,9 +72,32 @@ pub(super) fn put_columns(table: &Table, out: &mut BytesMut) {
         );
         out.put_slice(numbers.as_bytes());
         put_bool(b",\"key\":", table.key.contains(&place), out);
+        put_traits(&table.relation, place, column, *usage, out);
         out.put_u8(b'}');
     }
     out.put_u8(b']');
+}
+
+/// What few columns have.
+fn put_traits(
+    relation: &Relation,
+    place: u16,
+    column: &Column,
+    usage: ColumnUse,
+    out: &mut BytesMut,
+) {
+    // Under FULL all columns are in the identity.
+    if column.key && relation.identity != ReplicaIdentity::Full {
+        out.put_slice(b",\"identity\":true");
+    }
+    if relation.primary_key.contains(&place) {
+        out.put_slice(b",\"primary_key\":true");
+    }
+    if usage == ColumnUse::Mask {
+        out.put_slice(b",\"masked\":true");
+    } else if Shape::of_builtin(column.type_oid).is_none() && column.shape != Shape::TEXT {
+        out.put_slice(format!(",\"shape\":\"{}\"", column.shape).as_bytes());
+    }
 }
 
 pub(super) fn put_gap(gap: &Gap, out: &mut BytesMut) {

@@ -49,6 +49,8 @@ impl PlannedColumn {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) insert: Box<[u8]>,
+    /// `{"op":"read","schema":"…","table":"…"`: it is no place to resume from, and has no id.
+    pub(super) read: Box<[u8]>,
     pub(super) update: Box<[u8]>,
     pub(super) delete: Box<[u8]>,
     pub(super) leave: Box<[u8]>,
@@ -69,7 +71,7 @@ impl Plan {
         let relation = &table.relation;
         let head = |op: Op| {
             let mut out = BytesMut::new();
-            if op == Op::Schema {
+            if matches!(op, Op::Schema | Op::Read) {
                 out.put_slice(b"{\"op\":\"");
             } else {
                 out.put_slice(b"\",\"op\":\"");
@@ -95,6 +97,7 @@ impl Plan {
             .filter(|place| is_kept(place) && columns.get(*place).is_some_and(|c| c.identity));
         Self {
             insert: head(Op::Insert),
+            read: head(Op::Read),
             update: head(Op::Update),
             delete: head(Op::Delete),
             leave: head(Op::Leave),

@@ -28,7 +28,7 @@ impl<'a> Row<'a> {
     /// The row of a change; none for what is not about a row.
     pub(super) fn of(body: &Body<'a>, options: &'a PrettyOptions) -> Option<Self> {
         let (table, old, new) = match *body {
-            Body::Insert { table, new } => (table, None, Some(new)),
+            Body::Insert { table, new } | Body::Read { table, new } => (table, None, Some(new)),
             Body::Update { table, old, new } => (table, old, Some(new)),
             Body::Delete { table, old } | Body::Leave { table, old, .. } => {
                 (table, Some(old), None)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use walgate_core::{
     Batch, Body, Change, ColumnUse, Encoder, Gap, GapReason, Lsn, Position, ReplicaIdentity,
+    Scalar, Shape,
 };
 use walgate_format::{NativeJson, NativeJsonOptions};
 
@@ -110,14 +111,19 @@ fn a_schema_has_no_id() {
     let relation = Arc::make_mut(&mut table.relation);
     relation.columns[2].typmod = 7;
     relation.columns[3].type_name = "mood \"x\"".to_owned();
+    relation.columns[4].shape = Shape::Array {
+        element: Scalar::Integer,
+        delimiter: b',',
+    };
     let table = Arc::new(table);
     let expected = format!(
         concat!(
             r#"{{"op":"schema","schema":"public","table":"orders"{},"columns":["#,
-            r#"{{"name":"id","type":"int4","type_oid":23,"typmod":-1,"key":true}},"#,
+            r#"{{"name":"id","type":"int4","type_oid":23,"typmod":-1,"key":true,"identity":true}},"#,
             r#"{{"name":"list","type":"_int4","type_oid":1007,"typmod":7,"key":false}},"#,
             r#"{{"name":"mood","type":"mood \"x\"","type_oid":16400,"typmod":-1,"key":false}},"#,
-            r#"{{"name":"lost","type_oid":16500,"typmod":-1,"key":false}}]}}"#,
+            r#"{{"name":"lost","type_oid":16500,"typmod":-1,"key":false,"shape":"integer[]"}}],"#,
+            r#""oid":16384,"replica_identity":"default"}}"#,
         ),
         STAMP
     );

@@ -1,6 +1,7 @@
 //! What of a relation and of its rows an output is given.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use walgate_core::{ColumnUse, Op, Position, Relation, ReplicaIdentity, StopReason, Table};
 use walgate_pipeline::{
@@ -299,6 +300,46 @@ fn a_schema_comes_before_the_first_row_of_each_definition() {
         .collect();
     assert_eq!(schemas, ["schema a 700", "schema b 700", "schema c 700"]);
     assert_eq!(lines[..3], ["schema a 700", "insert a 700", "insert a 700"]);
+}
+
+#[test]
+fn a_schema_comes_again_when_it_was_told_long_ago() {
+    let schemas = Extras {
+        transactions: false,
+        schemas: true,
+    };
+    let rows = vec![Row::Insert(0), Row::Insert(0)];
+    let transactions = [(); 3].map(|()| Happening::Transaction(rows.clone()));
+    let log = Log::new(START, &transactions);
+    let (minute, begun) = (Duration::from_secs(60), Instant::now());
+    let place = Place::start(0, START);
+    let assembler = Assembler::new(Arc::default(), schemas, place, Position::ZERO);
+    let mut assembler = assembler.telling_again(Some(minute));
+    let each = log.items.len() / transactions.len();
+    let mut told = Vec::new();
+    for (run, after) in [Duration::ZERO, minute - Duration::from_millis(1), minute]
+        .into_iter()
+        .enumerate()
+    {
+        let frames = log.run(run * each, (run + 1) * each);
+        assembler.set_now(begun + after);
+        assembler.start(&frames).expect("fits");
+        while let Some((change, _)) = assembler.next(&frames).expect("legal") {
+            told.push((run, change.body.op()));
+        }
+    }
+    let (schema, insert) = (Op::Schema, Op::Insert);
+    let expected = [
+        (0, schema),
+        (0, insert),
+        (0, insert),
+        (1, insert),
+        (1, insert),
+        (2, schema),
+        (2, insert),
+        (2, insert),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

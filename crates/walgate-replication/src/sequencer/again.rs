@@ -4,6 +4,8 @@ use std::fmt;
 
 use walgate_core::Xid;
 
+use crate::transcript::Untold;
+
 /// Why a connection has to be made anew although nothing is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Again {
@@ -13,6 +15,8 @@ pub(crate) enum Again {
     Restream,
     /// More definitions than are kept: the server announces again what it needs.
     Forget,
+    /// Values have to come as text.
+    Text(Untold),
 }
 
 /// A transaction that has to come after its commit, because its stream can't be used.

@@ -171,6 +171,21 @@ fn keepalives_are_progress_only_when_nothing_is_in_flight() {
 }
 
 #[test]
+fn a_keepalive_at_the_end_of_a_transaction_is_progress_once() {
+    let mut wire = Wire::default();
+    let mut sequencer = sequencer(None);
+    sequencer.feed(wire.begin(100).commit(100).run());
+    assert_eq!(frames(&mut sequencer).progress, None);
+    let end = sequencer.resume();
+    assert!(end > Lsn(100));
+    assert!(matches!(sequencer.next(), Ok(None)));
+    sequencer.feed(wire.keepalive(end.0, false).run());
+    assert_eq!(frames(&mut sequencer).progress, Some(end));
+    sequencer.feed(wire.keepalive(end.0, false).run());
+    assert!(matches!(sequencer.next(), Ok(None)), "that is no news");
+}
+
+#[test]
 fn a_definition_without_facts_lets_nothing_behind_it_pass() {
     let mut wire = Wire::default();
     let mut sequencer = sequencer(None);

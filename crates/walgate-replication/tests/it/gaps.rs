@@ -1,7 +1,9 @@
 //! Lost history is never papered over.
 
+use std::time::Duration;
+
 use walgate_core::{GapReason, Lsn, Position, Source, StopReason};
-use walgate_replication::{OnGap, SlotMode};
+use walgate_replication::{OnGap, SlotMode, SnapshotTroubleKind, SourceConfig, TableSnapshot};
 use walgate_throwaway::PgVersion;
 
 use crate::bed::{Bed, Reader, config, eventually, server, unique};
@@ -283,6 +285,7 @@ async fn a_new_timeline_goes_on_only_when_it_left_ours_behind_what_was_delivered
     reader.confirm();
     assert_eq!(reader.identity.timeline, 1);
     reader.source.close().await.expect("closes");
+    rows_are_refused(&config(&url, "s")).await;
     standby.promote().expect("promotes");
     standby.sql("INSERT INTO t VALUES (2, 'two')").expect("sql");
 
@@ -315,6 +318,15 @@ async fn a_new_timeline_goes_on_only_when_it_left_ours_behind_what_was_delivered
     );
     again.until_row("2,two").await.expect("streams");
     assert_eq!(again.rows(), ["insert t 2,two"]);
+}
+
+/// What a snapshot of a standby shows says nothing of the log.
+async fn rows_are_refused(source: &SourceConfig) {
+    let wants = |_: &str, _: &str| true;
+    let taken = TableSnapshot::take(source, &wants, Duration::from_secs(60)).await;
+    let trouble = taken.expect_err("refused");
+    assert_eq!(trouble.kind, SnapshotTroubleKind::Refused, "{trouble:?}");
+    assert!(trouble.message.contains("is a standby"), "{trouble:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

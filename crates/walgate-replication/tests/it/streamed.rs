@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use walgate_core::{Relation, Source, StopReason};
-use walgate_replication::{OnTooLarge, SourceConfig, StreamBounds, StreamTransactions};
+use walgate_replication::{
+    BinaryValues, OnTooLarge, SourceConfig, StreamBounds, StreamTransactions,
+};
 use walgate_throwaway::PgVersion;
 
 use crate::bed::{Bed, PATIENCE, Reader, Seen, config, eventually, unique};
@@ -22,6 +24,7 @@ struct Pair {
     bed: Bed,
     streamed: String,
     plain: String,
+    binary: BinaryValues,
 }
 
 impl Pair {
@@ -44,11 +47,19 @@ impl Pair {
             bed,
             streamed,
             plain,
+            // A type that comes later would end the connection, and what has begun can't be streamed on
+            // the next one.
+            binary: if immediate {
+                BinaryValues::Auto
+            } else {
+                BinaryValues::Off
+            },
         }
     }
 
     fn streaming(&self, bounds: StreamBounds) -> SourceConfig {
         let mut streaming = config(&self.bed.url(), &self.streamed);
+        streaming.binary = self.binary;
         streaming.streaming = StreamTransactions::On(bounds);
         streaming.logical_decoding_work_mem_kib = Some(64);
         streaming
@@ -62,6 +73,7 @@ impl Pair {
 
     async fn read_plain(&self) -> Reader {
         let mut plain = config(&self.bed.url(), &self.plain);
+        plain.binary = BinaryValues::Auto;
         plain.logical_decoding_work_mem_kib = Some(64);
         Reader::start(plain, None).await.expect("starts")
     }

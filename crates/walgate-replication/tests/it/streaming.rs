@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use walgate_core::{Lsn, Position, Source, StopReason};
 use walgate_replication::{SlotMode, SourceState, StopAtLsn};
-use walgate_throwaway::PgVersion;
+use walgate_throwaway::{PgTls, PgVersion, Postgres, PostgresOptions};
 
 use crate::bed::{Bed, Reader, config, eventually, unique};
 
@@ -284,4 +284,34 @@ async fn a_server_that_decodes_in_silence_is_not_taken_for_dead() {
     let mut reader = Reader::start(quick, None).await.expect("starts");
     reader.until_row("1,behind").await.expect("streams");
     assert_eq!(reader.source.monitor().counters().reconnects, 0);
+}
+
+/// Under TLS the low-water mark counts the bytes of records: neither the end of a backlog nor what comes
+/// alone behind it may wait for more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_a_backlog_comes_with_its_tail() {
+    let options = PostgresOptions::version(PgVersion::V17).tls(PgTls::default());
+    let server = Postgres::start(&options).expect("a server with TLS");
+    let sql = |text: &str| {
+        let session = server.admin_in("postgres");
+        session
+            .and_then(|mut session| session.query(text))
+            .expect(text)
+    };
+    sql(TABLES);
+    sql("SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
+    sql("INSERT INTO t SELECT i, 'backlog' FROM generate_series(1, 20000) i");
+    let url = format!("{}?sslmode=require", server.url());
+    let mut reader = Reader::start(config(&url, "s"), None)
+        .await
+        .expect("starts");
+    reader.until_row("20000,backlog").await.expect("streams");
+    for id in 20_001..20_004 {
+        sql(&format!("INSERT INTO t VALUES ({id}, 'alone')"));
+        let last = format!("{id},alone");
+        reader.until_row(&last).await.expect("streams");
+    }
+    assert_eq!(reader.rows().len(), 20_003);
+    assert_eq!(reader.source.monitor().counters().reconnects, 0);
+    reader.source.close().await.expect("closes");
 }

@@ -116,7 +116,7 @@ impl Bound {
     /// unknown because a value is null is judged: it does not match.
     pub fn is_undecided(&self, body: &Body<'_>) -> bool {
         let row = match body {
-            Body::Insert { new, .. } => Row::New(*new, None),
+            Body::Insert { new, .. } | Body::Read { new, .. } => Row::New(*new, None),
             Body::Update { old, new, .. } => Row::New(*new, *old),
             Body::Delete { old, .. } => Row::Old(*old),
             Body::Leave { .. }
@@ -148,6 +148,13 @@ impl Bound {
             })
             .map(|column| column.name.as_str())
             .collect()
+    }
+
+    /// The places of the columns that it tests, some more than once.
+    pub(crate) fn places(&self) -> Vec<u16> {
+        let mut places = Vec::new();
+        collect_places(&self.node, &mut places);
+        places
     }
 
     pub(super) const fn node(&self) -> &Node {

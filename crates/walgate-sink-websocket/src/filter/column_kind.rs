@@ -143,17 +143,22 @@ impl ColumnKind {
     }
 }
 
-/// The name of a column's type.
+/// The name of a column's type for people.
 pub(super) fn type_name(column: &Column) -> Cow<'_, str> {
-    if !column.type_name.is_empty() {
-        return Cow::Borrowed(&column.type_name);
-    }
-    let by_oid = TYPES.iter().find(|(oid, ..)| *oid == column.type_oid);
-    match (by_oid, column.shape) {
-        (Some((_, name, _)), _) => Cow::Borrowed(name),
+    match (known_type_name(column), column.shape) {
+        (Some(name), _) => Cow::Borrowed(name),
         (None, Shape::Array { .. }) => Cow::Borrowed("an array"),
         (None, Shape::Scalar(_)) => Cow::Owned(format!("the type with OID {}", column.type_oid)),
     }
+}
+
+/// The name of a column's type (`pg_type.typname`), where the log or [`TYPES`] has it.
+pub(crate) fn known_type_name(column: &Column) -> Option<&str> {
+    if !column.type_name.is_empty() {
+        return Some(&column.type_name);
+    }
+    let by_oid = TYPES.iter().find(|(oid, ..)| *oid == column.type_oid);
+    by_oid.map(|(_, name, _)| *name)
 }
 
 /// Only blanks: the end of a `char(n)` is nothing else.

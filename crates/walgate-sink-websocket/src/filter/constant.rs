@@ -87,7 +87,7 @@ pub(super) struct NotOfTheType;
 fn constant(kind: ColumnKind, literal: &Literal) -> Result<Constant, NotOfTheType> {
     let text = match literal {
         Literal::Bool(value) if kind == ColumnKind::Bool => return Ok(Constant::Bool(*value)),
-        Literal::Bool(_) => return Err(NotOfTheType),
+        Literal::Bool(_) | Literal::Claim(_) => return Err(NotOfTheType),
         Literal::Number(_) if kind == ColumnKind::Bool => return Err(NotOfTheType),
         Literal::Number(text) | Literal::Text(text) => text,
     };

@@ -54,6 +54,8 @@ pub(super) enum Literal {
     Text(String),
     /// `true` or `false`.
     Bool(bool),
+    /// `claims.name`, in a rule: what a token says. No column is ever compared with it as it stands.
+    Claim(String),
 }
 
 /// The words that have a meaning, so that a column of such a name has to be quoted.
@@ -140,6 +142,20 @@ impl Expression {
         }
     }
 
+    /// Whether a row has to have one of a few values in some column.
+    pub(super) fn has_key(&self) -> bool {
+        match self {
+            Self::Test { predicate, .. } => match predicate {
+                Predicate::Compare(comparison, _) => *comparison == Comparison::Equal,
+                Predicate::In(values) => values.len() <= super::index::MAX_KEYS,
+                Predicate::Same(_) => true,
+                Predicate::Null => false,
+            },
+            Self::And(parts) => parts.iter().any(Self::has_key),
+            Self::Not(_) | Self::Or(_) => false,
+        }
+    }
+
     /// Visits the tests in the order of the text.
     pub(super) fn each_test<'a>(&'a self, visit: &mut impl FnMut(&'a str, &'a Predicate)) {
         match self {
@@ -202,6 +218,7 @@ impl fmt::Display for Literal {
             Self::Number(digits) => f.write_str(digits),
             Self::Text(text) => write_quoted(f, text, '\''),
             Self::Bool(value) => value.fmt(f),
+            Self::Claim(name) => write!(f, "claims.{name}"),
         }
     }
 }

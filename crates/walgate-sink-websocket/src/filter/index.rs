@@ -11,7 +11,7 @@ use super::constant::Constant;
 
 /// The most values under which one filter is found. A filter with more of them is asked for every
 /// change, which costs it one search in its own list.
-const MAX_KEYS: usize = 64;
+pub(super) const MAX_KEYS: usize = 64;
 
 /// Many filters on one definition of a table, and for a change those that it can concern.
 ///
@@ -51,11 +51,11 @@ struct KeyColumn<Id> {
 }
 
 /// A need of a filter: its column is equal to one of these values.
-struct Need<'a> {
-    place: u16,
+pub(super) struct Need<'a> {
+    pub(super) place: u16,
     kind: ColumnKind,
     in_key: bool,
-    values: Vec<&'a Constant>,
+    pub(super) values: Vec<&'a Constant>,
 }
 
 impl<Id: Copy + Eq + Hash> Index<Id> {
@@ -158,7 +158,9 @@ impl<Id: Copy + Eq + Hash> Index<Id> {
     /// [`Bound::judge`] says something else than nothing, and few others.
     pub fn candidates(&self, body: &Body<'_>, mut visit: impl FnMut(Id)) {
         match body {
-            Body::Insert { new, .. } => self.find(Some(new), None, &mut visit),
+            Body::Insert { new, .. } | Body::Read { new, .. } => {
+                self.find(Some(new), None, &mut visit);
+            }
             Body::Update { old, new, .. } => self.find(Some(new), old.as_ref(), &mut visit),
             Body::Delete { old, .. } => self.find(None, Some(old), &mut visit),
             Body::Leave { .. } | Body::Truncate { .. } | Body::Schema { .. } | Body::Gap(_) => {
@@ -313,7 +315,7 @@ fn forget<Id: Eq>(ids: &mut Vec<Id>, id: &Id) {
 }
 
 /// What each of which must be true for a row to match; only where few values are wanted.
-fn needs(node: &Node) -> Vec<Need<'_>> {
+pub(super) fn needs(node: &Node) -> Vec<Need<'_>> {
     match node {
         Node::Test(test) => match &test.condition {
             Condition::In(values) | Condition::Same(values)

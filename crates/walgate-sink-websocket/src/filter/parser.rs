@@ -24,10 +24,16 @@ const COMPARISONS: [(&str, Comparison); 7] = [
 
 /// Reads a whole text.
 pub(super) fn parse(text: &str) -> Result<Expression, ParseError> {
-    let mut parser = Parser {
-        scanner: Scanner::new(text),
-        tests: 0,
-    };
+    whole(text, Scanner::new(text))
+}
+
+/// Reads a whole text in which `claims.name` stands for what a token says.
+pub(super) fn parse_rule(text: &str) -> Result<Expression, ParseError> {
+    whole(text, Scanner::of_rule(text))
+}
+
+fn whole(text: &str, scanner: Scanner<'_>) -> Result<Expression, ParseError> {
+    let mut parser = Parser { scanner, tests: 0 };
     if text.len() > MAX_FILTER_BYTES {
         let kind = ParseErrorKind::TooLong(text.len());
         let at = MAX_FILTER_BYTES;
@@ -176,8 +182,12 @@ impl Parser<'_> {
         ]))
     }
 
-    /// `(literal, …)`.
+    /// `(literal, …)`; in a rule also `claims.name`.
     fn values(&mut self) -> Result<Vec<super::Literal>, ParseError> {
+        // A claim is a list itself.
+        if let Some(claim) = self.scanner.claim() {
+            return Ok(vec![claim]);
+        }
         if !self.scanner.symbol("(") {
             return self.scanner.expected("( behind in");
         }

@@ -3,16 +3,44 @@
 use super::expression::{Literal, begins_name, continues_name, is_keyword};
 use super::parse_error::{ParseError, ParseErrorKind};
 
+/// What stands before the name of a claim, in a rule.
+const CLAIMS: &str = "claims.";
+
 /// A place in the text. Every read skips white space first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Whether `claims.name` is a literal.
+    knows_claims: bool,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            knows_claims: false,
+        }
+    }
+
+    /// The words of a rule, in which `claims.name` stands for what a token says.
+    pub(super) const fn of_rule(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            knows_claims: true,
+        }
+    }
+
+    /// Takes `claims.name` if it is next and has a meaning here.
+    pub(super) fn claim(&mut self) -> Option<Literal> {
+        let name = self.peek_literal_word().strip_prefix(CLAIMS)?;
+        if !self.knows_claims || name.is_empty() {
+            return None;
+        }
+        self.at += CLAIMS.len() + name.len();
+        Some(Literal::Claim(name.to_owned()))
     }
 
     /// Where the next word begins.
@@ -101,6 +129,9 @@ impl<'a> Scanner<'a> {
         let at = self.place();
         if self.symbol("'") {
             return self.quoted(at, '\'').map(Literal::Text);
+        }
+        if let Some(claim) = self.claim() {
+            return Ok(claim);
         }
         let word = self.peek_literal_word();
         match word {

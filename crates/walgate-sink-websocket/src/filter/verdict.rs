@@ -32,7 +32,7 @@ impl Bound {
             }
         };
         match body {
-            Body::Insert { new, .. } => event_if(self.truth(new)),
+            Body::Insert { new, .. } | Body::Read { new, .. } => event_if(self.truth(new)),
             Body::Update { old, new, .. } => {
                 let has_left =
                     || (old.as_ref()).is_some_and(|old| self.truth_of_old(old).is_true());

@@ -54,6 +54,7 @@ impl Client {
                 self.claim(log, sent, "sent");
                 Left::Given
             }
+            Piece::Snapshot(..) => panic!("nobody has asked for it"),
             Piece::Ready(position) => {
                 assert!(live && !self.ready, "it is ready once");
                 self.ready = true;

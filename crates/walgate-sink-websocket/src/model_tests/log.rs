@@ -211,7 +211,7 @@ pub(super) fn random_log(random: &mut fastrand::Rng, transactions: u32) -> Vec<A
 
 /// Writes what a test can compare: the operation, its position, and what it shows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TextEncoder;
+pub(crate) struct TextEncoder;
 
 impl Encoder for TextEncoder {
     fn encode(&mut self, change: &Change<'_>, out: &mut BytesMut) -> Result<Encoded, EncodeError> {

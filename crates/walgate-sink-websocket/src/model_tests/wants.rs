@@ -6,6 +6,7 @@ use std::sync::Arc;
 use walgate_core::Position;
 
 use super::log::{COLUMNS, LEVELS, Logged, Row, TABLES, What};
+use crate::access::{Rights, Rule, RuleText};
 use crate::interest::Interest;
 use crate::protocol::Wanted;
 use crate::subscription::Subscription;
@@ -86,7 +87,9 @@ impl Want {
         }
     }
 
-    fn judge(&self, logged: &Logged) -> Found {
+    /// `rule` says of a row whether it may be seen.
+    fn judge(&self, logged: &Logged, rule: impl Fn(Row) -> bool) -> Found {
+        let shown = |row| rule(row) && self.condition.is_true(row);
         let op = match logged.what {
             What::Begin | What::Commit => return Found::Nothing,
             What::Message => "message",
@@ -103,8 +106,8 @@ impl Want {
             _ => self.table.is_none_or(|table| table == logged.table),
         };
         let (was, is) = match logged.what {
-            What::Insert(row) | What::Delete(row) => (false, self.condition.is_true(row)),
-            What::Update(old, new) => (self.condition.is_true(old), self.condition.is_true(new)),
+            What::Insert(row) | What::Delete(row) => (false, shown(row)),
+            What::Update(old, new) => (shown(old), shown(new)),
             _ => (false, true),
         };
         match (about, was, is) {
@@ -120,6 +123,8 @@ impl Want {
 pub(super) struct Wish {
     wants: Vec<Want>,
     pub(super) transactions: bool,
+    /// Values of `grp` that its token shows; none for all rows.
+    rule: Option<BTreeSet<u32>>,
 }
 
 /// An event that a client is given.
@@ -131,7 +136,33 @@ impl Wish {
         Self {
             wants: wants.collect(),
             transactions: random.u8(0..3) == 0,
+            rule: (random.u8(0..3) == 0).then(|| (0..4).filter(|_| random.bool()).collect()),
         }
+    }
+
+    /// The same with a token that shows less.
+    pub(super) fn narrowed(&self, random: &mut fastrand::Rng) -> Self {
+        let all = self.rule.clone().unwrap_or_else(|| (0..4).collect());
+        let rule = all.into_iter().filter(|_| random.bool()).collect();
+        Self {
+            rule: Some(rule),
+            ..self.clone()
+        }
+    }
+
+    fn rights(&self) -> Rights {
+        let Some(shown) = &self.rule else {
+            return Rights::default();
+        };
+        let tables = ["s.*".to_owned()];
+        let rule = Rule::new(RuleText {
+            tables: &tables,
+            rows: Some("grp in claims.grps"),
+            ..RuleText::default()
+        });
+        let claims = [("grps".to_owned(), serde_json::json!(shown))];
+        let claims = claims.into_iter().collect::<serde_json::Map<_, _>>();
+        Rights::new(None, &[rule.expect("a rule")], &claims.into())
     }
 
     pub(super) fn interest(&self) -> Interest {
@@ -150,7 +181,7 @@ impl Wish {
             };
             Subscription::parse(&wanted).expect("a subscription")
         });
-        Interest::new(all.collect())
+        Interest::new(Arc::new(self.rights()), all.collect())
     }
 
     /// The log behind `after` up to `upto`, as it is for this client.
@@ -190,7 +221,11 @@ impl Wish {
     fn text(&self, logged: &Logged) -> Option<String> {
         let (mut leaves, mut given) = (false, Vec::new());
         for want in &self.wants {
-            match want.judge(logged) {
+            let shown = |row: Row| match (&self.rule, row.grp) {
+                (None, _) => true,
+                (Some(rule), grp) => grp.is_some_and(|grp| rule.contains(&grp)),
+            };
+            match want.judge(logged, shown) {
                 Found::Nothing => {}
                 Found::Leave => leaves = true,
                 Found::Event => given.push(want.columns.as_ref()),

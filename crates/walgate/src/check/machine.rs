@@ -8,7 +8,7 @@ use walgate_slot::check::Finding;
 
 use crate::config::{Config, Destination};
 use crate::control::{Command, ask};
-use crate::http::certificate;
+use crate::http::TlsFiles;
 
 /// Judges what a start needs here.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
@@ -18,7 +18,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     if let Some(listen) = &http.listen {
         findings.push(address("http_listen", "[http]", listen, runs));
         let pair = http.tls_cert.as_ref().zip(http.tls_key.as_ref());
-        findings.extend(pair.map(|(cert, key)| tls("http_tls", "[http]", cert, key)));
+        let files = pair.map(|(cert, key)| TlsFiles::of_server(cert, key));
+        findings.extend(files.map(|files| tls("http_tls", "[http]", &files)));
     }
     for (name, sink) in &config.sinks {
         let Destination::Websocket(push) = &sink.destination else {
@@ -26,8 +27,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         };
         let section = format!("[sinks.{name}]");
         findings.push(address("push_listen", &section, &push.listen, runs));
-        let pair = push.tls_cert.as_ref().zip(push.tls_key.as_ref());
-        findings.extend(pair.map(|(cert, key)| tls("push_tls", &section, cert, key)));
+        let files = crate::wiring::push_tls(push);
+        findings.extend(files.map(|files| tls("push_tls", &section, &files)));
     }
     findings
 }
@@ -92,8 +93,8 @@ fn address(
     }
 }
 
-fn tls(check: &'static str, section: &str, cert: &Path, key: &Path) -> Finding {
-    match certificate(cert, key) {
+fn tls(check: &'static str, section: &str, files: &TlsFiles) -> Finding {
+    match files.check() {
         Ok(()) => Finding::pass(
             check,
             format!("{section}: certificate and key belong together"),

@@ -73,6 +73,9 @@ impl Checker<'_> {
     }
 
     fn value(&mut self, schema: &Value, node: &Node, path: &KeyPath) -> Option<Value> {
+        if schema.get("x-any").is_some() {
+            return self.any(node, path);
+        }
         if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
             return self.scalar(options, node, path);
         }
@@ -124,6 +127,33 @@ impl Checker<'_> {
         };
         self.refuse(node.origin.place(), message, hint);
         None
+    }
+
+    /// What JSON has too, as deep as it goes.
+    fn any(&mut self, node: &Node, path: &KeyPath) -> Option<Value> {
+        Some(match &node.tree {
+            Tree::Text { value, .. } => Value::from(value.as_str()),
+            Tree::Integer(number) => Value::from(*number),
+            Tree::Boolean(flag) => Value::from(*flag),
+            Tree::Array(items) => {
+                let items = items.iter().filter_map(|item| self.any(item, path));
+                Value::Array(items.collect())
+            }
+            Tree::Table(entries) => {
+                let entries = entries.iter().filter_map(|entry| {
+                    let value = self.any(&entry.node, &path.join(&entry.key))?;
+                    Some((entry.key.clone(), value))
+                });
+                Value::Object(entries.collect())
+            }
+            Tree::Other(name) => {
+                let message =
+                    format!("`{path}` is {name}, expected text, a whole number or a list");
+                let hint = "write it as a string in quotes".to_owned();
+                self.refuse(node.origin.place(), message, Some(hint));
+                return None;
+            }
+        })
     }
 
     fn scalar(&mut self, options: &[Value], node: &Node, path: &KeyPath) -> Option<Value> {

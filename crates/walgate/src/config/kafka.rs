@@ -21,7 +21,8 @@ pub struct Kafka {
     #[schemars(extend("examples" = ["walgate.meta"]))]
     pub meta_topic: Option<TopicName>,
     /// Topic that gets every event in commit order as well, for consumers that need the order of
-    /// the log. One partition, `cleanup.policy=delete`.
+    /// the log. It gets `schema` and `commit` whether the sink asks for them or not. One partition,
+    /// `cleanup.policy=delete`.
     #[schemars(extend("examples" = ["walgate.stream"]))]
     pub stream_topic: Option<TopicName>,
     /// Follow a delete with a tombstone, so that a compacted topic forgets the row.

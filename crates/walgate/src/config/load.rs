@@ -168,6 +168,10 @@ fn place_paths(config: &mut Config, folder: &Path) {
     keys.iter_mut().for_each(place);
     config.http.tls_cert.iter_mut().for_each(place);
     config.http.tls_key.iter_mut().for_each(place);
+    config.gateway.tls_ca_file.iter_mut().for_each(place);
+    let gateway = &mut config.gateway;
+    gateway.tls_certificate_file.iter_mut().for_each(place);
+    gateway.tls_key_file.iter_mut().for_each(place);
     for sink in config.sinks.values_mut() {
         sink.dead_letter.file.iter_mut().for_each(place);
         match &mut sink.destination {

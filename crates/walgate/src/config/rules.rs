@@ -1,5 +1,6 @@
 //! Rules between keys: what is valid by itself and makes no sense together.
 
+mod gateway;
 mod guard;
 mod http;
 mod journal;
@@ -32,6 +33,7 @@ pub(super) fn rules(
     rules.memory(config, surroundings.memory);
     rules.journal(config);
     rules.state(config);
+    rules.gateway(config);
     rules.guard(config);
     rules.watch(config);
     rules.http(config);

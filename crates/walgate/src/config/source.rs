@@ -62,6 +62,9 @@ pub struct Source {
     /// the transactions in progress before it writes them to its disk. The server's when not set.
     #[schemars(extend("x-min" = "64KiB", "x-max" = "1TiB", "examples" = ["256MiB"]))]
     pub logical_decoding_work_mem: Option<Size>,
+    /// Whether the server is asked for values in binary form: Walgate prints them then, and not the
+    /// server. What is delivered is the same, byte for byte.
+    pub binary: Binary,
     /// Write a small transactional message this often, and see that it comes back: it proves the way
     /// from a commit to Walgate also while nobody changes anything. It is never delivered. The role
     /// needs the right to call pg_logical_emit_message; off on a standby, and when not set. No slot
@@ -104,6 +107,16 @@ pub enum OnGap {
     Continue,
 }
 
+/// When values are asked for in binary form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binary {
+    /// when each published column has a type whose binary form is known
+    Auto,
+    /// never: values come as text
+    Off,
+}
+
 impl Default for Source {
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "a constant that a test reads")]
@@ -125,6 +138,8 @@ impl Default for Source {
             wal_sender_timeout: None,
             lock_timeout: Period::seconds(30),
             logical_decoding_work_mem: None,
+            // It has not been seen to spare the server what it costs here.
+            binary: Binary::Off,
             heartbeat: None,
             // Far over any sane row and far under the gigabyte that PostgreSQL allows.
             max_row: Size::mib(256),

@@ -1,5 +1,7 @@
 //! The servers of the demo, from nothing to nothing.
 
+use std::path::PathBuf;
+
 use tokio::task::spawn_blocking;
 use walgate_throwaway::{
     Kafka, KafkaOptions, PgVersion, Postgres, PostgresOptions, ThrowawayError,
@@ -83,6 +85,11 @@ impl Servers {
     /// For us: whatever the environment asks of TLS, this server has none.
     pub(super) fn private_url(&self) -> Secret {
         Secret::new(format!("{}?sslmode=disable", self.postgres.url()))
+    }
+
+    /// A folder that goes with them, however this process ends.
+    pub(super) fn scratch(&self, name: &str) -> PathBuf {
+        self.postgres.dir().join(name)
     }
 
     pub(super) const fn postgres_major(&self) -> u32 {

@@ -20,7 +20,7 @@ use walgate_core::{Failure, StopReason};
 
 use super::answers::router;
 use super::snapshot::Look;
-use super::tls::Tls;
+use super::tls::{Tls, TlsFiles};
 use crate::config;
 use crate::watch::Pulse;
 
@@ -67,7 +67,8 @@ impl HttpServer {
         };
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(certificate), Some(key)) => {
-                Some(Arc::new(Tls::read(certificate.clone(), key.clone())?))
+                let files = TlsFiles::of_server(certificate, key);
+                Some(Arc::new(Tls::read(files)?))
             }
             _ => None,
         };

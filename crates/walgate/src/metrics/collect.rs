@@ -7,6 +7,7 @@ use walgate_journal::JournalStats;
 use walgate_pipeline::SinkState;
 use walgate_sink_websocket::PushStats;
 use walgate_slot::{Lag, Slot, TimeLeft};
+use walgate_source_kafka::GatewayStats;
 
 use super::of_process::OfProcess;
 use crate::watch::{Moment, Sight, SinkSight, SlotSight, View, readiness};
@@ -14,6 +15,9 @@ use crate::watch::{Moment, Sight, SinkSight, SlotSight, View, readiness};
 /// So many slots have series: a server has ten by default, and whoever makes a thousand must not fill
 /// a time series database by it.
 pub(super) const MOST_SLOTS: usize = 50;
+
+/// Seconds between 1970-01-01 and 2000-01-01, where PostgreSQL's time stamps begin.
+const SECONDS_1970_TO_2000: f64 = 946_684_800.0;
 
 const STATES: [&str; 6] = [
     "connecting",
@@ -74,6 +78,7 @@ impl Samples {
         for (name, push) in &moment.pushes {
             self.push(name, push);
         }
+        self.gateway(moment.gateway.as_ref());
         self.journal(moment.journal.as_ref());
         let held = moment.journal_held_bytes();
         self.put(
@@ -345,10 +350,40 @@ impl Samples {
             ("walgate_push_slow_total", push.slow),
             ("walgate_push_resumed_total", push.resumed),
             ("walgate_push_resyncs_total", push.resyncs),
+            ("walgate_push_unencodable_total", push.unencodable),
+            ("walgate_push_undecided_total", push.undecided),
+            ("walgate_push_snapshots_total", push.snapshots),
+            ("walgate_push_snapshot_rows_total", push.snapshot_rows),
+            ("walgate_push_snapshots_failed_total", push.snapshots_failed),
             ("walgate_push_deliveries_total", push.deliveries),
         ];
         for (metric, value) in numbers {
             self.put(metric, &[("sink", name)], bytes(value));
+        }
+    }
+
+    fn gateway(&mut self, gateway: Option<&GatewayStats>) {
+        let gauge = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let up = gateway.map(|gateway| flag(gateway.down.is_none()));
+        self.put("walgate_gateway_up", &[], gauge(up));
+        let behind = gateway.and_then(|gateway| gateway.behind).map(bytes);
+        self.put("walgate_gateway_behind_records", &[], gauge(behind));
+        let commit = gateway.and_then(|gateway| gateway.last_commit);
+        // PostgreSQL counts from 2000-01-01.
+        let commit = commit.map(|commit| signed(commit.0) / 1e6 + SECONDS_1970_TO_2000);
+        let name = "walgate_gateway_last_commit_timestamp_seconds";
+        self.put(name, &[], gauge(commit));
+        let count = |of: fn(&GatewayStats) -> u64| bytes(gateway.map_or(0, of));
+        let counters = [
+            ("walgate_gateway_records_total", count(|it| it.records)),
+            ("walgate_gateway_passed_total", count(|it| it.repeated)),
+            (
+                "walgate_gateway_reconnects_total",
+                count(|it| it.reconnects),
+            ),
+        ];
+        for (name, value) in counters {
+            self.put(name, &[], value);
         }
     }
 

@@ -4,11 +4,13 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
+use walgate_core::Position;
 use walgate_journal::{DiskState, JournalStats};
-use walgate_pipeline::SinkState;
 use walgate_replication::SourceState;
-use walgate_slot::{Danger, Lag};
+use walgate_slot::Lag;
 
+use super::gateway_report::{GatewayReport, gateway};
+use super::troubles::troubles;
 use crate::slots::report::{
     PreparedReport, ServerReport, SlotReport, TransactionReport, lag as seconds_of,
 };
@@ -16,9 +18,6 @@ use crate::watch::{Moment, Sight, SinkSight, View, readiness};
 
 /// So many slots of others are shown, those that hold back most.
 const MOST_SLOTS: usize = 50;
-
-/// A watch that sees nothing for so long is a trouble: a restart takes less.
-const BLIND: Duration = Duration::from_secs(60);
 
 /// How a service does.
 #[derive(Debug, Serialize)]
@@ -31,6 +30,8 @@ pub(crate) struct StatusReport {
     troubles: Vec<String>,
     ready: bool,
     source: SourceReport,
+    /// Null where a slot is read.
+    gateway: Option<GatewayReport>,
     slot: SlotName,
     sinks: Vec<SinkReport>,
     journal: Option<JournalReport>,
@@ -174,6 +175,7 @@ impl StatusReport {
             troubles,
             ready: readiness(sight).is_ok(),
             source: source(sight),
+            gateway: moment.gateway.as_ref().map(|it| gateway(moment, it)),
             slot: SlotName {
                 name: moment.slot.clone(),
                 exists: view.map(|view| view.ours().is_some()),
@@ -215,47 +217,19 @@ fn slots(view: Option<&View>) -> (Vec<SlotReport>, usize) {
     (slots.into_iter().cloned().collect(), left_out)
 }
 
-fn troubles(sight: &Sight) -> Vec<String> {
-    let moment = &sight.moment;
-    let mut troubles = readiness(sight).err().unwrap_or_default();
-    for sink in &moment.sinks {
-        let status = &sink.status;
-        if matches!(status.state, SinkState::Retrying | SinkState::Failed) {
-            let why = status
-                .last_error
-                .as_deref()
-                .unwrap_or("no reason was given");
-            troubles.push(format!("sink {} fails: {why}", status.name));
-        }
-    }
-    if let Some((slot, ours)) = sight.current().and_then(View::ours) {
-        let name = &slot.name;
-        let why = ours.culprit.sentence();
-        let why = why.map_or_else(String::new, |why| format!(": {why}"));
-        match ours.forecast.danger {
-            Danger::Reached => troubles.push(format!("slot {name} has reached its limit{why}")),
-            Danger::Near => troubles.push(format!("slot {name} is near its limit{why}")),
-            Danger::None | Danger::Unknown => {}
-        }
-    }
-    if let Some(blind) = &sight.looks.blind
-        && moment.at.saturating_duration_since(blind.since) >= BLIND
-    {
-        let why = &blind.why;
-        troubles.push(format!("what the slots hold back can't be seen: {why}"));
-    }
-    let firing = moment.shown.firing.iter();
-    for alert in firing.filter(|alert| alert.severity != "warning") {
-        troubles.push(format!("{} alert: {}", alert.severity, alert.summary));
-    }
-    troubles
-}
-
 fn source(sight: &Sight) -> SourceReport {
     let moment = &sight.moment;
     let counters = &moment.counters;
     let ago = |then: Instant| moment.at.saturating_duration_since(then).as_secs_f64();
+    let topic = moment.gateway.as_ref();
+    let down = topic.and_then(|topic| topic.down.clone());
+    let taken = topic.and_then(|topic| topic.position);
+    let received_lsn = taken.map_or(counters.received_lsn, Position::lsn);
     let (since, error, holder_pid) = match &moment.source {
+        _ if topic.is_some() => {
+            let (since, last) = down.unzip();
+            (since, last, None)
+        }
         SourceState::Connecting | SourceState::Ended => (None, None, None),
         SourceState::WaitingForSlot { since, holder } => (Some(*since), None, *holder),
         SourceState::Streaming { since } => (Some(*since), None, None),
@@ -267,11 +241,11 @@ fn source(sight: &Sight) -> SourceReport {
         error,
         holder_pid,
         wal_sender_pid: counters.wal_sender_pid,
-        received_lsn: counters.received_lsn.to_string(),
+        received_lsn: received_lsn.to_string(),
         confirmed_lsn: counters.confirmed_lsn.to_string(),
         last_message_seconds: counters.last_message.map(ago),
         last_status_seconds: counters.last_status.map(ago),
-        reconnects: counters.reconnects,
+        reconnects: topic.map_or(counters.reconnects, |topic| topic.reconnects),
         received_bytes: counters.bytes,
         frames: counters.frames,
         streamed_transactions: counters.streamed,
@@ -387,6 +361,6 @@ fn watch(sight: &Sight) -> WatchReport {
     }
 }
 
-fn date(time: SystemTime) -> String {
+pub(super) fn date(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }

@@ -30,7 +30,13 @@ pub(super) fn render(status: &Value) -> String {
     for trouble in list(&status["troubles"]) {
         line("", word(trouble));
     }
-    line("source", source(&status["source"]));
+    let gateway = &status["gateway"];
+    if gateway.is_null() {
+        line("source", source(&status["source"]));
+    } else {
+        line("gateway", reads(gateway));
+        line("window", window(&gateway["window"]));
+    }
     line("journal", journal(&status["journal"]));
     let slots = list(&status["slots"]);
     let ours = slots.iter().find(|slot| slot["ours"] == true);
@@ -43,14 +49,9 @@ pub(super) fn render(status: &Value) -> String {
                 }
             }
         }
-        None => {
-            let name = word(&status["slot"]["name"]);
-            let seen = match &status["slot"]["exists"] {
-                Value::Bool(false) => "the server has none of this name",
-                _ => "not seen yet",
-            };
-            line("slot", format!("{name}: {seen}"));
-        }
+        // There is none behind a topic.
+        None if !gateway.is_null() => {}
+        None => line("slot", unseen(&status["slot"])),
     }
     if let Some(error) = status["watch"]["error"].as_str() {
         line("watch", format!("sees nothing: {error}"));
@@ -77,6 +78,15 @@ pub(super) fn render(status: &Value) -> String {
     text
 }
 
+/// Of a slot that is not among those that were seen.
+fn unseen(slot: &Value) -> String {
+    let seen = match &slot["exists"] {
+        Value::Bool(false) => "the server has none of this name",
+        _ => "not seen yet",
+    };
+    format!("{}: {seen}", word(&slot["name"]))
+}
+
 fn source(source: &Value) -> String {
     let mut said = word(&source["state"]);
     if let Some(time) = time(&source["state_seconds"]) {
@@ -94,6 +104,43 @@ fn source(source: &Value) -> String {
         word(received),
         word(confirmed)
     ) + &heartbeat(&source["heartbeat"])
+}
+
+/// What a gateway reads, and how far it is.
+fn reads(gateway: &Value) -> String {
+    let mut said = format!(
+        "topic {}: {}",
+        word(&gateway["topic"]),
+        word(&gateway["state"])
+    );
+    if let Some(why) = gateway["waits_for"].as_str() {
+        said.push_str(&format!(", {why}"));
+    }
+    if let Some(error) = gateway["error"].as_str() {
+        said.push_str(&format!(", kafka can't be reached: {error}"));
+    }
+    if let Some(position) = gateway["position"].as_str() {
+        said.push_str(&format!("; at {position}"));
+    }
+    if let Some(behind) = gateway["behind_records"].as_u64() {
+        said.push_str(&format!(", {behind} records behind the end"));
+    }
+    if let Some(ago) = time(&gateway["last_commit_seconds"]) {
+        said.push_str(&format!(", last commit {ago} ago"));
+    }
+    said
+}
+
+/// What clients can resume from.
+fn window(window: &Value) -> String {
+    if window.is_null() {
+        return "not begun yet".to_owned();
+    }
+    let mut said = format!("from {} on", word(&window["oldest"]));
+    if let Some(ago) = time(&window["begun_seconds"]) {
+        said.push_str(&format!(", begun {ago} ago"));
+    }
+    said
 }
 
 /// Nothing where none is configured.
@@ -231,6 +278,29 @@ mod tests {
         ] {
             assert!(render(&nothing).contains("NOT HEALTHY"), "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_gateway_says_what_it_reads_and_nothing_of_a_slot() {
+        let mut status = json!({
+            "healthy": true, "slot": {"name": "walgate"}, "source": {"state": "streaming"},
+            "gateway": {"topic": "t", "state": "live", "position": "00-01", "behind_records": 2,
+                "last_commit_seconds": 3.0, "window": {"oldest": "00-00", "begun_seconds": 120.0}},
+        });
+        let said = render(&status);
+        for part in [
+            "gateway    topic t: live; at 00-01, 2 records behind the end, last commit 3s ago",
+            "window     from 00-00 on, begun 2m 00s ago",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        for part in ["slot ", "source", "confirmed"] {
+            assert!(!said.contains(part), "{part}: {said}");
+        }
+        status["gateway"] = json!({"topic": "t", "state": "beginning", "waits_for": "something"});
+        let said = render(&status);
+        assert!(said.contains("topic t: beginning, something"), "{said}");
+        assert!(said.contains("window     not begun yet"), "{said}");
     }
 
     #[test]

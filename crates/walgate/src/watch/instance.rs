@@ -12,6 +12,7 @@ use walgate_pipeline::{Demand, SinkStatus, StatusHandle};
 use walgate_replication::{HeartbeatState, SourceCounters, SourceMonitor, SourceState};
 use walgate_sink_websocket::{PushMonitor, PushStats};
 use walgate_slot::{History, Lag};
+use walgate_source_kafka::{GatewayMonitor, GatewayStats};
 
 use super::Pulse;
 use crate::config::{Config, Destination};
@@ -37,6 +38,8 @@ struct Shared {
     pushes: OnceLock<Vec<(String, PushMonitor)>>,
     journal: OnceLock<Journal>,
     state_dir: OnceLock<PathBuf>,
+    /// Where the log comes from a topic instead of a slot.
+    gateway: OnceLock<GatewayMonitor>,
     stopping: AtomicBool,
     gaps: AtomicU64,
     shown: Mutex<Shown>,
@@ -85,6 +88,8 @@ pub(crate) struct Moment {
     pub(crate) sinks: Vec<SinkSight>,
     /// Those that clients connect to, by name.
     pub(crate) pushes: Vec<(String, PushStats)>,
+    /// What reads the topic, where that takes the place of a slot.
+    pub(crate) gateway: Option<GatewayStats>,
     /// None before it has begun.
     pub(crate) journal: Option<JournalStats>,
     pub(crate) stopping: bool,
@@ -166,11 +171,18 @@ impl Instance {
             pushes: OnceLock::new(),
             journal: OnceLock::new(),
             state_dir: OnceLock::new(),
+            gateway: OnceLock::new(),
             stopping: AtomicBool::new(false),
             gaps: AtomicU64::new(0),
             shown: Mutex::default(),
             pulse: Pulse::default(),
         }))
+    }
+
+    /// The same, for a process that reads a topic instead of a slot.
+    pub(crate) fn of_gateway(self, monitor: GatewayMonitor) -> Self {
+        self.0.gateway.get_or_init(|| monitor);
+        self
     }
 
     /// The state directory is this process's from now on.
@@ -248,6 +260,7 @@ impl Instance {
                 .map(|status| sink(status, received, journal.as_ref(), history, now))
                 .collect(),
             pushes: shared.pushes(),
+            gateway: shared.gateway.get().map(GatewayMonitor::stats),
             counters,
             journal,
             stopping: shared.stopping.load(Ordering::Relaxed),

@@ -67,7 +67,7 @@ impl WatchOptions {
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     sights: watch::Receiver<Arc<Sight>>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Watch {
         let interval = looker.options.interval;
         let (wake, woken) = watch::channel(());
         let showing = show(Arc::clone(&shared), interval, publish, woken);
-        let tasks = [
+        let tasks = vec![
             tokio::spawn(Box::pin(looker.run(wake))),
             tokio::spawn(showing),
         ];
@@ -134,6 +134,24 @@ impl Watch {
             shared,
             sights,
             tasks,
+        }
+    }
+
+    /// For a process that has no server to look at: only what it knows of itself.
+    pub(crate) fn of_itself(instance: Instance, interval: Duration) -> Self {
+        let shared = Arc::new(Shared {
+            instance,
+            history: Mutex::default(),
+            found: Mutex::default(),
+        });
+        let (publish, sights) = watch::channel(Arc::new(shared.sight()));
+        // Nobody wakes it.
+        let (_, woken) = watch::channel(());
+        let showing = show(Arc::clone(&shared), interval, publish, woken);
+        Self {
+            shared,
+            sights,
+            tasks: vec![tokio::spawn(showing)],
         }
     }
 

@@ -139,6 +139,7 @@ mod tests {
             source: monitor.state(),
             counters: monitor.counters(),
             heartbeat: None,
+            gateway: None,
             pushes: Vec::new(),
             journal: Some(JournalStats {
                 bytes: 0,

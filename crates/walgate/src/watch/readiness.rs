@@ -2,6 +2,7 @@
 
 use walgate_pipeline::SinkState;
 use walgate_replication::SourceState;
+use walgate_source_kafka::{GatewayState, GatewayStats};
 
 use super::Sight;
 
@@ -20,17 +21,9 @@ pub(crate) fn readiness(sight: &Sight) -> Result<(), Vec<String>> {
     if moment.stopping {
         reasons.push("it stops".to_owned());
     }
-    match &moment.source {
-        SourceState::Streaming { .. } => {}
-        SourceState::Connecting => reasons.push("it has not reached the server yet".to_owned()),
-        SourceState::WaitingForSlot { holder, .. } => {
-            let who = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            reasons.push(format!("another process{who} uses the slot"));
-        }
-        SourceState::Down { last, .. } => {
-            reasons.push(format!("there is no connection to the server: {last}"));
-        }
-        SourceState::Ended => reasons.push("the source has ended".to_owned()),
+    match (&moment.gateway, &moment.source) {
+        (Some(gateway), _) => reasons.extend(of_gateway(gateway)),
+        (None, source) => reasons.extend(of_source(source)),
     }
     let Some(journal) = &moment.journal else {
         return fold(reasons);
@@ -53,6 +46,30 @@ pub(crate) fn readiness(sight: &Sight) -> Result<(), Vec<String>> {
         None => {}
     }
     fold(reasons)
+}
+
+/// Why a source can't be read.
+fn of_source(source: &SourceState) -> Option<String> {
+    Some(match source {
+        SourceState::Streaming { .. } => return None,
+        SourceState::Connecting => "it has not reached the server yet".to_owned(),
+        SourceState::WaitingForSlot { holder, .. } => {
+            let who = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            format!("another process{who} uses the slot")
+        }
+        SourceState::Down { last, .. } => format!("there is no connection to the server: {last}"),
+        SourceState::Ended => "the source has ended".to_owned(),
+    })
+}
+
+/// Why a gateway's window is not served yet. An outage of the brokers is no reason: its clients stay, and
+/// who comes back resumes.
+fn of_gateway(gateway: &GatewayStats) -> Option<String> {
+    match &gateway.state {
+        GatewayState::Beginning { why } => Some(why.clone()),
+        GatewayState::Filling => Some("the window is being filled".to_owned()),
+        GatewayState::Live => None,
+    }
 }
 
 fn fold(reasons: Vec<String>) -> Result<(), Vec<String>> {

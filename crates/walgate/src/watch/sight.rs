@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use walgate_source_kafka::{GatewayState, GatewayStats};
+
 use super::{Moment, View};
 
 /// What is found at a look is news for this many intervals, and never for less than [`FRESH`].
@@ -48,6 +50,9 @@ impl Sight {
     /// What the source does, in one word; `slot_lost` when the server says so, whatever we have
     /// noticed.
     pub(crate) fn source_state(&self) -> &'static str {
+        if let Some(gateway) = &self.moment.gateway {
+            return of_topic(gateway);
+        }
         let ours = self.current().and_then(View::ours);
         match ours.is_some_and(|(slot, _)| slot.lost().is_some()) {
             true => "slot_lost",
@@ -61,5 +66,14 @@ impl Sight {
         let view = self.view.as_deref()?;
         let age = self.moment.at.saturating_duration_since(view.at);
         (age <= fresh).then_some(view)
+    }
+}
+
+/// A topic in the place of a slot: by the same names.
+fn of_topic(gateway: &GatewayStats) -> &'static str {
+    match (&gateway.down, &gateway.state) {
+        (Some(_), _) => "down",
+        (None, GatewayState::Beginning { .. } | GatewayState::Filling) => "connecting",
+        (None, GatewayState::Live) => "streaming",
     }
 }

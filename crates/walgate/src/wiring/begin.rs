@@ -3,29 +3,56 @@
 use std::collections::BTreeMap;
 
 use walgate_core::{Checkpoint, Failure, Lsn, Position, SourceIdentity, StopReason};
+use walgate_journal::segment::SegmentFacts;
 use walgate_pipeline::{CheckpointStore, Log, Lost, Pipeline};
 use walgate_replication::{OnGap, Started};
 
 use super::Keeping;
-use super::journal::blocking;
+use super::journal::{blocking, facts};
 
 /// What is known before the pipeline begins.
-pub(super) struct Begin {
-    pub(super) journal: Keeping,
+pub(crate) struct Begin {
+    pub(crate) journal: Keeping,
     /// Of earlier runs.
-    pub(super) checkpoint: Option<Checkpoint>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// The same, with what the journal has beyond it.
-    pub(super) reached: Option<Checkpoint>,
-    pub(super) store: Option<Box<dyn CheckpointStore>>,
+    pub(crate) reached: Option<Checkpoint>,
+    pub(crate) store: Option<Box<dyn CheckpointStore>>,
     /// What is done when sinks lack something that nobody has.
-    pub(super) on_gap: OnGap,
+    pub(crate) on_gap: OnGap,
+}
+
+/// What a source that has started says of its log.
+pub(crate) struct Origin {
+    /// Whose log it is.
+    pub(crate) identity: SourceIdentity,
+    /// Where it goes on.
+    pub(crate) resume: Lsn,
+    /// Everything that anybody can have been sent lies before this.
+    pub(crate) flushed: Lsn,
+    /// The log behind what was confirmed is another one now.
+    pub(crate) cut: bool,
+    /// What the journal keeps of it.
+    pub(crate) facts: SegmentFacts,
+}
+
+impl From<&Started> for Origin {
+    fn from(started: &Started) -> Self {
+        Self {
+            identity: started.identity.clone(),
+            resume: started.resume,
+            flushed: started.flushed,
+            cut: started.cut,
+            facts: facts(started),
+        }
+    }
 }
 
 /// What the pipeline begins with.
-pub(super) struct Begun {
-    pub(super) log: Log,
-    pub(super) checkpoint: Checkpoint,
-    pub(super) store: Option<Box<dyn CheckpointStore>>,
+pub(crate) struct Begun {
+    pub(crate) log: Log,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) store: Option<Box<dyn CheckpointStore>>,
 }
 
 impl Begin {
@@ -35,12 +62,12 @@ impl Begin {
     ///
     /// When checkpoint or journal can't be written, or a required sink lacks changes that nobody has
     /// any more and the policy is to stop.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         self,
         pipeline: &Pipeline,
-        started: &Started,
+        started: Origin,
     ) -> Result<Begun, Failure> {
-        let (identity, resume) = (&started.identity, started.resume);
+        let (identity, resume) = (started.identity, started.resume);
         let (mut journal, mut known, mut reached) = (self.journal, self.checkpoint, self.reached);
         let mut store = self.store;
         if let Some(known) = known.as_mut().filter(|_| started.cut) {
@@ -62,7 +89,7 @@ impl Begin {
             store = saved(store, checkpoint.clone()).await?;
         }
         let start = Position::new(identity.epoch, goes_on, 0);
-        let log = journal.start(started, start).await?;
+        let log = journal.start(started.facts, start).await?;
         let lost = pipeline.lost(&checkpoint, &log);
         judge(&lost, self.on_gap)?;
         checkpoint

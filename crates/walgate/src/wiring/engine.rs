@@ -1,16 +1,20 @@
 //! The engine: one source, a pipeline, and what the operating system asks of them.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use walgate_core::{Checkpoint, Failure, Feed, Lsn, Source, StopReason, Watermark, Xid};
 use walgate_pipeline::{CheckpointStore, End, Outcome, Pipeline, StatusHandle, Stop};
 use walgate_replication::{PostgresSource, SourceConfig, Started};
 
-use super::begin::{Begin, Begun};
+use super::begin::{Begin, Begun, Origin};
 use super::progress::Progress;
+use super::snapshot::RowSource;
 use super::{Keeping, Push};
 use crate::ending::Ending;
 use crate::entry::Console;
@@ -45,6 +49,34 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Ending>>) -> Re
     // A thread that is blocked in a write to a full pipe must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// Runs `delivery` on one of the [`WORKERS`] until it ends or this is dropped, and gives signs of life there.
+///
+/// [`block_on`]'s own thread is none of them: what waits there for the socket is woken across threads,
+/// and wakes the chains across threads again. On a worker, whoever sees that the socket has something
+/// reads it and goes on with the chain and its clients, without a sleeping thread in between.
+///
+/// # Panics
+///
+/// When `delivery` does.
+pub(crate) async fn on_worker<T: Send + 'static>(
+    delivery: impl Future<Output = T> + Send + 'static,
+    instance: Option<Instance>,
+) -> T {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        tokio::select! {
+            output = delivery => output,
+            never = beat(instance) => match never {},
+        }
+    });
+    match task.join_next().await {
+        Some(Ok(output)) => output,
+        Some(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+        // Only a runtime that ends cancels it, and then nobody is here.
+        Some(Err(_)) | None => std::future::pending().await,
+    }
 }
 
 /// How an engine has ended without a failure.
@@ -98,6 +130,7 @@ impl Engine {
         self.source.waiting = self.journal.waiting();
         let on_gap = self.source.on_gap;
         let reached = self.journal.reached(self.checkpoint.as_ref());
+        let config = Arc::new(self.source.clone());
         let start = PostgresSource::start(self.source, reached.clone(), confirmed.clone());
         let mut start = pin!(start);
         let instance = self.instance;
@@ -105,7 +138,7 @@ impl Engine {
         let started = loop {
             tokio::select! {
                 started = &mut start => break started?,
-                () = &mut beating => {}
+                never = &mut beating => match never {},
                 request = signals.next() => match request {
                     Request::Reload => reload(),
                     Request::Drain | Request::End => return Ok(Finish::BeforeStart),
@@ -120,9 +153,10 @@ impl Engine {
             store: self.store,
             on_gap,
         };
-        let begun = begin.begin(&self.pipeline, &started).await?;
-        show(&begun, instance.as_ref(), &self.pushes);
+        let begun = begin.begin(&self.pipeline, Origin::from(&started)).await?;
         let monitor = started.source.monitor();
+        let rows = RowSource::new(config, &monitor);
+        show(&begun, instance.as_ref(), &self.pushes, &rows);
         let progress = Progress::new(self.sinks.clone(), monitor);
         let source = Watched {
             source: started.source,
@@ -138,13 +172,12 @@ impl Engine {
             confirmed,
             stop.clone(),
         );
-        let mut run = pin!(run);
+        let mut run = pin!(on_worker(run, instance.clone()));
         let drawing = draw(progress, Arc::clone(&console.terminal));
         let mut drawing = pin!(drawing);
         let outcome = loop {
             tokio::select! {
                 outcome = &mut run => break outcome,
-                () = &mut beating => {}
                 request = signals.next() => match request {
                     Request::Reload => reload(),
                     Request::Drain | Request::End => {
@@ -162,18 +195,18 @@ impl Engine {
 }
 
 /// Who looks at the log from beside the delivery.
-fn show(begun: &Begun, instance: Option<&Instance>, pushes: &[Push]) {
+fn show(begun: &Begun, instance: Option<&Instance>, pushes: &[Push], rows: &RowSource) {
     if let Some(instance) = instance {
         instance.has_journal(&begun.log.journal);
         instance.has_pushes(pushes.iter().map(Push::monitor).collect());
     }
     for push in pushes {
-        push.open(&begun.log, &begun.checkpoint);
+        push.open(&begun.log, &begun.checkpoint, rows);
     }
 }
 
 /// Gives signs of life; never ends by itself.
-async fn beat(instance: Option<Instance>) {
+pub(crate) async fn beat(instance: Option<Instance>) -> Infallible {
     let Some(instance) = instance else {
         return std::future::pending().await;
     };

@@ -50,6 +50,23 @@ impl Keeping {
         Ok(Self::Disk(Box::new(disk)))
     }
 
+    /// On disk in an empty folder that somebody else takes away, without a thought for what else is on
+    /// that disk.
+    ///
+    /// # Errors
+    ///
+    /// When the folder can't be used.
+    pub(crate) async fn scratch(folder: &Path, bytes: config::Size) -> Result<Self, Failure> {
+        let journal = config::Journal {
+            replay_bytes: bytes,
+            keep_free: 0,
+            ..config::Journal::default()
+        };
+        let options = options(&journal, folder);
+        let disk = blocking(move || DiskJournal::open(options, None)).await?;
+        Ok(Self::Disk(Box::new(disk)))
+    }
+
     /// What the source is to go on from: the later of what was confirmed and what is safe here.
     pub(crate) fn reached(&self, checkpoint: Option<&Checkpoint>) -> Option<Checkpoint> {
         let mut reached = checkpoint?.clone();
@@ -110,12 +127,21 @@ impl Keeping {
         matches!(self, Self::Disk(_))
     }
 
+    /// Up to where it has the log, on disk; none when it has nothing of it.
+    pub(crate) fn tail(&self) -> Option<Position> {
+        let Self::Disk(disk) = self else {
+            return None;
+        };
+        let (tail, newest) = disk.tail().zip(disk.newest())?;
+        Some(Position::new(newest.epoch(), tail, 0))
+    }
+
     /// Begins, at `start`, with what the source that has started says of itself.
     ///
     /// # Errors
     ///
     /// When the disk does not take it, or has the log of somebody else.
-    pub(crate) async fn start(self, source: &Started, start: Position) -> Result<Log, Failure> {
+    pub(crate) async fn start(self, facts: SegmentFacts, start: Position) -> Result<Log, Failure> {
         let disk = match self {
             Self::Memory(bytes) => return Ok(Log::in_memory(bytes, start)),
             Self::Disk(disk) => disk,
@@ -123,7 +149,6 @@ impl Keeping {
         let tail = disk.tail().zip(disk.newest());
         let tail = tail.map(|(tail, newest)| Position::new(newest.epoch(), tail, 0));
         let oldest = disk.oldest();
-        let facts = facts(source);
         let journal = blocking(move || disk.start(facts, start)).await?;
         Ok(Log {
             journal,

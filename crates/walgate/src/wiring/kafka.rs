@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use walgate_core::{Failure, StopReason};
+use walgate_core::{Failure, Position, StopReason};
 use walgate_sink_kafka::{
     Compression, KafkaConfig, Sasl, SaslMechanism, Secret, TableOverride, Tls, TopicCreation,
     TopicTemplate,
 };
+use walgate_source_kafka::KafkaSourceOptions;
 
 use super::selection::parse;
 use crate::config;
@@ -18,6 +19,8 @@ pub(crate) fn kafka(sink: &config::Sink, kafka: &config::Kafka) -> Result<KafkaC
     wanted.topic = template.map_err(|error| Failure::new(StopReason::Config, error.to_string()))?;
     wanted.meta_topic = kafka.meta_topic.as_ref().map(ToString::to_string);
     wanted.stream_topic = kafka.stream_topic.as_ref().map(ToString::to_string);
+    wanted.transactions = sink.transactions;
+    wanted.schemas = sink.schema_events;
     wanted.tombstones = kafka.tombstones;
     for (tables, rule) in &sink.rules {
         if rule.topic.is_none() && rule.tombstones.is_none() {
@@ -44,6 +47,25 @@ pub(crate) fn dead_letters(kafka: &config::Kafka, topic: &config::TopicName) -> 
     // A dead letter has no table, and what has none goes to the meta topic.
     wanted.meta_topic = Some(topic.to_string());
     wanted
+}
+
+/// The topic that a gateway reads, and how to reach its cluster.
+pub(crate) fn gateway(
+    gateway: &config::Gateway,
+    topic: &config::TopicName,
+    behind: Option<Position>,
+) -> KafkaSourceOptions {
+    let mut properties = connection(&gateway.cluster()).connection_properties();
+    // Nothing is produced.
+    properties.remove("compression.type");
+    KafkaSourceOptions {
+        topic: topic.to_string(),
+        properties,
+        begin: walgate_source_kafka::Begin {
+            behind,
+            window: gateway.window.0,
+        },
+    }
 }
 
 /// How to reach the cluster.

@@ -1,6 +1,7 @@
 //! `[sinks.NAME]` into chains.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use walgate_core::{Encoder, Failure, Sink, SinkError, StopReason};
 use walgate_format::{Int8, MaskKey, NativeJson, NativeJsonOptions, Pretty, PrettyOptions};
@@ -11,11 +12,17 @@ use walgate_pipeline::{
 };
 use walgate_sink_kafka::KafkaSink;
 use walgate_sink_stdout::{FileOutput, WriterSink};
+use walgate_sink_websocket::SourceView;
 
 use super::push::{MakeEncoder, Push};
 use super::{Screen, kafka, selection};
 use crate::config::{self, Config, Destination, StdoutFormat};
 use crate::entry::Console;
+
+/// After this time a definition goes into a stream topic again with the next row that uses it: who
+/// begins to read there, or where retention has cut it, needs to look back no further. A few hundred
+/// bytes a minute for each table that changes are nothing.
+const SCHEMAS_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is known of the source when the sinks are made.
 pub(crate) struct Known<'a> {
@@ -29,6 +36,8 @@ pub(crate) struct Known<'a> {
     pub(crate) keys: Keyring,
     /// What the events come again by, when they do.
     pub(crate) replay: Option<String>,
+    /// How the source does, for pages; none where nobody looks.
+    pub(crate) source: Option<SourceView>,
 }
 
 /// The chains that were added.
@@ -50,7 +59,7 @@ pub(crate) fn add_sinks(
     for (name, sink) in &config.sinks {
         let status = match &sink.destination {
             Destination::Websocket(push) => {
-                let (push, status) = add_push(pipeline, name, sink, push)?;
+                let (push, status) = add_push(pipeline, name, sink, push, known)?;
                 added.pushes.push(push);
                 status
             }
@@ -66,10 +75,12 @@ fn add_push(
     name: &str,
     sink: &config::Sink,
     push: &config::Websocket,
+    known: &Known<'_>,
 ) -> Result<(Push, StatusHandle), Failure> {
     let json = json(sink, mask_key(name, sink)?);
     let encoder: MakeEncoder = Arc::new(move || Box::new(json(false)));
-    Push::add(pipeline, options(name, sink)?, push, encoder)
+    let source = known.source.clone();
+    Push::add(pipeline, options(name, sink)?, push, encoder, source)
 }
 
 /// Adds a chain for one sink.
@@ -120,7 +131,7 @@ pub(crate) fn add_sink(
         ),
         Destination::Websocket(push) => {
             // Who replays into one finds nobody there.
-            add_push(pipeline, name, sink, push).map(|(_, status)| status)
+            add_push(pipeline, name, sink, push, known).map(|(_, status)| status)
         }
     }
 }
@@ -216,10 +227,13 @@ pub(crate) fn options(name: &str, sink: &config::Sink) -> Result<SinkOptions, Fa
         Demand::Optional
     };
     options.selection = Arc::new(selection::selection(sink)?);
+    let streams =
+        matches!(&sink.destination, Destination::Kafka(kafka) if kafka.stream_topic.is_some());
     options.extras = Extras {
-        transactions: sink.transactions,
-        schemas: sink.schema_events,
+        transactions: sink.transactions || streams,
+        schemas: sink.schema_events || streams,
     };
+    options.schemas_again = streams.then_some(SCHEMAS_AGAIN);
     options.batch = BatchOptions {
         max_records: sink.batch.changes as usize,
         max_bytes: usize::try_from(sink.batch.bytes.0).unwrap_or(usize::MAX),

@@ -3,8 +3,8 @@
 use walgate_connection::{ConnectionConfig, Environment};
 use walgate_core::{Failure, StopReason};
 use walgate_replication::{
-    OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode, SourceConfig,
-    StreamBounds, StreamTransactions, TableName,
+    BinaryValues, OnGap, OnMissingTable, OnTooLarge, PublicationMode, SlotConfig, SlotMode,
+    SourceConfig, StreamBounds, StreamTransactions, TableName,
 };
 
 use crate::config::{self, Secret};
@@ -92,6 +92,10 @@ pub(crate) fn source_config(source: &config::Source) -> Result<SourceConfig, Fai
         .logical_decoding_work_mem
         .map(|size| u32::try_from(size.0 >> 10).unwrap_or(u32::MAX));
     wanted.lock_timeout = source.lock_timeout.0;
+    wanted.binary = match source.binary {
+        config::Binary::Auto => BinaryValues::Auto,
+        config::Binary::Off => BinaryValues::Off,
+    };
     wanted.max_row = usize::try_from(source.max_row.0).unwrap_or(SourceConfig::MAX_ROW_LIMIT);
     Ok(wanted)
 }

@@ -524,3 +524,36 @@ fn a_checkpoint_in_kafka_has_one_cluster_and_no_journal_of_one_machine() {
         &["where the journal on disk is not", "standby = true"],
     );
 }
+
+#[test]
+fn certificates_of_clients_need_an_authority_subjects_and_tls() {
+    const PUSH: &str = "[sinks.p]\ntype = \"websocket\"\ndelivery = \"live-only\"\n";
+    const TLS: &str = "tls_cert = \"c\"\ntls_key = \"k\"\n";
+    const CA: &str = "client_ca = \"ca\"\n";
+    const SUBJECTS: &str = "subjects = { \"ann.example.com\" = { tables = [\"public.*\"] } }\n";
+    for (lines, problem) in [
+        (
+            format!("{CA}{SUBJECTS}"),
+            "which nobody can show without TLS",
+        ),
+        (format!("{TLS}{SUBJECTS}"), "no client_ca"),
+        (format!("{TLS}{CA}"), "no subjects"),
+        (
+            format!("{TLS}{CA}{SUBJECTS}policy = \"open\"\n"),
+            "`sinks.p.subjects` is never used",
+        ),
+        (
+            format!("{TLS}{CA}subjects = {{ ann = {{ tables = [] }} }}\n"),
+            "opens nothing",
+        ),
+        (
+            format!("{TLS}{CA}subjects = {{ \"\" = {{}} }}\n"),
+            "without a name",
+        ),
+    ] {
+        refused(&format!("{PUSH}{lines}"), &[problem]);
+    }
+    // They are somebody: no token is needed beside them, from anywhere.
+    let elsewhere = "listen = \"0.0.0.0:9465\"\n";
+    assert!(read(format!("{PUSH}{elsewhere}{TLS}{CA}{SUBJECTS}")).is_ok());
+}

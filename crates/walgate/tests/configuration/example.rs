@@ -25,6 +25,7 @@ fn every_key_of_it_is_accepted_too() {
     let folder = Folder::with("");
     // Files that the example names are not here, and some of its keys exclude each other.
     let text = uncommented()
+        .replace("secret = \"${file:/etc/walgate/jwt.secret}\"\n", "")
         .replace(
             "${file:/etc/walgate/",
             &format!("${{file:{}/", folder.path("").display()),
@@ -37,6 +38,7 @@ fn every_key_of_it_is_accepted_too() {
             "encryption_key_command = [\"vault\", \"kv\", \"get\", \"-field=keys\", \"secret/walgate\"]\n",
             "",
         )
+        .replace("key = \"/etc/walgate/jwt.pem\"\n", "")
         .replace("tls = false", "tls = true")
         .replace("on_full = \"hold\"", "on_full = \"release-sink\"")
         .replace("allow_data_loss = false", "allow_data_loss = true")

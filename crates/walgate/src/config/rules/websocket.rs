@@ -1,10 +1,12 @@
 //! Rules of a sink of type `websocket`.
 
-use walgate_sink_websocket::Token;
+use std::collections::BTreeMap;
 
 use super::Rules;
 use super::http::check_listen;
-use crate::config::{Config, PushDelivery, PushPolicy, Sink, Websocket};
+use crate::config::{
+    Config, PushAlgorithm, PushDelivery, PushJwt, PushPolicy, Secret, Sink, Websocket,
+};
 
 /// The host of an address.
 fn host(listen: &str) -> &str {
@@ -18,6 +20,17 @@ fn is_loopback(listen: &str) -> bool {
         || host
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether what comes from an address is what who is there has sent.
+fn is_private(url: Option<&str>) -> bool {
+    let Some(url) = url else { return false };
+    if url.starts_with("https://") {
+        return true;
+    }
+    let place = url.strip_prefix("http://").unwrap_or_default();
+    let place = place.split('/').next().unwrap_or_default();
+    is_loopback(place) || is_loopback(&format!("{place}:80"))
 }
 
 impl Rules<'_> {
@@ -95,10 +108,16 @@ impl Rules<'_> {
                     "say policy = \"token\"",
                 );
             }
-            PushPolicy::Token if push.tokens.is_empty() => {
+            PushPolicy::Token if push.knows_nobody() => {
                 let message = format!("`sinks.{name}` has no token: nobody could connect");
-                let hint = "give tokens = { NAME = { sha256 = \"…\" } }";
+                let hint = "give tokens = { NAME = { sha256 = \"…\" } }, jwt, or subjects";
                 self.refuse(&path, message, hint);
+            }
+            PushPolicy::Open if !push.subjects.is_empty() => {
+                let message =
+                    format!("`sinks.{name}.subjects` is never used with policy = \"open\"");
+                let hint = "say policy = \"token\"";
+                self.refuse(&["sinks", name, "subjects"], message, hint);
             }
             PushPolicy::Token if elsewhere && push.tls_cert.is_none() && !push.insecure => {
                 let message = format!("`sinks.{name}` would take tokens in clear text");
@@ -110,13 +129,95 @@ impl Rules<'_> {
             }
             PushPolicy::Open | PushPolicy::Token => {}
         }
+        self.push_tokens(name, push);
+        self.push_rules(name, push);
+        self.push_jwt(name, &push.jwt);
+        self.push_subjects(name, push);
+    }
+
+    fn push_tokens(&mut self, name: &str, push: &Websocket) {
+        let path = ["sinks", name, "tokens"];
+        let make = "make one: TOKEN=$(openssl rand -hex 32); printf %s \"$TOKEN\" | sha256sum";
+        let mut hashes = BTreeMap::new();
         for (subject, token) in &push.tokens {
-            if let Err(problem) = Token::new(subject, &token.sha256, &token.tables) {
+            if let Err(problem) = token.read(subject) {
                 let message = format!("`sinks.{name}.tokens.{subject}`: {problem}");
-                let hint =
-                    "make one: TOKEN=$(openssl rand -hex 32); printf %s \"$TOKEN\" | sha256sum";
-                self.refuse(&["sinks", name, "tokens"], message, hint);
+                self.refuse(&path, message, make);
             }
+            if let Some(other) = hashes.insert(token.sha256.to_ascii_lowercase(), subject) {
+                let message = format!(
+                    "`sinks.{name}.tokens`: {other} and {subject} have the same token, so that nobody \
+                     can tell whose rights hold"
+                );
+                self.refuse(&path, message, make);
+            }
+        }
+    }
+
+    fn push_subjects(&mut self, name: &str, push: &Websocket) {
+        let path = ["sinks", name, "subjects"];
+        for (subject, text) in &push.subjects {
+            if let Err(problem) = text.read(subject) {
+                let message = format!("`sinks.{name}.subjects.{subject:?}`: {problem}");
+                let hint =
+                    "write it as \"NAME OF THE CERTIFICATE\" = { tables = [\"schema.table\"] }";
+                self.refuse(&path, message, hint);
+            }
+        }
+        let problem = match (!push.subjects.is_empty(), push.client_ca.is_some()) {
+            (false, false) => return,
+            (true, true) if push.tls_cert.is_some() => return,
+            (true, true) => "takes certificates of clients, which nobody can show without TLS",
+            (true, false) => {
+                "has subjects, and no client_ca that says whose certificates are right"
+            }
+            (false, true) => "has a client_ca, and no subjects: its certificates open nothing",
+        };
+        let message = format!("`sinks.{name}` {problem}");
+        let hint = "give tls_cert, tls_key, client_ca = \"…\" and subjects = { \"NAME\" = {} }";
+        self.refuse(&path, message, hint);
+    }
+
+    fn push_jwt(&mut self, name: &str, jwt: &PushJwt) {
+        let path = ["sinks", name, "jwt"];
+        let given = [jwt.secret.is_some(), jwt.key.is_some(), jwt.jwks.is_some()];
+        let is_url = jwt.jwks.as_deref().is_some_and(|jwks| jwks.contains("://"));
+        let problem = match (jwt.algorithm, given) {
+            (None, [false, false, false]) => return,
+            (None, _) => "has no algorithm",
+            (Some(PushAlgorithm::Hs256), [true, false, false]) => {
+                match jwt.secret.as_ref().map_or("", Secret::expose).len() {
+                    0..32 => "has a secret that can be guessed: it has less than 32 bytes",
+                    _ => return,
+                }
+            }
+            (Some(PushAlgorithm::Hs256), _) => "needs a secret, and nothing else, for HS256",
+            (Some(_), [false, true, false]) => return,
+            (Some(_), [false, false, true]) if is_url && !is_private(jwt.jwks.as_deref()) => {
+                "reads its keys over an address that anybody on the way can answer for"
+            }
+            (Some(_), [false, false, true]) => return,
+            (Some(_), _) => "needs key or jwks, one of them, and no secret",
+        };
+        let message = format!("`sinks.{name}.jwt` {problem}");
+        let hint = "give algorithm = \"RS256\" and jwks = \"https://…\", or algorithm = \"HS256\" and a secret";
+        self.refuse(&path, message, hint);
+    }
+
+    fn push_rules(&mut self, name: &str, push: &Websocket) {
+        for (rule, text) in &push.access_rules {
+            if let Err(problem) = text.read() {
+                let message = format!("`sinks.{name}.access_rules.{rule}`: {problem}");
+                let hint =
+                    "write it as { tables = [\"schema.table\"], where = \"team = claims.team\" }";
+                self.refuse(&["sinks", name, "access_rules"], message, hint);
+            }
+        }
+        if push.policy() == PushPolicy::Open && !push.access_rules.is_empty() {
+            let message =
+                format!("`sinks.{name}.access_rules` is never used with policy = \"open\"");
+            let hint = "say policy = \"token\", and give tokens";
+            self.refuse(&["sinks", name, "access_rules"], message, hint);
         }
     }
 }

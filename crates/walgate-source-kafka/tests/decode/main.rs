@@ -1,0 +1,5 @@
+//! Events as the format writes them, read back.
+
+mod log;
+mod order;
+mod round_trip;
