@@ -23,6 +23,8 @@ pub(crate) enum Contender {
     Pgwire,
     /// `walgate tail`, JSON to /dev/null.
     Tail,
+    /// `walgate run`, JSON to /dev/null, values in binary form from the server.
+    Binary,
     /// `walgate run` into Kafka, until Kafka holds everything.
     Kafka,
     /// As [`Kafka`](Self::Kafka), but another build or with other settings.
@@ -83,6 +85,7 @@ impl Contender {
             Self::BareBinary => "bare receiver, binary",
             Self::Pgwire => "pgwire-replication",
             Self::Tail => "walgate tail",
+            Self::Binary => "walgate run, binary",
             Self::Kafka => "walgate run into kafka",
             Self::Variant(variant) => &variant.name,
             Self::Peer(peer) => peer.name(),
@@ -116,6 +119,7 @@ impl Contender {
             }
             Self::Pgwire => receiver_of_ours(run, "pgwire")?,
             Self::Tail => tail(run)?,
+            Self::Binary => binary(run, folder.path())?,
             Self::Kafka => kafka(run, folder.path(), walgate()?, "")?,
             Self::Variant(variant) => {
                 let program = variant
@@ -208,6 +212,34 @@ pub(crate) fn tail(run: &Run<'_>) -> Result<Command> {
         "bench",
     ]);
     command.args(["--until", &run.backlog.end, "--format", "json"]);
+    Ok(command)
+}
+
+/// `walgate run` to standard output, asking the server for binary values, to the backlog's end.
+pub(crate) fn binary(run: &Run<'_>, folder: &Path) -> Result<Command> {
+    let Run { url, slot, .. } = run;
+    let config = folder.join("walgate.toml");
+    let state = folder.join("state");
+    let text = format!(
+        r#"[source]
+url = "{url}"
+slot = "{slot}"
+publications = ["bench"]
+binary = "auto"
+
+[state]
+dir = "{state}"
+
+[sinks.stdout]
+type = "stdout"
+"#,
+        state = state.display(),
+    );
+    std::fs::write(&config, text)?;
+    let mut command = walgate()?;
+    command
+        .args(["run", "-q", "--until", &run.backlog.end, "-c"])
+        .arg(&config);
     Ok(command)
 }
 

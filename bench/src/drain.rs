@@ -141,7 +141,7 @@ fn contenders(args: &DrainArgs, way: Way, has_kafka: bool) -> Vec<Contender> {
     if way != Way::Tls {
         all.push(Contender::Pgwire);
     }
-    all.push(Contender::Tail);
+    all.extend([Contender::Tail, Contender::Binary]);
     if way == Way::Tcp {
         if has_kafka {
             all.push(Contender::Kafka);
@@ -166,8 +166,8 @@ fn drain(
     let contenders = contenders(args, way, kafka.is_some());
     let rows = work.rows(args.rows);
     say(&format!("{name}: writing {rows} rows"));
-    // One more round than counts, for those that are slow when they have just started; one for the check.
-    let slots = (args.rounds + 1) * contenders.len() + 1;
+    // One more round than counts, for those that are slow when they have just started; two for the checks.
+    let slots = (args.rounds + 1) * contenders.len() + 2;
     let backlog = work.write(&server.url(), rows, slots)?;
     let (admin, url) = (server.url(), way.url(&server));
     let run = |number: usize| Run {
@@ -177,7 +177,8 @@ fn drain(
         backlog: &backlog,
         bootstrap: kafka.map(Broker::bootstrap).unwrap_or_default(),
     };
-    let expected = check::printed(&run(slots - 1))?;
+    let expected = check::tailed(&run(slots - 1))?;
+    check::binary(&run(slots - 2), expected)?;
     let mut running: Vec<Option<Running>> = contenders.iter().map(|_| None).collect();
     for (place, contender) in contenders.iter().enumerate() {
         if contender.needs_warm_up() {

@@ -63,12 +63,19 @@ pub(crate) enum Figure {
 }
 
 const TAIL: &str = "walgate tail";
+const BINARY: &str = "walgate run, binary";
 const KAFKA: &str = "walgate run into kafka";
 
 /// The goals of drains.
-const DRAINS: [(&str, &str, Wanted); 14] = [
+const DRAINS: [(&str, &str, Wanted); 16] = [
     ("orders", TAIL, Wanted::RateOver("bare receiver", 0.97)),
     ("orders", TAIL, Wanted::RateOver("pg_recvlogical", 1.12)),
+    (
+        "orders",
+        BINARY,
+        Wanted::RateOver("bare receiver, binary", 0.97),
+    ),
+    ("orders", BINARY, Wanted::RateOver("pg_recvlogical", 1.2)),
     ("orders", TAIL, Wanted::Cpu(0.9)),
     // The journal's ring of 16 MiB, and 32 MiB beside.
     ("orders", TAIL, Wanted::Memory(48.0)),

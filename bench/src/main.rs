@@ -2,6 +2,7 @@
 
 mod all;
 mod bare;
+mod bars;
 mod contender;
 mod cost;
 mod drain;

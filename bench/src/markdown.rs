@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::cost::figures::{BASELINE, NOBODY};
 use crate::goals::{Figure, Verdict, goals};
 use crate::live::follower::Follower;
 use crate::results::{Drained, Measured};
 use crate::statistics::Estimate;
-use crate::{outage, rates, soak};
+use crate::{bars, outage, rates, soak};
 
 /// Makes the page and its plots, or fails when the page is not what the figures make.
 #[derive(Args)]
@@ -44,6 +45,23 @@ pub(crate) fn run(args: &ResultsArgs) -> Result<()> {
 
 /// Draws the plots beside their figures.
 fn draw(measured: &Measured, folder: &Path) -> Result<()> {
+    if !measured.drains.is_empty() {
+        let works = measured.drains.iter().flat_map(|own| &own.works);
+        let groups = works.map(|work| {
+            let bar = |name: &String| Some((name.clone(), work.rate_over(name, BASELINE)?));
+            let bars = work.contenders.iter().filter_map(bar).collect();
+            (work.work.clone(), bars)
+        });
+        let groups: Vec<_> = groups.collect();
+        let caption = "Rate of a drain, in times that of the bare receiver";
+        bars::draw(caption, &groups, &folder.join("drains.svg"))?;
+    }
+    if let Some(costs) = &measured.costs {
+        let bar = |name: &str| Some((name.to_owned(), costs.source_over(name, NOBODY)?));
+        let bars = costs.contenders().into_iter().filter_map(bar).collect();
+        let caption = "CPU of the source for a transaction, in times that with nobody who follows";
+        bars::draw(caption, &[(String::new(), bars)], &folder.join("cost.svg"))?;
+    }
     if let Some(rates) = &measured.rates {
         rates::plot::draw(rates, &folder.join("rates.svg"))?;
     }
@@ -64,7 +82,7 @@ pub(crate) fn page(measured: &Measured) -> String {
     page += &judged(measured);
     page += &compared(measured);
     if !measured.drains.is_empty() {
-        page += "## Drains of a backlog\n\nRatios are medians of the rounds' own ratios, with the interval that holds the true median with 95 % confidence.\n\n";
+        page += "## Drains of a backlog\n\nRatios are medians of the rounds' own ratios, with the interval that holds the true median with 95 % confidence.\n\n![rates of drains](results/drains.svg)\n\n";
     }
     for drains in &measured.drains {
         page += &measured_on(&drains.machine, &drains.versions);
@@ -78,7 +96,7 @@ pub(crate) fn page(measured: &Measured) -> String {
         page += &rates.markdown();
     }
     if let Some(costs) = &measured.costs {
-        page += "## Cost on the source\n\n";
+        page += "## Cost on the source\n\n![CPU of the source](results/cost.svg)\n\n";
         page += &measured_on(&costs.machine, &costs.versions);
         page += &(costs.markdown() + "\n");
     }
@@ -158,7 +176,7 @@ fn compared(measured: &Measured) -> String {
                 |age| format!("{:.2}", age.median / 1e3),
             )
         };
-        let cost = costs.source_over(costly.name(), crate::cost::figures::NOBODY);
+        let cost = costs.source_over(costly.name(), NOBODY);
         text += &format!(
             "| {way} | {} | {} | {} |\n",
             milliseconds(|own| own.p50_us),
@@ -208,8 +226,8 @@ pub(crate) fn estimate(estimate: Option<Estimate>, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost::figures::Costs;
     use crate::cost::figures::tests::cost;
-    use crate::cost::figures::{Costs, NOBODY};
     use crate::measure;
     use crate::rates::figures::tests::{latency, rates};
     use crate::results::Drains;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Only bounds a test that hangs; nothing is right because it was waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::{PATIENCE, Patience, step};
 
 /// The built program, beside the test binary.
 ///
@@ -99,6 +99,7 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        step(|| format!("start {command:?}"));
         let mut child = command.spawn().context("start walgate")?;
         let stdout = child.stdout.take().map(BufReader::new);
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -170,10 +171,16 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// When it has ended, or the patience of the tests does before there is one.
     pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().context("standard output was taken")?;
+        if stdout.buffer().is_empty() {
+            let limit = Timespec::try_from(PATIENCE)?;
+            let mut pipe = [PollFd::new(stdout.get_ref(), PollFlags::IN)];
+            let ready = poll(&mut pipe, Some(&limit))?;
+            ensure!(ready > 0, "walgate says nothing: {}", self.stderr());
+        }
         if stdout.read_line(&mut line)? == 0 {
             bail!("walgate has ended: {}", self.stderr());
         }
@@ -206,7 +213,8 @@ impl Program {
         what: &str,
         mut condition: impl FnMut(&str) -> bool,
     ) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        step(|| format!("wait for {what}"));
+        let patience = Patience::new();
         loop {
             if condition(&self.stderr()) {
                 return Ok(());
@@ -217,9 +225,7 @@ impl Program {
                     self.stderr()
                 );
             }
-            if Instant::now() > deadline {
-                bail!("no {what}: {}", self.stderr());
-            }
+            patience.lasts(what).with_context(|| self.stderr())?;
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -253,14 +259,15 @@ impl Program {
                 .transpose()
                 .map(|_| text)
         });
-        let deadline = Instant::now() + PATIENCE;
+        step(|| "wait for the end of walgate".to_owned());
+        let patience = Patience::new();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            if Instant::now() > deadline {
-                bail!("walgate does not end: {}", self.stderr());
-            }
+            patience
+                .lasts("end of walgate")
+                .with_context(|| self.stderr())?;
             thread::sleep(Duration::from_millis(2));
         };
         let text = lines

@@ -1,8 +1,19 @@
 //! Servers, databases and sessions to test with.
 
 use anyhow::{Context, Result};
-use postgres::{Client, NoTls};
+use postgres::{Client, Config, NoTls};
 use walgate_throwaway::{PgVersion, shared_postgres};
+
+use crate::{long, step};
+
+/// Only bounds a test that hangs: a checkpoint may wait for a walsender, a new slot for every transaction.
+fn longest_statement() -> &'static str {
+    if long() {
+        "-c statement_timeout=1h"
+    } else {
+        "-c statement_timeout=5min"
+    }
+}
 
 /// The versions that a test runs on: all, or those of `WALGATE_TEST_VERSIONS` (`15,18`).
 ///
@@ -33,7 +44,14 @@ pub fn versions() -> Vec<PgVersion> {
 ///
 /// When the server can't be reached.
 pub fn session(url: &str) -> Result<Client> {
-    Client::connect(url, NoTls).with_context(|| format!("connect to {url}"))
+    step(|| format!("a session on {url}"));
+    let mut config: Config = url.parse()?;
+    if config.get_options().is_none() {
+        config.options(longest_statement());
+    }
+    config
+        .connect(NoTls)
+        .with_context(|| format!("connect to {url}"))
 }
 
 /// A new, empty database on the shared server of that version; returns its URL.
@@ -81,6 +99,7 @@ pub fn statements(script: &str) -> Vec<String> {
 /// When a statement fails.
 pub fn run_script(client: &mut Client, script: &str) -> Result<()> {
     for statement in statements(script) {
+        step(|| statement.clone());
         client
             .batch_execute(&statement)
             .with_context(|| format!("run {}", statement.trim()))?;

@@ -1,14 +1,11 @@
 //! How the program has done: what it says, and with what it ends.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{Ended, Program};
-
-/// Only bounds a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::{Ended, Patience, Program, step};
 
 /// The warning that comes with a new slot.
 pub const CREATED: &str = "created slot";
@@ -22,11 +19,10 @@ pub const AFTER_A_KILL: &[&str] = &["is active for", "in use"];
 ///
 /// When the condition can't be asked, or the patience of the tests ends before.
 pub fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    step(|| format!("wait until {what}"));
+    let patience = Patience::new();
     while !condition().with_context(|| format!("until {what}"))? {
-        if Instant::now() > deadline {
-            bail!("waited in vain until {what}");
-        }
+        patience.lasts(&format!("end of waiting until {what}"))?;
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())

@@ -8,11 +8,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use walgate_tests::{Bed, journal_on_disk, stop};
+use walgate_tests::{Bed, PATIENCE, journal_on_disk, step, stop};
 use walgate_throwaway::{FaultProxy, PgVersion};
 
 use crate::push::{serve, websocket};
@@ -22,9 +21,6 @@ const TABLE: &str = "create table t (id int primary key, v text); \
 
 /// SHA-256 of "hunter2".
 const HASH: &str = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
-
-/// Only bounds a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where the programs of the clients are.
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
@@ -56,6 +52,7 @@ impl Client {
     }
 
     fn line(&mut self) -> Result<String> {
+        step(|| format!("wait for {}", self.child.id()));
         self.lines
             .recv_timeout(PATIENCE)
             .context("the client says nothing")

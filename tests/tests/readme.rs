@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use blocks::{Block, blocks};
 use postgres::Client;
 use tempfile::TempDir;
-use walgate_tests::{alarms, database, program, records, session, statements};
+use walgate_tests::{alarms, database, program, records, session, statements, step};
 use walgate_throwaway::{PgVersion, shared_kafka};
 
 /// Only bounds a test that hangs.
@@ -123,6 +123,7 @@ impl Reader {
     }
 
     fn command(&mut self, line: &str) -> Result<()> {
+        step(|| line.to_owned());
         if ENDLESS.contains(&line) {
             return self.start(line);
         }

@@ -69,7 +69,7 @@ impl Costs {
     }
 
     /// Each contender once, in the order of the runs.
-    fn contenders(&self) -> Vec<&str> {
+    pub(crate) fn contenders(&self) -> Vec<&str> {
         let mut names = Vec::new();
         for cost in &self.figures {
             if !names.contains(&cost.contender.as_str()) {

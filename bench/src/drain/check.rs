@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use postgres::{Client, NoTls};
@@ -28,8 +28,22 @@ impl Digest {
 
 /// Fails unless what `walgate tail` prints is all of the backlog, each change once and in order, and what
 /// it says is what the table holds.
-pub(super) fn printed(run: &Run<'_>) -> Result<Digest> {
-    let mut command = contender::tail(run)?;
+pub(super) fn tailed(run: &Run<'_>) -> Result<Digest> {
+    printed(contender::tail(run)?, run).context("walgate tail")
+}
+
+/// Fails unless `walgate run` prints the same bytes where it asks for binary values.
+pub(super) fn binary(run: &Run<'_>, expected: Digest) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let digest = printed(contender::binary(run, folder.path())?, run)?;
+    ensure!(
+        digest == expected,
+        "binary values make {digest:?}, text {expected:?}"
+    );
+    Ok(())
+}
+
+fn printed(mut command: Command, run: &Run<'_>) -> Result<Digest> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -49,16 +63,16 @@ pub(super) fn printed(run: &Run<'_>) -> Result<Digest> {
             _ => 0,
         };
     }
-    ensure!(child.wait()?.success(), "walgate tail failed");
+    ensure!(child.wait()?.success(), "it failed");
     let (printed, expected) = (digest.events, run.backlog.changes);
     ensure!(
         printed == expected,
-        "walgate tail has {printed} of {expected} changes"
+        "it has {printed} of {expected} changes"
     );
     let held = rows_held(run.admin)?;
     ensure!(
         rows == held,
-        "walgate tail leaves {rows} rows, the server holds {held}"
+        "it leaves {rows} rows, the server holds {held}"
     );
     Ok(digest)
 }

@@ -161,7 +161,9 @@ impl Stage {
         // Its end closes the pipe that is read below.
         thread::spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let _gone = Command::new("kill").arg(pid.to_string()).status();
+                let _gone = Command::new("kill")
+                    .args(["-KILL", &pid.to_string()])
+                    .status();
             }
         });
         let mut said = Vec::new();

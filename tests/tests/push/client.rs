@@ -2,16 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
-
-/// Longer than anything takes on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+use walgate_tests::{PATIENCE, Patience, step};
 
 /// A connection over WebSocket.
 pub(crate) struct Client<S = TcpStream> {
@@ -52,6 +49,12 @@ fn message(text: &str) -> Result<Value> {
     Ok(message)
 }
 
+/// What is said is waited for, behind what was last.
+fn waits(on: &str, last: &Option<String>) -> Patience {
+    step(|| format!("wait on a {on} behind {last:?}"));
+    Patience::new()
+}
+
 /// A connection to this address that waits for what is said.
 pub(crate) fn patient(address: &str) -> Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
@@ -83,7 +86,9 @@ impl<S: Read + Write> Client<S> {
 
     /// What comes next, positions aside.
     pub(crate) fn next(&mut self) -> Result<Said> {
+        let patience = waits("WebSocket", &self.last);
         loop {
+            patience.lasts("message but positions")?;
             let text = match self.socket.read() {
                 Ok(Message::Text(text)) => text,
                 Ok(Message::Close(frame)) => {
@@ -110,7 +115,9 @@ impl<S: Read + Write> Client<S> {
 
     /// The next event, as it came.
     pub(crate) fn text(&mut self) -> Result<String> {
+        let patience = waits("WebSocket", &self.last);
         loop {
+            patience.lasts("event")?;
             let text = match self.socket.read()? {
                 Message::Text(text) => text,
                 Message::Ping(_) | Message::Pong(_) => continue,
@@ -156,7 +163,9 @@ impl<S: Read + Write> Client<S> {
 
     /// Waits for the position to reach `position`.
     pub(crate) fn until_position(&mut self, reached: impl Fn(&str) -> bool) -> Result<()> {
+        let patience = waits("WebSocket", &self.last);
         loop {
+            patience.lasts("such position")?;
             match self.socket.read()? {
                 Message::Text(text) => {
                     let value = message(&text)?;
@@ -227,7 +236,9 @@ impl<S: Read + Write> Events<S> {
     /// The next block that says something; none at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Block>> {
         let (mut event, mut data) = ("message".to_owned(), None);
+        let patience = waits("event stream", &self.last);
         loop {
+            patience.lasts("block but heartbeats")?;
             let mut line = String::new();
             if self.lines.read_line(&mut line)? == 0 {
                 return Ok(None);
