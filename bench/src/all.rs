@@ -283,6 +283,7 @@ fn rates(scale: &Scale, into: &Path) -> Result<()> {
         rounds: scale.rounds,
         without_kafka: false,
         without_notify: false,
+        only: Vec::new(),
         out: into.join("rates.json"),
         in_miniature: scale.in_miniature,
     })

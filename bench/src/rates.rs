@@ -45,6 +45,9 @@ pub(crate) struct RatesArgs {
     /// Leave trigger and NOTIFY out
     #[arg(long)]
     pub(crate) without_notify: bool,
+    /// Only contenders whose names contain this; may be repeated
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Vec<String>,
     /// Where the figures go as JSON; a plot goes beside it
     #[arg(long, default_value = "target/bench/rates.json")]
     pub(crate) out: PathBuf,
@@ -177,6 +180,14 @@ fn contenders(args: &RatesArgs) -> Result<Vec<Contender>> {
         contenders.push(Contender::KafkaAlone);
     }
     contenders.extend(followers.into_iter().map(Contender::Follower));
+    if !args.only.is_empty() {
+        contenders.retain(|own| args.only.iter().any(|part| own.name().contains(part)));
+        ensure!(
+            !contenders.is_empty(),
+            "no contender is called {:?}",
+            args.only
+        );
+    }
     Ok(contenders)
 }
 

@@ -1,4 +1,5 @@
-//! When to be woken: at once at the head of the log, once for 64 KiB while behind.
+//! When to be woken: at once at the head of the log, seldom inside of a transaction of many rows, once for
+//! 64 KiB while behind.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
 /// [`BEHIND_LOWAT`] within this time means behind: 12 MiB/s. Below that, waiting for the mark to
 /// fill would delay rows at the head for longer than the wake-ups cost.
 const WINDOW: Duration = Duration::from_millis(5);
+/// So many reads inside of one transaction are awaited each: all that a transaction of one row takes.
+const AWAITED_READS: u32 = 3;
+/// How long the rest of a transaction may come together before each further read of it. The server sends
+/// a row in a few microseconds; being woken for each costs more than that, here and of whoever is behind us.
+pub(crate) const LINGER: Duration = Duration::from_micros(50);
 
 /// Decides the receive low-water mark (`SO_RCVLOWAT`) of the socket.
 ///
@@ -21,6 +27,9 @@ pub(crate) struct Pace {
     lowat: u32,
     window_start: Instant,
     window_bytes: u64,
+    last_read: Instant,
+    /// Of the transaction that has begun and not ended.
+    reads: u32,
     deadline: Option<Instant>,
 }
 
@@ -31,6 +40,8 @@ impl Pace {
             lowat: 1,
             window_start: now,
             window_bytes: 0,
+            last_read: now,
+            reads: 0,
             deadline: None,
         }
     }
@@ -43,7 +54,12 @@ impl Pace {
             self.window_bytes = 0;
         }
         self.window_bytes = self.window_bytes.saturating_add(bytes as u64);
+        let since = now.saturating_duration_since(self.last_read);
+        self.last_read = now;
         if self.lowat > 1 {
+            if since > WINDOW && !filled {
+                return self.at_head(now);
+            }
             self.deadline = Some(now + PATIENCE);
             return None;
         }
@@ -53,6 +69,24 @@ impl Pace {
         self.deadline = Some(now + PATIENCE);
         self.lowat = BEHIND_LOWAT;
         Some(BEHIND_LOWAT)
+    }
+
+    /// Whether to [`LINGER`] before the next read; a transaction `is_open` when what was read ends inside of it.
+    pub(crate) const fn lingers(&mut self, is_open: bool) -> bool {
+        if !is_open || self.lowat > 1 {
+            self.reads = 0;
+            return false;
+        }
+        self.reads = self.reads.saturating_add(1);
+        self.reads > AWAITED_READS
+    }
+
+    fn at_head(&mut self, now: Instant) -> Option<u32> {
+        self.deadline = None;
+        self.lowat = 1;
+        self.window_start = now;
+        self.window_bytes = 0;
+        Some(1)
     }
 
     /// When [`on_timer`](Self::on_timer) is due.
@@ -65,11 +99,7 @@ impl Pace {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return None;
         }
-        self.deadline = None;
-        self.lowat = 1;
-        self.window_start = now;
-        self.window_bytes = 0;
-        Some(1)
+        self.at_head(now)
     }
 }
 
@@ -114,10 +144,37 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         assert_eq!(pace.on_read(start, 1 << 20, true), Some(BEHIND_LOWAT));
-        let later = start + 15 * MS;
+        let later = start + 4 * MS;
         assert_eq!(pace.on_read(later, 70_000, false), None);
         assert_eq!(pace.on_timer(start + PATIENCE), None);
         assert_eq!(pace.on_timer(later + PATIENCE), Some(1));
+    }
+
+    #[test]
+    fn a_mark_that_fills_slowly_is_lowered() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.on_read(start, 1 << 20, true), Some(BEHIND_LOWAT));
+        let soon = start + WINDOW;
+        assert_eq!(pace.on_read(soon, 70_000, false), None);
+        let late = soon + WINDOW + MS;
+        assert_eq!(pace.on_read(late, 70_000, false), Some(1));
+        assert_eq!(pace.deadline(), None);
+        assert_eq!(pace.on_read(late + MS, 1_000, false), None);
+    }
+
+    #[test]
+    fn only_a_transaction_of_many_reads_is_lingered_in() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for _ in 0..10 {
+            assert!(!pace.lingers(true) && !pace.lingers(true) && !pace.lingers(true));
+            assert!(!pace.lingers(false), "it has ended");
+        }
+        let asked: Vec<bool> = (0..5).map(|_| pace.lingers(true)).collect();
+        assert_eq!(asked, [false, false, false, true, true]);
+        pace.on_read(start, 1 << 20, true);
+        assert!(!pace.lingers(true), "the mark does it");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::companion::Companion;
 use crate::definition::Definition;
 use crate::low_water;
 use crate::monitor::SourceMonitor;
-use crate::pace::Pace;
+use crate::pace::{BEHIND_LOWAT, LINGER, Pace};
 use crate::reporter::{Reporter, ReporterEnd, Shared};
 use crate::sequence_error::SequenceError;
 use crate::sequencer::{Again, Output, Sequencer};
@@ -238,6 +238,7 @@ impl Session {
                 Ok(None) => {}
                 Err(error) => return Err(self.framing(&error)),
             }
+            self.linger();
             let read = loop {
                 tokio::select! {
                     biased;
@@ -286,6 +287,18 @@ impl Session {
         let (run, untold) = transcript.take(&run);
         self.untold = untold;
         run
+    }
+
+    /// Lets the rest of a transaction come together, where that is worth it. The thread sleeps, for less than
+    /// other tasks of it would notice: no timer of the runtime is as short.
+    fn linger(&mut self) {
+        let is_open = self.sequencer.in_transaction();
+        let tuner = self.tuner.as_mut();
+        if tuner.is_some_and(|tuner| tuner.pace.lingers(is_open)) {
+            self.low_water(Some(BEHIND_LOWAT));
+            std::thread::sleep(LINGER);
+            self.low_water(Some(1));
+        }
     }
 
     /// Sets the socket's low-water mark, if it changes.

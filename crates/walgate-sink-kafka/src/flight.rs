@@ -131,6 +131,7 @@ impl State {
             outstanding: self.ledger.messages() as u64,
             reported: self.reported,
             idle: self.lanes.any_idle(),
+            quiet: self.lanes.is_quiet(),
         }
     }
 }
@@ -367,9 +368,9 @@ impl ProducerContext for Flight {
             state.freed += before - state.ledger.bytes();
             state.unsignalled += 1;
             state.reported += 1;
-            let Change { room, idle } = state.lanes.remove(lane, bytes);
+            let Change { room, flush } = state.lanes.remove(lane, bytes);
             let due = room
-                || idle
+                || flush
                 || state.unsignalled >= SIGNAL_REPORTS
                 || state.freed >= self.shared.signal_bytes
                 || state.ledger.messages() == 0;

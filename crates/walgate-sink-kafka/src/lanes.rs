@@ -25,6 +25,8 @@ pub(crate) struct Lanes {
     awaited: Option<Lane>,
     /// Partitions that hold messages which nothing sends but a flush.
     idle: usize,
+    /// Partitions that have messages on their way.
+    busy: usize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -42,6 +44,10 @@ impl Outstanding {
     const fn is_idle(&self) -> bool {
         self.messages > 0 && self.sent == 0
     }
+
+    const fn is_busy(&self) -> bool {
+        self.sent > 0
+    }
 }
 
 /// What a report has changed.
@@ -49,8 +55,8 @@ impl Outstanding {
 pub(crate) struct Change {
     /// The partition was awaited and has room again.
     pub(crate) room: bool,
-    /// The partition's messages wait for a flush from now on.
-    pub(crate) idle: bool,
+    /// More wait for a flush than before, or the same wait for nothing else any more.
+    pub(crate) flush: bool,
 }
 
 impl Lanes {
@@ -80,7 +86,7 @@ impl Lanes {
         let Some(held) = self.lanes.get_mut(lane) else {
             return;
         };
-        let before = held.is_idle();
+        let (idle, busy) = (held.is_idle(), held.is_busy());
         held.bytes += bytes;
         held.messages += 1;
         held.unsent_bytes += bytes;
@@ -88,7 +94,8 @@ impl Lanes {
             held.sent = held.messages;
             held.unsent_bytes = 0;
         }
-        self.idle = self.idle + usize::from(held.is_idle()) - usize::from(before);
+        self.idle = self.idle + usize::from(held.is_idle()) - usize::from(idle);
+        self.busy += usize::from(held.is_busy() && !busy);
     }
 
     /// A message's report. Room is told of not at the first byte, so that a wake-up is worth its
@@ -97,31 +104,38 @@ impl Lanes {
         let Some(held) = self.lanes.get_mut(lane) else {
             return Change {
                 room: false,
-                idle: false,
+                flush: false,
             };
         };
-        let before = held.is_idle();
+        let (was_idle, was_busy) = (held.is_idle(), held.is_busy());
         held.bytes = held.bytes.saturating_sub(bytes);
         held.messages = held.messages.saturating_sub(1);
         held.sent = held.sent.saturating_sub(1);
         if held.messages == 0 {
             held.unsent_bytes = 0;
         }
-        let idle = held.is_idle();
+        let (idle, busy) = (held.is_idle(), held.is_busy());
         let room = self.awaited == Some(lane) && held.bytes <= self.budget / 2;
-        self.idle = self.idle + usize::from(idle) - usize::from(before);
+        self.idle = self.idle + usize::from(idle) - usize::from(was_idle);
+        self.busy -= usize::from(was_busy && !busy);
+        let quiet = was_busy && self.busy == 0 && self.idle > 0;
         if room {
             self.awaited = None;
         }
         Change {
             room,
-            idle: idle && !before,
+            flush: quiet || (idle && !was_idle),
         }
     }
 
     /// Whether a partition holds messages that nothing sends but a flush.
     pub(crate) const fn any_idle(&self) -> bool {
         self.idle > 0
+    }
+
+    /// Whether no partition has messages on their way.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.busy == 0
     }
 
     /// Everything is sent now, or once what is before it is answered.
@@ -131,6 +145,7 @@ impl Lanes {
             held.unsent_bytes = 0;
         }
         self.idle = 0;
+        self.busy = self.lanes.iter().filter(|held| held.is_busy()).count();
     }
 
     /// Forgets everything.
@@ -138,6 +153,7 @@ impl Lanes {
         self.lanes.clear();
         self.awaited = None;
         self.idle = 0;
+        self.busy = 0;
     }
 }
 
@@ -171,6 +187,7 @@ mod tests {
         lanes.clear();
         assert!(lanes.fits(7, 500));
     }
+
     #[test]
     fn knows_what_only_a_flush_sends() {
         let mut lanes = Lanes::new(100);
@@ -180,20 +197,40 @@ mod tests {
         lanes.add(1, 60);
         assert!(!lanes.any_idle(), "a batch is full");
         lanes.add(1, 60);
-        assert!(!lanes.remove(1, 60).idle);
+        assert!(!lanes.remove(1, 60).flush);
         assert!(!lanes.any_idle(), "the second is in flight");
-        assert!(lanes.remove(1, 60).idle);
+        assert!(lanes.remove(1, 60).flush);
         assert!(lanes.any_idle());
         lanes.add(1, 10);
         lanes.flush();
         assert!(!lanes.any_idle());
-        assert!(!lanes.remove(1, 60).idle);
-        assert!(!lanes.remove(1, 10).idle, "nothing is left");
+        assert!(!lanes.remove(1, 60).flush);
+        assert!(!lanes.remove(1, 10).flush, "nothing is left");
         lanes.add(2, 10);
         lanes.add(3, 10);
         lanes.remove(2, 10);
         assert!(lanes.any_idle(), "the other one");
         lanes.remove(3, 10);
         assert!(!lanes.any_idle());
+    }
+
+    #[test]
+    fn knows_when_nothing_is_on_its_way() {
+        let mut lanes = Lanes::new(100);
+        assert!(lanes.is_quiet());
+        lanes.add(1, 10);
+        lanes.add(2, 10);
+        assert!(lanes.is_quiet(), "they wait for a flush");
+        lanes.flush();
+        assert!(!lanes.is_quiet());
+        lanes.add(3, 10);
+        assert!(!lanes.remove(1, 10).flush, "the second is on its way");
+        assert!(!lanes.is_quiet());
+        assert!(lanes.remove(2, 10).flush, "the third may go");
+        assert!(lanes.is_quiet());
+        lanes.add(3, 100);
+        assert!(!lanes.is_quiet(), "a batch is full");
+        lanes.clear();
+        assert!(lanes.is_quiet());
     }
 }
