@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use regex::Regex;
 use serde_json::Value;
 use tempfile::TempDir;
-use walgate_tests::{Bed, journal_on_disk, stop, until};
+use walgate_tests::{Bed, PATIENCE, journal_on_disk, stop, until};
 use walgate_throwaway::{Kafka, KafkaOptions, PgVersion, Postgres, PostgresOptions};
 
 use super::{dashboard, read, tool};
@@ -76,6 +76,7 @@ impl Prometheus {
     /// What its API answers; an error while it is not up yet.
     fn get(&self, path: &str) -> Result<Value> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
             "GET /api/v1/{path} HTTP/1.0\r\nHost: prometheus\r\n\r\n"
