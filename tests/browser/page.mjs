@@ -250,6 +250,18 @@ await script({
     await tick(3);
     await agrees();
   },
+  async "a canvas without room is left empty"() {
+    const isDrawn = () => page.$eval("#maze", (canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((byte) => byte !== 0);
+    });
+    const size = (height) => page.$eval("#maze", (canvas, height) => (canvas.style.height = height), height);
+    await until("there is something to see", isDrawn);
+    await size("3px");
+    await until("it is empty", async () => !(await isDrawn()));
+    await size("");
+    await until("it is there again", isDrawn);
+  },
   async "nobody else was asked, and nothing went wrong"() {
     assert.deepEqual(seen.errors, []);
     await close();

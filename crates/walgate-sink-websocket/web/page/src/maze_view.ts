@@ -136,6 +136,8 @@ export class MazeView {
       (box.width - 8) / experiment.width,
       (box.height - captionHeight - 8) / experiment.height,
     );
+    // A canvas that is about to be laid out has no room.
+    if (cell <= 0) return;
     const left = box.x + (box.width - cell * experiment.width) / 2;
     const top = box.y + captionHeight + (box.height - captionHeight - cell * experiment.height) / 2;
     if (isTile) this.drawCaption(experiment, left, top - 7, cell * experiment.width);
