@@ -123,6 +123,12 @@ async fn tell(stream: &mut ReplicationStream, end: Lsn) -> Result<()> {
     Ok(stream.flush().await?)
 }
 
+/// Whether it is a message that each receiver of a slot is sent alike. A definition comes again whenever the
+/// server has forgotten that it told it, which vacuum and analyze bring about.
+pub(crate) fn is_counted(payload: &[u8]) -> bool {
+    payload.first() != Some(&b'R')
+}
+
 /// What has come.
 #[derive(Default)]
 struct Count {
@@ -156,7 +162,7 @@ impl Count {
                 CopyFrame::XLogData {
                     wal_end, payload, ..
                 } => {
-                    self.messages += 1;
+                    self.messages += u64::from(is_counted(payload));
                     if self.looks && matches!(payload.first(), Some(b'I' | b'U' | b'D')) {
                         self.changes += 1;
                     }

@@ -6,6 +6,7 @@ use pgwire_replication::client::ReplicationEvent;
 use pgwire_replication::{Lsn, ReplicationClient, ReplicationConfig, TlsConfig};
 use postgres::config::Host;
 
+use crate::bare::is_counted;
 use crate::slot_args::SlotArgs;
 
 /// Reads a slot with the client of the `pgwire-replication` crate, and counts. For `make bench`.
@@ -47,11 +48,11 @@ async fn read(args: &PgwireArgs) -> Result<(u64, u64)> {
     .with_tls(TlsConfig::disabled());
     let until = Lsn::parse(&args.until).map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut client = ReplicationClient::connect(config).await?;
-    let (mut messages, mut bytes) = (0, 0);
+    let (mut messages, mut bytes) = (0_u64, 0);
     while let Some(event) = client.recv().await? {
         let end = match event {
             ReplicationEvent::XLogData { wal_end, data, .. } => {
-                messages += 1;
+                messages += u64::from(is_counted(&data));
                 bytes += data.len() as u64;
                 wal_end
             }

@@ -25,8 +25,12 @@ const FLUSH: Duration = Duration::from_millis(1);
 /// at once; of a stream of them those that have come together since the last go when that is answered.
 const PACE: Duration = Duration::from_micros(500);
 
-/// Least time between flushes while something is on its way: what waits behind it spins.
+/// Least time between flushes while something is on its way, as what waits behind it spins, and while
+/// [`MANY`] have come since the last: those are worth a larger batch.
 const BEHIND: Duration = Duration::from_millis(10);
+
+/// So many messages in the time between a flush and its answer are some 30,000 in a second.
+const MANY: u64 = 40;
 
 /// How long a batch that isn't full waits for more while the sink has more to do.
 const PATIENCE: Duration = Duration::from_millis(25);
@@ -65,6 +69,13 @@ pub(crate) struct Traffic {
     pub(crate) quiet: bool,
 }
 
+impl Traffic {
+    /// Messages that were handed over, in all.
+    const fn accepted(self) -> u64 {
+        self.outstanding + self.reported
+    }
+}
+
 /// When the next flush is due.
 #[derive(Debug)]
 struct Pace {
@@ -72,6 +83,8 @@ struct Pace {
     flushed: Option<Instant>,
     /// Reports at the last flush.
     reported: u64,
+    /// Messages that had been handed over at the last flush, in all.
+    accepted: u64,
     /// Time to the next one while everything is on its way.
     repeat: Duration,
 }
@@ -81,6 +94,7 @@ impl Pace {
         Self {
             flushed: None,
             reported: 0,
+            accepted: 0,
             repeat: REPEAT,
         }
     }
@@ -93,12 +107,19 @@ impl Pace {
         let last = self.flushed.unwrap_or(begun);
         Some(match (now.idle, wait, self.flushed) {
             (true, Wait::Delivery, None) => begun,
-            (true, Wait::Delivery, Some(flushed)) if now.quiet => flushed + PACE,
+            (true, Wait::Delivery, Some(flushed)) if now.quiet && self.are_few(now) => {
+                flushed + PACE
+            }
             (true, Wait::Delivery, Some(flushed)) => flushed + BEHIND,
             (true, Wait::Company, _) => last + PATIENCE,
             (false, _, _) if now.reported > self.reported => last + REPEAT,
             (false, _, _) => last + self.repeat,
         })
+    }
+
+    /// Whether few messages have come since the last flush.
+    const fn are_few(&self, now: Traffic) -> bool {
+        now.accepted().saturating_sub(self.accepted) < MANY
     }
 
     /// Notes a flush, and returns how long it is to last.
@@ -111,6 +132,7 @@ impl Pace {
         };
         self.flushed = Some(at);
         self.reported = now.reported;
+        self.accepted = now.accepted();
         if alive {
             FLUSH
         } else {
@@ -249,6 +271,8 @@ mod tests {
         pace.flush(start, traffic(1, 0, true));
         assert_eq!(pace.due(wait, traffic(0, 1, false)), None);
         assert_eq!(pace.due(wait, traffic(2, 1, true)), Some(start + PACE));
+        let many = traffic(MANY + 1, 1, true);
+        assert_eq!(pace.due(wait, many), Some(start + BEHIND));
         let behind = Traffic {
             quiet: false,
             ..traffic(2, 1, true)
