@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -73,7 +74,6 @@ fn steps() -> std::sync::MutexGuard<'static, BTreeMap<u64, Step>> {
     STEPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[expect(clippy::print_stderr, reason = "a run that hangs has no other voice")]
 fn watch() {
     let limit = if crate::long() { 30 } else { 5 } * PATIENCE;
     loop {
@@ -81,7 +81,12 @@ fn watch() {
         let steps = steps();
         let last = steps.values().map(|step| step.at).max();
         if last.is_some_and(|last| last.elapsed() > limit) {
-            eprintln!("no test has gone on for {limit:?}{}", hanging(&steps));
+            // Past the capture of the test that has started this thread.
+            let _said = writeln!(
+                std::io::stderr(),
+                "no test has gone on for {limit:?}{}",
+                hanging(&steps)
+            );
             std::process::abort();
         }
     }
