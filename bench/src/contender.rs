@@ -217,33 +217,18 @@ pub(crate) fn tail(run: &Run<'_>) -> Result<Command> {
 
 /// `walgate run` to standard output, asking the server for binary values, to the backlog's end.
 pub(crate) fn binary(run: &Run<'_>, folder: &Path) -> Result<Command> {
-    let Run { url, slot, .. } = run;
-    let config = folder.join("walgate.toml");
-    let state = folder.join("state");
-    let text = format!(
-        r#"[source]
-url = "{url}"
-slot = "{slot}"
-publications = ["bench"]
-binary = "auto"
-
-[state]
-dir = "{state}"
-
-[sinks.stdout]
-type = "stdout"
-"#,
-        state = state.display(),
-    );
-    std::fs::write(&config, text)?;
-    let mut command = walgate()?;
-    command
-        .args(["run", "-q", "--until", &run.backlog.end, "-c"])
-        .arg(&config);
-    Ok(command)
+    let config = Config {
+        url: run.url,
+        slot: &run.slot,
+        publication: "bench",
+        source: "binary = \"auto\"",
+        state: &folder.join("state"),
+        sinks: "[sinks.stdout]\ntype = \"stdout\"",
+    };
+    Ok(run_to_the_end(walgate()?, run, &config.write(folder)?))
 }
 
-fn kafka(run: &Run<'_>, folder: &Path, mut command: Command, settings: &str) -> Result<Command> {
+fn kafka(run: &Run<'_>, folder: &Path, program: Command, settings: &str) -> Result<Command> {
     let config = kafka_config(
         run.url,
         &run.slot,
@@ -252,10 +237,14 @@ fn kafka(run: &Run<'_>, folder: &Path, mut command: Command, settings: &str) -> 
         folder,
         settings,
     )?;
-    command
+    Ok(run_to_the_end(program, run, &config))
+}
+
+fn run_to_the_end(mut program: Command, run: &Run<'_>, config: &Path) -> Command {
+    program
         .args(["run", "-q", "--until", &run.backlog.end, "-c"])
-        .arg(&config);
-    Ok(command)
+        .arg(config);
+    program
 }
 
 /// Writes a configuration of one Kafka sink into a folder, where its state goes as well. `settings`
@@ -268,25 +257,65 @@ pub(crate) fn kafka_config(
     folder: &Path,
     settings: &str,
 ) -> Result<PathBuf> {
-    let config = folder.join("walgate.toml");
-    let text = format!(
-        r#"[source]
-url = "{url}"
-slot = "{slot}"
-publications = ["{publication}"]
-
-[state]
-dir = "{state}"
-
-[sinks.kafka]
+    let sinks = format!(
+        r#"[sinks.kafka]
 type = "kafka"
 brokers = ["{brokers}"]
 topic = "{slot}.{{table}}"
 create_topics = {{ enabled = true, partitions = 4, replication_factor = 1 }}
-{settings}
-"#,
-        state = folder.join("state").display(),
+{settings}"#
     );
-    std::fs::write(&config, text)?;
-    Ok(config)
+    let config = Config {
+        url,
+        slot,
+        publication,
+        source: "",
+        state: &folder.join("state"),
+        sinks: &sinks,
+    };
+    config.write(folder)
+}
+
+/// A configuration of `walgate run`.
+pub(crate) struct Config<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) slot: &'a str,
+    pub(crate) publication: &'a str,
+    /// More lines of `[source]`.
+    pub(crate) source: &'a str,
+    /// Where the state goes.
+    pub(crate) state: &'a Path,
+    /// The sections of the sinks.
+    pub(crate) sinks: &'a str,
+}
+
+impl Config<'_> {
+    /// Writes it into a folder.
+    pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let Self {
+            url,
+            slot,
+            publication,
+            source,
+            state,
+            sinks,
+        } = self;
+        let text = format!(
+            r#"[source]
+url = "{url}"
+slot = "{slot}"
+publications = ["{publication}"]
+{source}
+
+[state]
+dir = "{state}"
+
+{sinks}
+"#,
+            state = state.display(),
+        );
+        let file = folder.join("walgate.toml");
+        std::fs::write(&file, text)?;
+        Ok(file)
+    }
 }

@@ -89,27 +89,24 @@ pub(crate) fn push_server(
     state: &Path,
     folder: &Path,
 ) -> Result<Command> {
-    let text = format!(
-        r#"[source]
-url = "{url}"
-slot = "{slot}"
-publications = ["bench"]
-
-[state]
-dir = "{state}"
-
-[sinks.push]
+    let sinks = format!(
+        r#"[sinks.push]
 type = "websocket"
 listen = "{address}"
 delivery = "live-only"
 max_connections_of_one = 10000
 max_new_a_second = 100000
-ping = "10m"
-"#,
-        state = state.display(),
+ping = "10m""#
     );
-    let file = folder.join("walgate.toml");
-    std::fs::write(&file, text)?;
+    let config = contender::Config {
+        url,
+        slot,
+        publication: "bench",
+        source: "",
+        state,
+        sinks: &sinks,
+    };
+    let file = config.write(folder)?;
     let mut command = contender::walgate()?;
     command.args(["run", "-q", "-c"]).arg(file);
     Ok(command)
