@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 
+use crate::drain::check::Printed;
+use crate::live;
 use crate::measure::{self, Figure};
 use crate::peer::{Peer, Running};
 use crate::work::Backlog;
@@ -25,6 +27,8 @@ pub(crate) enum Contender {
     Tail,
     /// `walgate run`, JSON to /dev/null, values in binary form from the server.
     Binary,
+    /// A producer of as many messages, and nothing else: the yardstick of what goes into Kafka.
+    Producer,
     /// `walgate run` into Kafka, until Kafka holds everything.
     Kafka,
     /// As [`Kafka`](Self::Kafka), but another build or with other settings.
@@ -74,6 +78,8 @@ pub(crate) struct Run<'a> {
     pub(crate) slot: String,
     pub(crate) backlog: &'a Backlog,
     pub(crate) bootstrap: String,
+    /// What Walgate makes of the backlog; none until it is checked.
+    pub(crate) printed: Option<Printed>,
 }
 
 impl Contender {
@@ -86,6 +92,7 @@ impl Contender {
             Self::Pgwire => "pgwire-replication",
             Self::Tail => "walgate tail",
             Self::Binary => "walgate run, binary",
+            Self::Producer => "librdkafka alone",
             Self::Kafka => "walgate run into kafka",
             Self::Variant(variant) => &variant.name,
             Self::Peer(peer) => peer.name(),
@@ -120,6 +127,7 @@ impl Contender {
             Self::Pgwire => receiver_of_ours(run, "pgwire")?,
             Self::Tail => tail(run)?,
             Self::Binary => binary(run, folder.path())?,
+            Self::Producer => producer(run)?,
             Self::Kafka => kafka(run, folder.path(), walgate()?, "")?,
             Self::Variant(variant) => {
                 let program = variant
@@ -162,6 +170,18 @@ fn receiver() -> Result<PathBuf> {
     walgate_throwaway::client_program("pg_recvlogical").context(
         "pg_recvlogical, the yardstick, is not installed: apt-get install postgresql-client, or brew install libpq",
     )
+}
+
+/// The messages of a drain into Kafka, into a topic of its own.
+fn producer(run: &Run<'_>) -> Result<Command> {
+    let printed = run.printed.context("the backlog is not checked yet")?;
+    let topic = format!("{}.alone", run.slot);
+    live::broker::create_topic(&run.bootstrap, &topic)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["produce", "--brokers", &run.bootstrap, "--topic", &topic]);
+    command.args(["--messages", &printed.messages.to_string()]);
+    command.args(["--bytes", &printed.bytes_a_message().to_string()]);
+    Ok(command)
 }
 
 fn recv_logical(run: &Run<'_>) -> Result<Command> {

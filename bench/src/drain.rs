@@ -4,7 +4,7 @@
 //! contender, one after the other, and the ratios are those of a round. CPU-seconds are of the
 //! whole process, as the kernel counts them; those of the walsender are read while it runs.
 
-mod check;
+pub(crate) mod check;
 
 use std::path::PathBuf;
 
@@ -144,7 +144,7 @@ fn contenders(args: &DrainArgs, way: Way, has_kafka: bool) -> Vec<Contender> {
     all.extend([Contender::Tail, Contender::Binary]);
     if way == Way::Tcp {
         if has_kafka {
-            all.push(Contender::Kafka);
+            all.extend([Contender::Producer, Contender::Kafka]);
             all.extend(args.variant.iter().cloned().map(Contender::Variant));
         }
         let peers = args.peer.iter().copied();
@@ -176,8 +176,13 @@ fn drain(
         slot: work::slot_name(number),
         backlog: &backlog,
         bootstrap: kafka.map(Broker::bootstrap).unwrap_or_default(),
+        printed: None,
     };
-    let expected = check::tailed(&run(slots - 1))?;
+    let (expected, printed) = check::tailed(&run(slots - 1))?;
+    let run = |number: usize| Run {
+        printed: Some(printed),
+        ..run(number)
+    };
     check::binary(&run(slots - 2), expected)?;
     let mut running: Vec<Option<Running>> = contenders.iter().map(|_| None).collect();
     for (place, contender) in contenders.iter().enumerate() {

@@ -17,6 +17,7 @@ mod measure;
 mod outage;
 mod peer;
 mod pgwire;
+mod produce;
 mod quick;
 mod rates;
 mod results;
@@ -62,6 +63,8 @@ enum What {
     Bare(bare::BareArgs),
     /// Read a slot with the client of the pgwire-replication crate, and count
     Pgwire(pgwire::PgwireArgs),
+    #[command(hide = true)]
+    Produce(produce::ProduceArgs),
     /// Let it run for an hour under load, and kill it
     Soak(soak::SoakArgs),
     /// Make bench/RESULTS.md from bench/results
@@ -88,6 +91,7 @@ fn main() -> Result<()> {
         Some(What::FanOutClient(args)) => fan_out::client::run(&args),
         Some(What::Bare(args)) => bare::run(&args),
         Some(What::Pgwire(args)) => pgwire::run(&args),
+        Some(What::Produce(args)) => produce::run(&args),
         Some(What::Results(args)) => markdown::run(&args),
         Some(What::Looks) => looks::run(),
         Some(What::Outage(args)) => {

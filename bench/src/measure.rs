@@ -29,20 +29,22 @@ pub(crate) struct Figure {
     pub(crate) counted: Option<u64>,
 }
 
-/// How often the walsender is looked at: it is gone when the client is, so its last moment is lost.
+/// How often a process is looked at. It is gone in the end, so its last moment is lost.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Runs a command to its end and measures it. What is piped of it is read in the end, and may only be a line:
 /// `done COUNT …`.
 pub(crate) fn run(mut command: Command, url: &str, slot: &str) -> Result<Figure> {
-    let walsender = Walsender::watch(url, slot);
+    let walsender = Watch::walsender(url, slot);
     let start = Instant::now();
     let mut child: Child = command
         .spawn()
         .with_context(|| format!("start {command:?}"))?;
+    let memory = Watch::peak_memory(child.id());
     let used = child.wait4().context("wait for the contender")?;
     let wall_s = start.elapsed().as_secs_f64();
     let walsender_cpu_s = walsender.stop()?;
+    let peak_memory_bytes = memory.stop()?;
     let mut said = String::new();
     if let Some(mut output) = child.stdout.take() {
         output.read_to_string(&mut said)?;
@@ -56,7 +58,7 @@ pub(crate) fn run(mut command: Command, url: &str, slot: &str) -> Result<Figure>
         wall_s,
         client_cpu_s: (used.rusage.utime + used.rusage.stime).as_secs_f64(),
         walsender_cpu_s,
-        peak_memory_bytes: used.rusage.maxrss,
+        peak_memory_bytes,
         counted: counted(&said),
     })
 }
@@ -67,25 +69,49 @@ pub(crate) fn counted(said: &str) -> Option<u64> {
     words.nth(1)?.parse().ok()
 }
 
-/// A look at the walsender of a slot, until it is told to stop.
-pub(crate) struct Walsender {
+/// A process that is looked at until this is told to stop.
+pub(crate) struct Watch<T> {
     stop: Arc<AtomicBool>,
-    watcher: JoinHandle<Result<f64>>,
+    watcher: JoinHandle<Result<T>>,
 }
 
-impl Walsender {
-    /// Begins to look.
-    pub(crate) fn watch(url: &str, slot: &str) -> Self {
+impl Watch<f64> {
+    /// The CPU time of the walsender of a slot, in seconds.
+    pub(crate) fn walsender(url: &str, slot: &str) -> Self {
+        let (url, slot) = (url.to_owned(), slot.to_owned());
+        Self::begin(move |stop| walsender_cpu(&url, &slot, stop))
+    }
+}
+
+impl Watch<u64> {
+    /// The largest resident memory of a process, in bytes. What the kernel tells when it has ended includes
+    /// what it was before it became this program: a copy of this one.
+    fn peak_memory(pid: u32) -> Self {
+        Self::begin(move |stop| {
+            let mut peak = 0;
+            loop {
+                peak = peak.max(peak_memory_bytes(pid).unwrap_or_default());
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(peak);
+                }
+                thread::sleep(LOOK);
+            }
+        })
+    }
+}
+
+impl<T: Send + 'static> Watch<T> {
+    fn begin(look: impl FnOnce(&AtomicBool) -> Result<T> + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let watcher = thread::spawn({
-            let (stop, url, slot) = (Arc::clone(&stop), url.to_owned(), slot.to_owned());
-            move || walsender_cpu(&url, &slot, &stop)
+            let stop = Arc::clone(&stop);
+            move || look(&stop)
         });
         Self { stop, watcher }
     }
 
-    /// Ends looking, and returns the CPU time of the walsender in seconds.
-    pub(crate) fn stop(self) -> Result<f64> {
+    /// Ends looking, and returns what was seen.
+    pub(crate) fn stop(self) -> Result<T> {
         self.stop.store(true, Ordering::Relaxed);
         let watched = self.watcher.join();
         watched.map_err(|_| anyhow::anyhow!("the watcher panicked"))?
@@ -195,6 +221,17 @@ mod tests {
         assert_eq!(counted("done 12 3456\n"), Some(12));
         assert_eq!(counted("ready\nfirst\n"), None);
         assert_eq!(counted(""), None);
+    }
+
+    #[test]
+    fn the_memory_of_a_process_is_not_that_of_who_started_it() {
+        let large = vec![1_u8; 128 << 20];
+        let mut sleep = Command::new("sleep").arg("60").spawn().expect("sleep");
+        let memory = Watch::peak_memory(sleep.id());
+        let peak = memory.stop().expect("it looks");
+        sleep.kill().expect("it runs");
+        sleep.wait().expect("it ends");
+        assert!(peak > 0 && peak < large.len() as u64 / 2, "{peak}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::measure::{self, Figure, Walsender};
+use crate::measure::{self, Figure, Watch};
 use crate::sources;
 
 /// A program of others.
@@ -174,7 +174,7 @@ impl Running {
         let pid = self.child.id();
         let cpu = || measure::cpu_of(pid).context("the system tells no CPU time");
         let used = cpu()?;
-        let walsender = Walsender::watch(url, slot);
+        let walsender = Watch::walsender(url, slot);
         writeln!(self.input, "{slot} {changes}")?;
         self.expect("first")?;
         let start = Instant::now();

@@ -28,8 +28,10 @@ pub(crate) struct Pace {
     window_start: Instant,
     window_bytes: u64,
     last_read: Instant,
-    /// Of the transaction that has begun and not ended.
+    /// Reads that have brought something, of the transaction that has begun and not ended.
     reads: u32,
+    /// Lingered for since the last of them: whoever begins to wait again does not.
+    lingered: bool,
     deadline: Option<Instant>,
 }
 
@@ -42,6 +44,7 @@ impl Pace {
             window_bytes: 0,
             last_read: now,
             reads: 0,
+            lingered: false,
             deadline: None,
         }
     }
@@ -54,6 +57,8 @@ impl Pace {
             self.window_bytes = 0;
         }
         self.window_bytes = self.window_bytes.saturating_add(bytes as u64);
+        self.reads = self.reads.saturating_add(1);
+        self.lingered = false;
         let since = now.saturating_duration_since(self.last_read);
         self.last_read = now;
         if self.lowat > 1 {
@@ -77,8 +82,9 @@ impl Pace {
             self.reads = 0;
             return false;
         }
-        self.reads = self.reads.saturating_add(1);
-        self.reads > AWAITED_READS
+        let lingers = self.reads > AWAITED_READS && !self.lingered;
+        self.lingered |= lingers;
+        lingers
     }
 
     fn at_head(&mut self, now: Instant) -> Option<u32> {
@@ -167,12 +173,18 @@ mod tests {
     fn only_a_transaction_of_many_reads_is_lingered_in() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
+        let read = |pace: &mut Pace, is_open| {
+            pace.on_read(start, 100, false);
+            pace.lingers(is_open)
+        };
         for _ in 0..10 {
-            assert!(!pace.lingers(true) && !pace.lingers(true) && !pace.lingers(true));
-            assert!(!pace.lingers(false), "it has ended");
+            assert!((0..3).all(|_| !read(&mut pace, true)));
+            assert!(!read(&mut pace, false), "it has ended");
         }
-        let asked: Vec<bool> = (0..5).map(|_| pace.lingers(true)).collect();
+        let asked: Vec<bool> = (0..5).map(|_| read(&mut pace, true)).collect();
         assert_eq!(asked, [false, false, false, true, true]);
+        assert!(!pace.lingers(true), "nothing has come since");
+        assert!(read(&mut pace, true));
         pace.on_read(start, 1 << 20, true);
         assert!(!pace.lingers(true), "the mark does it");
     }
