@@ -146,7 +146,7 @@ pub(crate) fn run(args: &AllArgs) -> Result<()> {
     make_page(&args.into)
 }
 
-/// Runs those that can be run in miniature, twice: the second time nothing is left to do.
+/// Runs all in miniature, twice: the second time nothing is left to do.
 pub(crate) fn in_miniature(into: &Path) -> Result<()> {
     let scale = Scale {
         rounds: 1,
@@ -158,12 +158,9 @@ pub(crate) fn in_miniature(into: &Path) -> Result<()> {
         say("cost is left out: pgbench is not installed");
     }
     let quick = || {
-        PARTS.iter().filter(|part| match part.name {
-            // It stops and starts brokers, for minutes.
-            "outage" => false,
-            "cost" => has_pgbench,
-            _ => true,
-        })
+        PARTS
+            .iter()
+            .filter(|part| part.name != "cost" || has_pgbench)
     };
     for part in quick() {
         ensure!(part.run(&scale, into, false)?, "{} was there", part.name);
@@ -283,6 +280,7 @@ fn rates(scale: &Scale, into: &Path) -> Result<()> {
         rounds: scale.rounds,
         without_kafka: false,
         without_notify: false,
+        debezium: scale.with_peers,
         only: Vec::new(),
         out: into.join("rates.json"),
         in_miniature: scale.in_miniature,
@@ -320,11 +318,12 @@ fn fan_out(scale: &Scale, into: &Path) -> Result<()> {
     })
 }
 
-fn outage(_scale: &Scale, into: &Path) -> Result<()> {
+fn outage(scale: &Scale, into: &Path) -> Result<()> {
     outage::run(&OutageArgs {
-        seconds: 300,
-        rate: 5_000,
+        seconds: if scale.in_miniature { 1 } else { 300 },
+        rate: if scale.in_miniature { 200 } else { 5_000 },
         out: into.to_owned(),
+        in_miniature: scale.in_miniature,
     })
 }
 

@@ -75,6 +75,7 @@ enum What {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    walgate_tests::unwatched();
     match args.what {
         None if args.quick => quick::run(),
         None => {

@@ -36,10 +36,16 @@ pub(crate) struct OutageArgs {
     /// Where figures and plot go: `outage.json` and `outage.svg`
     #[arg(long, default_value = "target/bench", value_name = "FOLDER")]
     pub(crate) out: PathBuf,
+    /// No longer before and after the outage than shows that it works
+    #[arg(skip)]
+    pub(crate) in_miniature: bool,
 }
 
 /// Load before the outage: connections stand, the broker has compiled what it needs.
 const WARM_UP: Duration = Duration::from_secs(20);
+
+/// Load behind the outage, when everything has been caught up with.
+const AFTERWARDS: Duration = Duration::from_secs(10);
 
 /// Only bounds a run in which something is broken.
 const PATIENCE: Duration = Duration::from_secs(1800);
@@ -97,7 +103,7 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
             .setting("synchronous_commit", "off"),
     )?;
     let mut kafka = Kafka::start(&KafkaOptions {
-        optimised: true,
+        optimised: !args.in_miniature,
         ..KafkaOptions::default()
     })?;
     let folder = tempfile::tempdir()?;
@@ -115,7 +121,11 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
     let topic = format!("{}.{TOPIC}", SLOTS[0]);
     let mut sampler = Sampler::new(admin, &topic, walgate.id(), folder.path().join(JOURNAL));
 
-    sampler.run_for(WARM_UP, &load, Some(&kafka))?;
+    let lasts = |long: Duration| match args.in_miniature {
+        true => Duration::from_secs(1),
+        false => long,
+    };
+    sampler.run_for(lasts(WARM_UP), &load, Some(&kafka))?;
     say(&format!("{name}: Kafka goes for {} s", args.seconds));
     kafka.stop()?;
     let down_at = sampler.seconds();
@@ -133,7 +143,7 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
     }
     let caught_up_at = sampler.seconds();
     let catch_up_rate = (sampler.delivered_now(&kafka)? - before) as f64 / (caught_up_at - up_at);
-    sampler.run_for(Duration::from_secs(10), &load, Some(&kafka))?;
+    sampler.run_for(lasts(AFTERWARDS), &load, Some(&kafka))?;
     let load_s = sampler.seconds();
     let rows = load.stop()?;
     while sampler.delivered_now(&kafka)? < rows {

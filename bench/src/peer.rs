@@ -2,7 +2,8 @@
 //!
 //! A peer reads lines `SLOT CHANGES` from standard input and answers each with `first` when it hands over the
 //! first change and `done CHANGES BYTES` when it hands over the last one. It prints `ready` before it waits for
-//! a line. What it does before `ready` and between its line and `first` does not count.
+//! a line. What it does before `ready` and between its line and `first` does not count. With 0 changes it follows
+//! the slot until the next line, if it can.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -149,6 +150,16 @@ impl Running {
     pub(crate) fn begin(&mut self, slot: &str, changes: u64) -> Result<()> {
         self.expect("ready")?;
         Ok(writeln!(self.input, "{slot} {changes}")?)
+    }
+
+    /// Lets it follow a slot until it is told to stop.
+    pub(crate) fn follow(&mut self, slot: &str) -> Result<()> {
+        self.begin(slot, 0)
+    }
+
+    /// Tells it to stop following.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        Ok(writeln!(self.input)?)
     }
 
     /// Waits until they have, and returns how many it has counted.

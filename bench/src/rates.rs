@@ -6,8 +6,10 @@
 pub(crate) mod figures;
 pub(crate) mod plot;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use crate::live::load::{self, Load};
 use crate::live::receive::{self, Take};
 use crate::live::{TELL, now_us};
 use crate::machine::Versions;
+use crate::peer::{self, Peer};
 use crate::{machine, measure, results, say, sources};
 use figures::{Latency, Rates};
 
@@ -45,6 +48,9 @@ pub(crate) struct RatesArgs {
     /// Leave trigger and NOTIFY out
     #[arg(long)]
     pub(crate) without_notify: bool,
+    /// Let Debezium join, as a source of Kafka Connect
+    #[arg(long, conflicts_with = "without_kafka")]
+    pub(crate) debezium: bool,
     /// Only contenders whose names contain this; may be repeated
     #[arg(long, value_name = "PART")]
     pub(crate) only: Vec<String>,
@@ -89,6 +95,8 @@ enum Contender {
     Follower(Follower),
     /// A producer and a consumer: the yardstick of who goes through Kafka.
     KafkaAlone,
+    /// Debezium as a source of Kafka Connect, and a consumer.
+    Debezium,
 }
 
 impl Contender {
@@ -96,6 +104,7 @@ impl Contender {
         match self {
             Self::Follower(follower) => follower.name(),
             Self::KafkaAlone => figures::KAFKA_ALONE,
+            Self::Debezium => Peer::DebeziumConnect.name(),
         }
     }
 
@@ -110,8 +119,24 @@ impl Contender {
     const fn interval(self) -> Duration {
         match self {
             Self::Follower(follower) => follower.interval(),
-            Self::KafkaAlone => Duration::ZERO,
+            Self::KafkaAlone | Self::Debezium => Duration::ZERO,
         }
+    }
+
+    const fn reads_a_slot(self) -> bool {
+        match self {
+            Self::Follower(follower) => follower.reads_a_slot(),
+            Self::KafkaAlone => false,
+            Self::Debezium => true,
+        }
+    }
+
+    /// Whether it, or the broker behind it, compiles what it runs.
+    const fn needs_warm_up(self) -> bool {
+        matches!(
+            self,
+            Self::KafkaAlone | Self::Debezium | Self::Follower(Follower::Kafka)
+        )
     }
 }
 
@@ -131,10 +156,10 @@ pub(crate) fn run(args: &RatesArgs) -> Result<()> {
         args,
         bootstrap: kafka.as_ref().map(Broker::bootstrap).unwrap_or_default(),
         server: &server,
+        debezium: Cell::new(None),
     };
     if let Some(rate) = args.rate.iter().max().filter(|_| !args.in_miniature) {
-        // A broker that has just started compiles what it runs.
-        for contender in contenders.iter().filter(|own| needs_warm_up(**own)) {
+        for contender in contenders.iter().filter(|own| own.needs_warm_up()) {
             say(&format!("warming {} up", contender.name()));
             bench.measure(*contender, *rate, 0)?;
         }
@@ -144,6 +169,11 @@ pub(crate) fn run(args: &RatesArgs) -> Result<()> {
         versions: Versions::of(Some(&server))
             .kafka(!args.without_kafka)
             .node(!args.without_notify)
+            .peers(if args.debezium {
+                &[Peer::DebeziumConnect]
+            } else {
+                &[]
+            })
             .list(),
         seconds: args.seconds,
         figures: Vec::new(),
@@ -180,6 +210,10 @@ fn contenders(args: &RatesArgs) -> Result<Vec<Contender>> {
         contenders.push(Contender::KafkaAlone);
     }
     contenders.extend(followers.into_iter().map(Contender::Follower));
+    if args.debezium {
+        Peer::DebeziumConnect.build()?;
+        contenders.push(Contender::Debezium);
+    }
     if !args.only.is_empty() {
         contenders.retain(|own| args.only.iter().any(|part| own.name().contains(part)));
         ensure!(
@@ -191,18 +225,13 @@ fn contenders(args: &RatesArgs) -> Result<Vec<Contender>> {
     Ok(contenders)
 }
 
-fn needs_warm_up(contender: Contender) -> bool {
-    matches!(
-        contender,
-        Contender::KafkaAlone | Contender::Follower(Follower::Kafka)
-    )
-}
-
 /// What all measurements share.
 struct Bench<'a> {
     args: &'a RatesArgs,
     server: &'a Postgres,
     bootstrap: String,
+    /// One machine for all measurements, as what its first one compiles is not to count.
+    debezium: Cell<Option<peer::Running>>,
 }
 
 /// One contender under one load.
@@ -217,7 +246,33 @@ struct Turn<'a> {
 /// What runs while it is measured.
 enum Runs {
     Follower(Running),
-    Alone(Alone, Arc<std::sync::atomic::AtomicBool>, receive::Reader),
+    Alone(Alone, Consumer),
+    Debezium(Box<peer::Running>, Consumer),
+}
+
+/// Reads a topic until it is told to end.
+struct Consumer {
+    stop: Arc<AtomicBool>,
+    reader: receive::Reader,
+}
+
+impl Consumer {
+    /// Makes a topic, and reads it.
+    fn start(bootstrap: &str, topic: &str, take: Take) -> Result<Self> {
+        broker::create_topic(bootstrap, topic)?;
+        let stop = Arc::default();
+        let told = Arc::clone(&stop);
+        let reader = receive::records(bootstrap, topic, broker::PARTITIONS, take, told)?;
+        Ok(Self { stop, reader })
+    }
+
+    fn end(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.reader.join() {
+            Ok(read) => read,
+            Err(_) => bail!("the consumer panicked"),
+        }
+    }
 }
 
 impl Bench<'_> {
@@ -240,13 +295,12 @@ impl Bench<'_> {
         let mut admin = Client::connect(&turn.url, NoTls)?;
         admin.batch_execute("truncate changes, notified, polled")?;
         let slot = format!("bench_{round}_{}", now_us());
-        let reads_a_slot = matches!(contender, Contender::Follower(own) if own.reads_a_slot());
-        if reads_a_slot {
+        if contender.reads_a_slot() {
             let create = "select pg_create_logical_replication_slot($1, 'pgoutput')";
             admin.execute(create, &[&slot])?;
         }
         let figure = turn.measure(&slot, round)?;
-        if reads_a_slot {
+        if contender.reads_a_slot() {
             drop_slot(&mut admin, &slot)?;
         }
         Ok(figure)
@@ -264,8 +318,10 @@ impl Turn<'_> {
         let source_cpu = || self.bench.server.pid().and_then(measure::cpu_with_children);
         let (source_before, client_before) = (source_cpu(), runs.cpu_s());
         let written = match &runs {
-            Runs::Follower(_) => load.insert(&self.url, self.contender.table(), start_us)?,
-            Runs::Alone(alone, ..) => alone.produce(load, start_us)?,
+            Runs::Follower(_) | Runs::Debezium(..) => {
+                load.insert(&self.url, self.contender.table(), start_us)?
+            }
+            Runs::Alone(alone, _) => alone.produce(load, start_us)?,
         };
         let last_due_us = start_us + load.last_due_us();
         let everything_came = self.wait_for_all(&mut runs, last_due_us)?;
@@ -273,7 +329,7 @@ impl Turn<'_> {
         let source_cpu_s = used(source_before, source_cpu());
         let client_cpu_s = used(client_before, runs.cpu_s());
         let peak_memory_bytes = runs.peak_memory_bytes();
-        runs.end()?;
+        self.end(runs)?;
         self.arrivals.check()?;
         let (delivered, rows) = (self.arrivals.rows(), load.rows());
         ensure!(
@@ -317,12 +373,18 @@ impl Turn<'_> {
                 Runs::Follower(follower.start(&followed, take)?)
             }
             Contender::KafkaAlone => {
-                broker::create_topic(bootstrap, slot)?;
-                let stop = Arc::default();
-                let partitions = broker::PARTITIONS;
-                let reader =
-                    receive::records(bootstrap, slot, partitions, take, Arc::clone(&stop))?;
-                Runs::Alone(Alone::new(bootstrap, slot)?, stop, reader)
+                let consumer = Consumer::start(bootstrap, slot, take)?;
+                Runs::Alone(Alone::new(bootstrap, slot)?, consumer)
+            }
+            Contender::Debezium => {
+                let topic = format!("{slot}.public.{}", self.contender.table());
+                let consumer = Consumer::start(bootstrap, &topic, take)?;
+                let mut debezium = match self.bench.debezium.take() {
+                    Some(debezium) => debezium,
+                    None => Peer::DebeziumConnect.start(&self.url, bootstrap)?,
+                };
+                debezium.follow(slot)?;
+                Runs::Debezium(Box::new(debezium), consumer)
             }
         })
     }
@@ -339,7 +401,10 @@ impl Turn<'_> {
                     running.ensure_runs()?;
                     client.execute(&insert, &[&0_i64, &0_i64, &0_i64])?;
                 }
-                Runs::Alone(alone, ..) => alone.send(0, 0)?,
+                Runs::Debezium(..) => {
+                    client.execute(&insert, &[&0_i64, &0_i64, &0_i64])?;
+                }
+                Runs::Alone(alone, _) => alone.send(0, 0)?,
             }
             thread::sleep(LOOK);
         }
@@ -365,6 +430,18 @@ impl Turn<'_> {
         }
         Ok(true)
     }
+
+    fn end(&self, runs: Runs) -> Result<()> {
+        match runs {
+            Runs::Follower(running) => running.end(),
+            Runs::Alone(_, consumer) => consumer.end(),
+            Runs::Debezium(mut debezium, consumer) => {
+                debezium.stop()?;
+                self.bench.debezium.set(Some(*debezium));
+                consumer.end()
+            }
+        }
+    }
 }
 
 impl Runs {
@@ -372,6 +449,7 @@ impl Runs {
         match self {
             Self::Follower(running) => running.cpu_s(),
             Self::Alone(..) => None,
+            Self::Debezium(debezium, _) => debezium.cpu_s(),
         }
     }
 
@@ -379,19 +457,7 @@ impl Runs {
         match self {
             Self::Follower(running) => running.peak_memory_bytes(),
             Self::Alone(..) => None,
-        }
-    }
-
-    fn end(self) -> Result<()> {
-        match self {
-            Self::Follower(running) => running.end(),
-            Self::Alone(_, stop, reader) => {
-                stop.store(true, std::sync::atomic::Ordering::Relaxed);
-                match reader.join() {
-                    Ok(read) => read,
-                    Err(_) => bail!("the consumer panicked"),
-                }
-            }
+            Self::Debezium(debezium, _) => debezium.peak_memory_bytes(),
         }
     }
 }

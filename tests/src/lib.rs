@@ -15,7 +15,7 @@ mod workload;
 
 pub use bed::{Bed, file_sink, journal_on_disk};
 pub use event::{commit_lsn, compact, events, fold, parse, place};
-pub use patience::{PATIENCE, Patience, step};
+pub use patience::{PATIENCE, Patience, step, unwatched};
 pub use program::{Ended, Program, program};
 pub use scenario::Scenario;
 pub use seed::{long, seed};

@@ -52,11 +52,18 @@ struct Step {
 /// Steps by the kernel's id of the thread, which is gone when the test has ended.
 static STEPS: Mutex<BTreeMap<u64, Step>> = Mutex::new(BTreeMap::new());
 
+/// Watches the tests; started by their first step.
+static WATCH: OnceLock<()> = OnceLock::new();
+
+/// For a program that is no test and may take its time: nothing is watched.
+pub fn unwatched() {
+    WATCH.get_or_init(|| ());
+}
+
 /// Notes that a test goes on, with `what` it does now. A run in which no test has gone on for far
 /// longer than any of them waits is ended, with the tests that hang and what they were at: without
 /// this it would say nothing until somebody else ends it.
 pub fn step(what: impl FnOnce() -> String) {
-    static WATCH: OnceLock<()> = OnceLock::new();
     WATCH.get_or_init(|| drop(thread::spawn(watch)));
     let thread = fs::read_link("/proc/thread-self")
         .ok()

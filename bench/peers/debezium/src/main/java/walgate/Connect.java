@@ -26,6 +26,7 @@ import org.apache.kafka.connect.cli.ConnectStandalone;
  *
  * Arguments: server as a URL, publication, bootstrap servers. Prints "ready" and reads a line "SLOT CHANGES"; then
  * prints "first" when Kafka has the first change and "done CHANGES 0" when it has the last one, and ends with its input.
+ * With 0 changes it follows the slot, without a word, until the next line.
  */
 public final class Connect {
     private static final int PARTITIONS = 4;
@@ -60,26 +61,35 @@ public final class Connect {
                     System.exit(0);
                 }
                 String[] words = line.split(" ");
+                long changes = Long.parseLong(words[1]);
                 URI connector = worker.resolve("/connectors/" + words[0]);
                 send(HttpRequest.newBuilder(connector.resolve(words[0] + "/config"))
                         .header("Content-Type", "application/json")
                         .PUT(HttpRequest.BodyPublishers.ofString(
-                                config(URI.create(arguments[0]), arguments[1], words[0]))));
-                long changes = Long.parseLong(words[1]);
-                boolean begun = false;
-                long count = 0;
-                while (count < changes) {
-                    Thread.sleep(20);
-                    count = count(kafka, words[0] + ".public.work");
-                    if (count > 0 && !begun) {
-                        out.println("first");
-                        begun = true;
-                    }
+                                config(URI.create(arguments[0]), arguments[1], words[0], changes == 0))));
+                if (changes == 0) {
+                    in.readLine();
+                } else {
+                    wait(kafka, words[0] + ".public.work", changes, out);
                 }
-                out.println("done " + count + " 0");
                 send(HttpRequest.newBuilder(connector).DELETE());
             }
         }
+    }
+
+    /** Waits until a topic has so many changes, and tells of the first and the last. */
+    private static void wait(Admin kafka, String topic, long changes, PrintStream out) throws InterruptedException {
+        boolean begun = false;
+        long count = 0;
+        while (count < changes) {
+            Thread.sleep(20);
+            count = count(kafka, topic);
+            if (count > 0 && !begun) {
+                out.println("first");
+                begun = true;
+            }
+        }
+        out.println("done " + count + " 0");
     }
 
     /** Starts a worker, and waits until it answers. */
@@ -145,9 +155,13 @@ public final class Connect {
         }
     }
 
-    private static String config(URI server, String publication, String slot) {
+    /** A connector that drains a slot, or waits at the head of the log for each change. */
+    private static String config(URI server, String publication, String slot, boolean follows) {
         Properties properties = Drain.properties(server, publication, slot);
         properties.setProperty("topic.prefix", slot);
+        if (follows) {
+            properties.setProperty("poll.interval.ms", "5");
+        }
         properties.setProperty("topic.creation.default.partitions", Integer.toString(PARTITIONS));
         properties.setProperty("topic.creation.default.replication.factor", "1");
         // Those are the worker's.
