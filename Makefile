@@ -97,13 +97,13 @@ bench-peers: ## Measure against Debezium, go-pq-cdc and pg-logical-replication t
 
 .PHONY: bench-all
 bench-all: ## Measure everything that bench/RESULTS.md shows, in hours (ARGS=--list for the parts)
-	@$(SETUP) build postgres npm kafka client peers
+	@$(SETUP) build postgres npm kafka client peers valgrind
 	cargo build $(LOCKED) --release -p walgate -p walgate-bench
 	cargo run $(LOCKED) --release -p walgate-bench -- all $(ARGS)
 
 .PHONY: bench-instructions
 bench-instructions: ## Count the instructions of decoding and encoding a row (needs valgrind)
-	@$(SETUP) build
+	@$(SETUP) build valgrind
 	@bench/instructions.sh
 
 .PHONY: bench-results

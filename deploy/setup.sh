@@ -2,7 +2,7 @@
 # Checks for what building, testing and the demo need, and installs what is missing where the
 # system's package manager can do that without asking. Quick when everything is there.
 #
-#   deploy/setup.sh [build] [postgres] [kafka] [client] [clients] [peers] [deploy] [browser]
+#   deploy/setup.sh [build] [postgres] [kafka] [client] [clients] [peers] [deploy] [browser] [valgrind]
 #                                                                     without a name: build postgres kafka
 #
 #   build     Rust, a C++ compiler, make, bash and perl: librdkafka and OpenSSL are built from source
@@ -13,6 +13,7 @@
 #   peers     Java, Maven, Go and npm: programs of others are built, which the benchmark compares with
 #   deploy    promtool, Prometheus, amtool and systemd-analyze, which the tests of deploy/ ask. On Debian the first
 #             three are only unpacked into target/tools: their packages would start services.
+#   valgrind  valgrind, with which the benchmark counts instructions
 #   browser   npm and Chromium, in which the tests open the page of the push server
 set -eu
 
@@ -61,6 +62,7 @@ has_curl() { have curl; }
 # Debian packages the module apart.
 has_python() { have python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 has_go() { have go; }
+has_valgrind() { have valgrind; }
 has_prometheus() { have prometheus && have promtool; }
 has_alertmanager() { have amtool; }
 # Only Linux has it.
@@ -172,6 +174,7 @@ look() {
             clients) need curl; need python ;;
             browser) need npm; need browser ;;
             peers) need java; need maven; need go; need npm ;;
+            valgrind) need valgrind ;;
             deploy) need prometheus; need alertmanager; need systemd ;;
             *) say "unknown group $group"; exit 2 ;;
         esac

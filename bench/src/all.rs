@@ -9,6 +9,7 @@ use clap::Args;
 use crate::cost::{self, CostArgs};
 use crate::drain::{self, DrainArgs, Way};
 use crate::fan_out::{self, FanOutArgs};
+use crate::instructions;
 use crate::markdown::{self, ResultsArgs};
 use crate::outage::{self, OutageArgs};
 use crate::peer::Peer;
@@ -62,7 +63,7 @@ pub(crate) struct Part {
     measure: fn(&Scale, &Path) -> Result<()>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part {
         name: "drain",
         minutes: 30,
@@ -100,6 +101,12 @@ const PARTS: [Part; 8] = [
         measure: fan_out,
     },
     Part {
+        name: "instructions",
+        minutes: 5,
+        tells: "decoding and encoding alone",
+        measure: |_, into| instructions::run(&into.join("instructions.json")),
+    },
+    Part {
         name: "outage",
         minutes: 20,
         tells: "Kafka away for five minutes",
@@ -135,6 +142,14 @@ pub(crate) fn run(args: &AllArgs) -> Result<()> {
         cost::is_possible(),
         "pgbench is not installed: apt-get install postgresql"
     );
+    let counts = PARTS
+        .iter()
+        .filter(wanted)
+        .any(|part| part.name == "instructions");
+    ensure!(
+        !counts || instructions::is_possible(),
+        "valgrind is not installed: apt-get install valgrind"
+    );
     let scale = Scale {
         rounds: args.rounds,
         with_peers: !args.without_peers,
@@ -146,7 +161,7 @@ pub(crate) fn run(args: &AllArgs) -> Result<()> {
     make_page(&args.into)
 }
 
-/// Runs all in miniature, twice: the second time nothing is left to do.
+/// Runs what needs no other build in miniature, twice: the second time nothing is left to do.
 pub(crate) fn in_miniature(into: &Path) -> Result<()> {
     let scale = Scale {
         rounds: 1,
@@ -158,9 +173,12 @@ pub(crate) fn in_miniature(into: &Path) -> Result<()> {
         say("cost is left out: pgbench is not installed");
     }
     let quick = || {
-        PARTS
-            .iter()
-            .filter(|part| part.name != "cost" || has_pgbench)
+        PARTS.iter().filter(|part| match part.name {
+            "cost" => has_pgbench,
+            // It builds benchmarks with all optimisations.
+            "instructions" => false,
+            _ => true,
+        })
     };
     for part in quick() {
         ensure!(part.run(&scale, into, false)?, "{} was there", part.name);

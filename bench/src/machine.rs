@@ -42,10 +42,20 @@ impl Versions {
         self
     }
 
+    /// What the programs were built with.
+    pub(crate) fn compiler(mut self) -> Self {
+        self.0.extend(first_line("rustc", &["--version"]));
+        self
+    }
+
     /// Programs of others.
     pub(crate) fn peers(mut self, peers: &[Peer]) -> Self {
-        self.0
-            .extend(peers.iter().map(|peer| peer.version().to_owned()));
+        for peer in peers {
+            let version = peer.version().to_owned();
+            if !self.0.contains(&version) {
+                self.0.push(version);
+            }
+        }
         self
     }
 

@@ -8,6 +8,7 @@ mod cost;
 mod drain;
 mod fan_out;
 mod goals;
+mod instructions;
 mod kafka;
 mod live;
 mod looks;

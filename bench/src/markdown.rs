@@ -105,6 +105,11 @@ pub(crate) fn page(measured: &Measured) -> String {
         page += &measured_on(&fan_out.machine, &fan_out.versions);
         page += &(fan_out.markdown() + "\n");
     }
+    if let Some(instructions) = &measured.instructions {
+        page += "## Decoding and encoding alone\n\nInstructions that a row of nine columns takes, counted by callgrind.\n\n";
+        page += &measured_on(&instructions.machine, &instructions.versions);
+        page += &(instructions.markdown() + "\n");
+    }
     if let Some(outage) = &measured.outage {
         page += "## An outage of Kafka\n\n![what the slot holds back](results/outage.svg)\n\n";
         page += &measured_on(&outage.machine, &outage.versions);

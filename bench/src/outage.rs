@@ -107,12 +107,7 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
         ..KafkaOptions::default()
     })?;
     let folder = tempfile::tempdir()?;
-    let mut admin = Client::connect(&server.url(), NoTls).context("connect to the server")?;
-    admin.batch_execute(load::SCHEMA)?;
-    for slot in SLOTS.iter().chain([&DRAINED]) {
-        let create = "select pg_create_logical_replication_slot($1, 'pgoutput')";
-        admin.execute(create, &[slot])?;
-    }
+    let admin = prepared(&server.url())?;
     let config = config(&server, &kafka, folder.path(), on_disk)?;
     let mut walgate = Running::start(contender::walgate()?.args(["run", "-q", "-c"]).arg(config))?;
     let mut beside = contender::receive(&server.url(), SLOTS[1], "load")?;
@@ -169,6 +164,17 @@ fn story(name: &'static str, on_disk: bool, args: &OutageArgs) -> Result<Story> 
         drain_rate,
         peak_memory_bytes,
     })
+}
+
+/// A connection to the server, with the table and all slots.
+fn prepared(url: &str) -> Result<Client> {
+    let mut admin = Client::connect(url, NoTls).context("connect to the server")?;
+    admin.batch_execute(load::SCHEMA)?;
+    for slot in SLOTS.iter().chain([&DRAINED]) {
+        let create = "select pg_create_logical_replication_slot($1, 'pgoutput')";
+        admin.execute(create, &[slot])?;
+    }
+    Ok(admin)
 }
 
 fn config(server: &Postgres, kafka: &Kafka, folder: &Path, on_disk: bool) -> Result<PathBuf> {

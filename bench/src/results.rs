@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::figures::Costs;
 use crate::fan_out::figures::FanOut;
+use crate::instructions::Instructions;
 use crate::measure::Figure;
 use crate::outage::report::Outage;
 use crate::rates::figures::Rates;
@@ -26,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) costs: Option<Costs>,
     /// One stream to many clients.
     pub(crate) fan_out: Option<FanOut>,
+    /// Decoding and encoding alone.
+    pub(crate) instructions: Option<Instructions>,
     /// Kafka away.
     pub(crate) outage: Option<Outage>,
     /// An hour under load.
@@ -47,6 +50,7 @@ impl Measured {
             rates: read(&folder.join("rates.json"))?,
             costs: read(&folder.join("cost.json"))?,
             fan_out: read(&folder.join("fan-out.json"))?,
+            instructions: read(&folder.join("instructions.json"))?,
             outage: read(&folder.join("outage.json"))?,
             soak: read(&folder.join("soak.json"))?,
         })

@@ -17,7 +17,7 @@ use crate::flight::Flight;
 use crate::native;
 
 /// How long the linger is disregarded at a time: librdkafka's shortest. A broker thread that has to
-/// wait for a core for longer misses it, which [`REPEAT`] is for; each time that nothing comes back, it
+/// wait for a core for longer misses it, which [`MISSED`] is for; each time that nothing comes back, it
 /// is a [part](FLUSH_PART) of the growing time between flushes.
 const FLUSH: Duration = Duration::from_millis(1);
 
@@ -39,8 +39,11 @@ const PATIENCE: Duration = Duration::from_millis(25);
 /// a tenth of a core at most.
 const FLUSH_PART: u32 = 10;
 
-/// Time to the next flush while everything is thought to be on its way: it may have been missed, or
-/// be sent anew after an error. Doubled as long as no answer comes.
+/// Time to the next flush for what the sink waits for, while everything is thought to be on its way: it may
+/// have been missed, or be sent anew after an error. Doubled as long as no answer comes.
+const MISSED: Duration = Duration::from_millis(5);
+
+/// The same while the sink has more to do: full batches need no flush.
 const REPEAT: Duration = Duration::from_millis(50);
 
 /// Most time to the next flush: what an outage costs is a flush in this time.
@@ -95,7 +98,7 @@ impl Pace {
             flushed: None,
             reported: 0,
             accepted: 0,
-            repeat: REPEAT,
+            repeat: MISSED,
         }
     }
 
@@ -112,8 +115,18 @@ impl Pace {
             }
             (true, Wait::Delivery, Some(flushed)) => flushed + BEHIND,
             (true, Wait::Company, _) => last + PATIENCE,
-            (false, _, _) if now.reported > self.reported => last + REPEAT,
-            (false, _, _) => last + self.repeat,
+            (false, wait, _) => {
+                let least = match wait {
+                    Wait::Delivery => MISSED,
+                    Wait::Company => REPEAT,
+                };
+                let answered = now.reported > self.reported;
+                last + if answered {
+                    least
+                } else {
+                    self.repeat.max(least)
+                }
+            }
         })
     }
 
@@ -126,7 +139,7 @@ impl Pace {
     fn flush(&mut self, at: Instant, now: Traffic) -> Duration {
         let alive = self.flushed.is_none() || now.reported > self.reported;
         self.repeat = if alive {
-            REPEAT
+            MISSED
         } else {
             (self.repeat * 2).min(MOST_REPEAT)
         };
@@ -136,7 +149,7 @@ impl Pace {
         if alive {
             FLUSH
         } else {
-            self.repeat / FLUSH_PART
+            FLUSH.max(self.repeat / FLUSH_PART)
         }
     }
 }
@@ -290,7 +303,7 @@ mod tests {
         let mut at = wait.1;
         assert_eq!(pace.flush(at, traffic(9, 0, true)), FLUSH);
         let mut gaps = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..10 {
             let due = pace.due(wait, traffic(9, 0, false)).expect("due");
             gaps.push((due - at).as_millis());
             at = due;
@@ -298,11 +311,11 @@ mod tests {
             let next = pace.due(wait, traffic(9, 0, false)).expect("due");
             assert_eq!(lasts * FLUSH_PART, next - at);
         }
-        assert_eq!(gaps, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
+        assert_eq!(gaps, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         // It answers again: the first of nine.
-        assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + REPEAT));
+        assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + MISSED));
         assert_eq!(pace.flush(at, traffic(8, 1, false)), FLUSH);
-        assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + REPEAT));
+        assert_eq!(pace.due(wait, traffic(8, 1, false)), Some(at + MISSED));
     }
 
     #[test]

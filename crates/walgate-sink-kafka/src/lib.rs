@@ -31,6 +31,7 @@ mod murmur2;
 mod native;
 mod outage;
 mod preflight;
+mod produce;
 mod properties;
 mod refusal;
 mod rights;

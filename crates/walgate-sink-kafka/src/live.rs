@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{BaseProducer, Producer, PurgeConfig};
 use walgate_core::SinkError;
 
 use crate::flight::{DRAIN, Flight, Shared};
 use crate::flush;
 use crate::native;
+use crate::produce::TopicHandle;
+use crate::routes::TopicPlace;
 use crate::{KafkaConfig, properties};
 
 /// How long one poll lasts: a report is handled at once, the rest (a stop, an outage) within it.
@@ -20,6 +23,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// them the producer, its queue thrown away.
 pub(crate) struct Live {
     producer: Arc<BaseProducer<Flight>>,
+    /// Of those that were produced to, by their places.
+    topics: Vec<Option<TopicHandle<Flight>>>,
     batch_bytes: usize,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -40,6 +45,7 @@ impl Live {
         let stop = Arc::new(AtomicBool::new(false));
         let mut live = Self {
             producer,
+            topics: Vec::new(),
             batch_bytes,
             stop,
             threads: Vec::with_capacity(2),
@@ -74,6 +80,28 @@ impl Live {
     /// The producer.
     pub(crate) const fn producer(&self) -> &Arc<BaseProducer<Flight>> {
         &self.producer
+    }
+
+    /// The handle of a topic.
+    ///
+    /// # Errors
+    ///
+    /// For a name that no topic can have.
+    pub(crate) fn topic(
+        &mut self,
+        place: TopicPlace,
+        name: &str,
+    ) -> Result<&TopicHandle<Flight>, Code> {
+        if self.topics.len() <= place {
+            self.topics.resize_with(place + 1, || None);
+        }
+        let Some(topic) = self.topics.get_mut(place) else {
+            return Err(Code::UnknownTopic);
+        };
+        match topic {
+            Some(topic) => Ok(topic),
+            none => Ok(none.insert(TopicHandle::new(&self.producer, name)?)),
+        }
     }
 
     /// What it has in flight.
@@ -136,6 +164,8 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        // While the threads still hold the producer: the last one to drop it waits for all of librdkafka.
+        self.topics.clear();
         // At once, not when the thread looks next: whoever drops a producer may repeat from here.
         self.producer
             .purge(PurgeConfig::default().queue().inflight().non_blocking());

@@ -1,13 +1,15 @@
 //! From a record to the messages that it becomes.
 
+use std::ffi::CStr;
+
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord};
 use walgate_core::{Batch, Op, Record, SinkError, Span};
 
-use crate::flight::{Flight, opaque};
+use crate::flight::opaque;
 use crate::ledger::Sequence;
+use crate::live::Live;
 use crate::murmur2::partition_of;
+use crate::produce::{Headers, Message};
 use crate::routes::{Route, Routes, Topic, TopicPlace};
 
 /// What a message costs in memory besides its own bytes: librdkafka's message, list of headers and
@@ -19,8 +21,8 @@ pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 512;
 const WIRE_OVERHEAD_BYTES: usize = 61 + 40 + 90;
 
 /// The header of what comes again, and what it needs besides its value.
-const REPLAY: &str = "walgate-replay";
-const REPLAY_OVERHEAD_BYTES: usize = REPLAY.len() + 4;
+const REPLAY: &CStr = c"walgate-replay";
+const REPLAY_OVERHEAD_BYTES: usize = REPLAY.count_bytes() + 4;
 
 /// The key of a truncate or a gap in a compacted topic, which takes no record without a key: the
 /// key object of no columns.
@@ -221,7 +223,7 @@ pub(crate) fn too_large_for<'a>(
 
 /// Hands a message over to librdkafka, which copies it.
 pub(crate) fn send(
-    producer: &BaseProducer<Flight>,
+    live: &mut Live,
     routes: &Routes,
     message: Outgoing,
     (batch, record): (&Batch, &Record),
@@ -231,24 +233,21 @@ pub(crate) fn send(
     let Some(topic) = routes.topic(message.topic) else {
         return Err(Code::UnknownTopic);
     };
-    let headers = headers(record, about, message.tombstone);
-    let opaque = opaque(topic.lane(message.partition), sequence);
-    let mut outgoing = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic.name, opaque)
-        .partition(message.partition)
-        .headers(headers);
-    outgoing.key = match message.key {
-        Key::None => None,
-        Key::Empty => Some(NO_KEY),
-        Key::Of(span) => Some(batch.slice(span)),
-    };
-    outgoing.payload = (!message.tombstone).then(|| batch.slice(record.value));
-    producer
-        .send(outgoing)
-        .map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(Code::InvalidArgument))
+    live.topic(message.topic, &topic.name)?.produce(Message {
+        partition: message.partition,
+        key: match message.key {
+            Key::None => None,
+            Key::Empty => Some(NO_KEY),
+            Key::Of(span) => Some(batch.slice(span)),
+        },
+        value: (!message.tombstone).then(|| batch.slice(record.value)),
+        headers: headers(record, about, message.tombstone),
+        opaque: opaque(topic.lane(message.partition), sequence),
+    })
 }
 
-fn headers(record: &Record, about: About<'_>, tombstone: bool) -> OwnedHeaders {
-    let mut headers = OwnedHeaders::new_with_capacity(3 + usize::from(about.replay.is_some()));
+fn headers(record: &Record, about: About<'_>, tombstone: bool) -> Headers {
+    let mut headers = Headers::new(3 + usize::from(about.replay.is_some()));
     // A definition has no id of its own: its position is that of the event before it.
     if record.op != Op::Schema {
         let mut id = [0; 27];
@@ -256,26 +255,14 @@ fn headers(record: &Record, about: About<'_>, tombstone: bool) -> OwnedHeaders {
         position.copy_from_slice(&record.position.to_ascii());
         mark.copy_from_slice(b"-t");
         let len = if tombstone { id.len() } else { 25 };
-        headers = headers.insert(Header {
-            key: "walgate-id",
-            value: id.get(..len),
-        });
+        headers.add(c"walgate-id", id.get(..len).unwrap_or_default());
     }
-    headers = headers.insert(Header {
-        key: "walgate-op",
-        value: Some(record.op.name()),
-    });
+    headers.add(c"walgate-op", record.op.name().as_bytes());
     if let Some(label) = about.label {
-        headers = headers.insert(Header {
-            key: "walgate-table",
-            value: Some(label),
-        });
+        headers.add(c"walgate-table", label.as_bytes());
     }
-    match about.replay {
-        Some(replay) => headers.insert(Header {
-            key: REPLAY,
-            value: Some(replay),
-        }),
-        None => headers,
+    if let Some(replay) = about.replay {
+        headers.add(REPLAY, replay.as_bytes());
     }
+    headers
 }

@@ -319,16 +319,15 @@ impl KafkaSink {
         let label = route.map(|route| route.label.as_str());
         let mut next = 0;
         while let Some(message) = self.messages.get(next).copied() {
-            let Some(live) = &self.live else {
+            let Some(live) = &mut self.live else {
                 return Err(not_open());
             };
-            let producer = live.producer();
             let about = About {
                 label,
                 replay: self.config.replay.as_deref(),
             };
             match send::send(
-                producer,
+                live,
                 &self.routes,
                 message,
                 (batch, record),
