@@ -316,6 +316,27 @@ fn readme_is_true() {
     follow_the_readme().unwrap_or_else(|error| panic!("{error:#}"));
 }
 
+/// Only what was measured is claimed.
+#[test]
+fn readme_has_the_figures_of_the_results() {
+    let (readme, results) = (read("README.md"), read("bench/RESULTS.md"));
+    let (_, section) = readme
+        .split_once("## What it costs\n")
+        .expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("the next one");
+    let measured: Vec<&str> = results.split([' ', '(', ')', '\n']).collect();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.flat_map(|row| row.split('|').map(str::trim));
+    let figures: Vec<&str> = cells.filter(|cell| cell.parse::<f64>().is_ok()).collect();
+    assert!(figures.len() > 20, "{figures:?}");
+    for figure in figures {
+        assert!(
+            measured.contains(&figure),
+            "{figure} is not in bench/RESULTS.md"
+        );
+    }
+}
+
 #[test]
 fn readme_lists_the_exit_codes_of_the_program() {
     let help = Command::new(program())
