@@ -133,7 +133,9 @@ await script({
   async "search, operations and pause are for what is shown"() {
     await filtered({});
     await tick(2);
-    await until("changes come", async () => (await operations()).length > 0);
+    // Behind the deletes of a finished experiment, which are more than the table shows.
+    await sql("select maze.start_experiment('shown')");
+    await until("changes come", async () => (await operations()).includes("insert"));
     await page.fill("#search", "no such thing");
     await page.waitForSelector("#rows-empty:not([hidden])");
     await page.fill("#search", "");
